@@ -1,0 +1,51 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Class names why foreign input was refused. It is what tests, counters and an agent's DETAIL
+// field compare; the text beside it is for people.
+type Class string
+
+// The classes, as the bad-input corpus uses them.
+const (
+	ClassXML     Class = "E_XML"       // not the XML that the protocol allows
+	ClassBomb    Class = "E_BOMB"      // grows out of proportion when decompressed or unpacked
+	ClassLimit   Class = "E_LIMIT"     // a number or a length outside its bounds
+	ClassCanon   Class = "E_CANON"     // says what it says in another spelling than the one allowed
+	ClassSig     Class = "E_SIG"       // a signature that does not hold
+	ClassKeys    Class = "E_THRESHOLD" // too few distinct trusted keys or owners signed
+	ClassType    Class = "E_TYPE"      // another kind of thing than expected
+	ClassHash    Class = "E_HASH"      // bytes that do not have the digest they should
+	ClassPath    Class = "E_PATH"      // a name that leads out of the folder it belongs in
+	ClassName    Class = "E_NAME"      // a name that some system cannot hold or reads as another
+	ClassLink    Class = "E_LINK"      // a link that is not allowed
+	ClassFormat  Class = "E_FORMAT"    // not a well-formed file of its kind
+	ClassField   Class = "E_FIELD"     // a missing or malformed field of a message or a form
+	ClassVersion Class = "E_VERSION"   // made by a newer program than this one
+)
+
+// A Refusal is foreign input that was not accepted: its class for programs, its reason for people.
+type Refusal struct {
+	Class  Class
+	Reason string
+}
+
+// Error says the reason, then the class in brackets.
+func (r *Refusal) Error() string { return r.Reason + " [" + string(r.Class) + "]" }
+
+// Refuse makes a Refusal; the text follows [fmt.Sprintf].
+func Refuse(class Class, format string, args ...any) error {
+	return &Refusal{Class: class, Reason: fmt.Sprintf(format, args...)}
+}
+
+// ClassOf returns the class of the first Refusal in err's tree, or "" when there is none.
+func ClassOf(err error) Class {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Class
+	}
+	return ""
+}
