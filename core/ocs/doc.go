@@ -1,0 +1,31 @@
+// Package ocs reads and writes the messages that OCS Inventory NG agents and servers exchange, and
+// Enjambre's extensions of them.
+//
+// Every message is one XML document in a zlib stream, POSTed to /ocsinventory; [Decode] and [Encode]
+// are that frame. [ParseRequest] reads what agents send, [ParsePrologReply] and [ParseInventoryReply]
+// what servers answer; each type's Append method writes it. Nothing here does input or output.
+//
+// # Tolerance
+//
+// Agents differ: the Unix agent writes a result as attributes of REQUEST, the Windows agent mixes
+// attributes and child elements, orders differ, unknown fields come and go. So a field may be an
+// attribute or a child element, in any order, and what is unknown is ignored. What is not tolerated:
+// the same field twice (the two readers of a message must never see two things), whatever
+// core/internal/strictxml refuses, and anything over the bounds below.
+//
+// # Extensions
+//
+// Stock programs ignore what they do not know, so ours travel in the same messages:
+//
+//	CONF FRAGS_PER_TURN           fragments of a package in one turn; 0 or absent: all
+//	DOWNLOAD EXIT, DETAIL, OUTPUT exit code; class and text of a failure (1 KiB); end of output (4 KiB)
+//	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
+//	QUERY PROGRESS                how far packages are, see [Progress]
+//	OPTION SWARM                  site, members, keys and digests, see [Swarm]
+//
+// # Bounds
+//
+// A request other than INVENTORY: 64 KiB inflated. INVENTORY: 16 MiB inflated, 150,000 elements, 64
+// KiB a value. Inflating stops when output exceeds its bound, or 20 times the input beyond the first
+// MiB.
+package ocs

@@ -1,0 +1,283 @@
+package ocs
+
+import (
+	"encoding/base64"
+	"net/netip"
+
+	"enjambre/core"
+	"enjambre/core/internal/strictxml"
+)
+
+// Bounds of the extensions' lists; more is refused with E_LIMIT.
+const (
+	MaxMembers = 64 // of one SWARM option; a server hands out 3 to 5
+	MaxKeys    = 8  // gossip keys valid at once
+	MaxPolicy  = 32 // values of a site's policy
+	maxBlob    = 8 << 10
+)
+
+// A Swarm is the SWARM option of a PROLOG reply: what a member needs to join its site's swarm. Its
+// PARAMs have the types SITE, MEMBER, KEY, POLICY and INFO, one each per value below.
+type Swarm struct {
+	Site    core.SiteName
+	Origin  string // host:port of the origin that grants leases
+	Ticket  []byte // the server's signed word that the agent is at the site today
+	Members []Member
+	Keys    []GossipKey
+	Policy  []Field // by name, such as PACE=rate
+	Infos   []InfoDigest
+}
+
+// A Member is an agent to join: its peer ID and where it listens.
+type Member struct {
+	ID      string
+	Address netip.AddrPort
+}
+
+// A GossipKey encrypts a site's gossip from its epoch on; the first of a list is the one to use.
+type GossipKey struct {
+	Epoch int
+	Key   []byte
+}
+
+// An InfoDigest pins the info file of a package that the reply lists.
+type InfoDigest struct {
+	Package core.PackageID
+	Digest  core.Digest
+}
+
+func (s Swarm) append(to []byte) []byte {
+	to = append(to, "  <OPTION>\n"...)
+	to = strictxml.AppendElement(to, 2, "NAME", "SWARM")
+	param := func(attributes ...string) {
+		to = append(to, "    <PARAM"...)
+		for i := 0; i < len(attributes); i += 2 {
+			to = strictxml.AppendAttribute(to, attributes[i], attributes[i+1])
+		}
+		to = append(to, " />\n"...)
+	}
+	encode := base64.StdEncoding.EncodeToString
+	param("TYPE", "SITE", "NAME", string(s.Site), "ORIGIN", s.Origin, "TICKET", encode(s.Ticket))
+	for _, member := range s.Members {
+		param("TYPE", "MEMBER", "ID", member.ID, "ADDRESS", member.Address.String())
+	}
+	for _, key := range s.Keys {
+		to = append(to, `    <PARAM TYPE="KEY"`...)
+		to = appendNumber(to, "EPOCH", key.Epoch)
+		to = strictxml.AppendAttribute(to, "KEY", encode(key.Key))
+		to = append(to, " />\n"...)
+	}
+	for _, policy := range s.Policy {
+		param("TYPE", "POLICY", "NAME", policy.Name, "VALUE", policy.Value)
+	}
+	for _, info := range s.Infos {
+		param("TYPE", "INFO", "ID", info.Package.String(), "DIGEST", info.Digest.String())
+	}
+	return append(to, "  </OPTION>\n"...)
+}
+
+func parseSwarm(option *strictxml.Element) (*Swarm, error) {
+	swarm := &Swarm{}
+	sited := false
+	err := children(option, "PARAM", func(param *strictxml.Element) error {
+		kind, _ := param.Attribute("TYPE")
+		fields := blobs{from: param}
+		switch kind {
+		case "SITE":
+			if sited {
+				return core.Refuse(core.ClassXML, "option SWARM names two sites")
+			}
+			sited = true
+			return swarm.readSite(&fields)
+		case "MEMBER":
+			return swarm.readMember(&fields)
+		case "KEY":
+			return swarm.readKey(&fields)
+		case "POLICY":
+			swarm.Policy = append(swarm.Policy, Field{Name: fields.text("NAME"), Value: fields.text("VALUE")})
+		case "INFO":
+			return swarm.readInfo(&fields)
+		}
+		return fields.err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return swarm, swarm.check(sited)
+}
+
+func (s *Swarm) readSite(fields *blobs) error {
+	s.Origin, s.Ticket = fields.text("ORIGIN"), fields.bytes("TICKET")
+	if name := fields.text("NAME"); name != "" {
+		site, err := core.ParseSiteName(name)
+		if err != nil {
+			return err
+		}
+		s.Site = site
+	}
+	return fields.err
+}
+
+func (s *Swarm) readMember(fields *blobs) error {
+	address, err := netip.ParseAddrPort(fields.text("ADDRESS"))
+	if err != nil {
+		return core.Refuse(core.ClassField, "address of a member: %v", err)
+	}
+	s.Members = append(s.Members, Member{ID: fields.text("ID"), Address: address})
+	return fields.err
+}
+
+func (s *Swarm) readKey(fields *blobs) error {
+	numbers := newNumbers(fields.from)
+	s.Keys = append(s.Keys, GossipKey{Epoch: numbers.read("EPOCH", 0, 1<<31-1), Key: fields.bytes("KEY")})
+	if numbers.err != nil {
+		return numbers.err
+	}
+	return fields.err
+}
+
+func (s *Swarm) readInfo(fields *blobs) error {
+	id, err := core.ParsePackageID(fields.text("ID"))
+	if err != nil {
+		return err
+	}
+	digest, err := core.ParseDigest(fields.text("DIGEST"))
+	if err != nil {
+		return err
+	}
+	s.Infos = append(s.Infos, InfoDigest{Package: id, Digest: digest})
+	return fields.err
+}
+
+// check holds the lists to their bounds.
+func (s *Swarm) check(sited bool) error {
+	switch {
+	case !sited:
+		return core.Refuse(core.ClassField, "option SWARM names no site")
+	case len(s.Members) > MaxMembers, len(s.Keys) > MaxKeys, len(s.Policy) > MaxPolicy, len(s.Infos) > MaxPacks:
+		return core.Refuse(core.ClassLimit, "option SWARM has %d members, %d keys, %d policies and %d infos: at most %d, %d, %d, %d",
+			len(s.Members), len(s.Keys), len(s.Policy), len(s.Infos), MaxMembers, MaxKeys, MaxPolicy, MaxPacks)
+	}
+	return nil
+}
+
+// blobs reads text and base64 fields of one element and keeps the first error.
+type blobs struct {
+	from *strictxml.Element
+	err  error
+}
+
+func (b *blobs) text(name string) string {
+	value, err := field(b.from, name)
+	if err != nil && b.err == nil {
+		b.err = err
+	}
+	return value
+}
+
+func (b *blobs) bytes(name string) []byte {
+	text := b.text(name)
+	if text == "" {
+		return nil
+	}
+	data, err := base64.StdEncoding.Strict().DecodeString(text)
+	if (err != nil || len(data) > maxBlob) && b.err == nil {
+		b.err = core.Refuse(core.ClassField, "%s is not base64 of at most %d bytes", name, maxBlob)
+	}
+	return data
+}
+
+// An Enrolment is an ENROLL request: a one-time token, and the certificate request that proves the
+// agent holds the key it asks to have certified.
+type Enrolment struct {
+	Token   string // at most 256 bytes
+	Request []byte // DER of a PKCS #10 request, at most 8 KiB
+}
+
+// Enrolment reads an ENROLL request.
+func (r *Request) Enrolment() (Enrolment, error) {
+	fields := blobs{from: r.root}
+	enrolment := Enrolment{Token: fields.text("TOKEN"), Request: fields.bytes("CSR")}
+	if fields.err == nil && (enrolment.Token == "" || len(enrolment.Token) > 256 || len(enrolment.Request) == 0) {
+		return Enrolment{}, core.Refuse(core.ClassField, "an enrolment needs TOKEN and CSR")
+	}
+	return enrolment, fields.err
+}
+
+// Append appends the ENROLL request.
+func (e Enrolment) Append(to []byte, device core.DeviceID) []byte {
+	to = append(to, strictxml.Declaration...)
+	to = append(to, "<REQUEST"...)
+	to = strictxml.AppendAttribute(to, "CSR", base64.StdEncoding.EncodeToString(e.Request))
+	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
+	to = strictxml.AppendAttribute(to, "QUERY", string(QueryEnroll))
+	to = strictxml.AppendAttribute(to, "TOKEN", e.Token)
+	return append(to, " />\n"...)
+}
+
+// A Phase is a part of the state NOTIFIED.
+type Phase string
+
+// The phases, in the order in which a package goes through them.
+const (
+	Downloading Phase = "DOWNLOADING"
+	Delayed     Phase = "DELAYED" // by the user
+	Installing  Phase = "INSTALLING"
+)
+
+// A Progress is a PROGRESS request: for display only, never a result.
+type Progress struct {
+	Packages []PackageProgress // at most MaxPacks
+}
+
+// A PackageProgress says how many of a package's fragments a computer has, verified.
+type PackageProgress struct {
+	Package  core.PackageID
+	Phase    Phase
+	Have, Of int // fragments, 0 to core.MaxFragments
+}
+
+// Progress reads a PROGRESS request.
+func (r *Request) Progress() (Progress, error) {
+	var progress Progress
+	err := children(r.root, "PACKAGE", func(element *strictxml.Element) error {
+		if len(progress.Packages) == MaxPacks {
+			return core.Refuse(core.ClassLimit, "progress of more than %d packages", MaxPacks)
+		}
+		fields, numbers := blobs{from: element}, newNumbers(element)
+		id, err := core.ParsePackageID(fields.text("ID"))
+		if err != nil {
+			return err
+		}
+		one := PackageProgress{
+			Package: id, Phase: Phase(fields.text("PHASE")),
+			Have: numbers.read("HAVE", 0, core.MaxFragments), Of: numbers.read("OF", 0, core.MaxFragments),
+		}
+		switch one.Phase {
+		case Downloading, Delayed, Installing:
+		default:
+			return core.Refuse(core.ClassField, "unknown phase %q", printable(string(one.Phase), 40))
+		}
+		progress.Packages = append(progress.Packages, one)
+		return numbers.err
+	})
+	return progress, err
+}
+
+// Append appends the PROGRESS request.
+func (p Progress) Append(to []byte, device core.DeviceID) []byte {
+	to = append(to, strictxml.Declaration...)
+	to = append(to, "<REQUEST"...)
+	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
+	to = strictxml.AppendAttribute(to, "QUERY", string(QueryProgress))
+	to = append(to, ">\n"...)
+	for _, one := range p.Packages {
+		to = append(to, "  <PACKAGE"...)
+		to = strictxml.AppendAttribute(to, "ID", one.Package.String())
+		to = strictxml.AppendAttribute(to, "PHASE", string(one.Phase))
+		to = appendNumber(to, "HAVE", one.Have)
+		to = appendNumber(to, "OF", one.Of)
+		to = append(to, " />\n"...)
+	}
+	return append(to, "</REQUEST>\n"...)
+}

@@ -1,0 +1,85 @@
+package ocs
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+
+	"enjambre/core"
+)
+
+// Bounds of bodies, in bytes.
+const (
+	MaxMessage   = 64 << 10 // inflated, all messages but INVENTORY
+	MaxInventory = 16 << 20 // inflated
+	MaxBody      = 4 << 20  // as it travels; an inventory of 1,000 programs has 46 KB
+)
+
+// maxRatio is how many times larger than its body a message may be, beyond freeInflation bytes. XML
+// of an inventory shrinks to an eighth; a bomb to a thousandth.
+const (
+	maxRatio      = 20
+	freeInflation = 1 << 20
+)
+
+// Decode returns the document inside a body: a zlib stream as stock agents send it, or gzip, or plain
+// XML. It refuses more than limit bytes of document (E_LIMIT), a document out of proportion to its
+// body (E_BOMB) and a damaged stream (E_XML).
+func Decode(body []byte, limit int) ([]byte, error) {
+	inflater, err := open(body)
+	if err != nil {
+		return nil, err
+	}
+	if inflater == nil {
+		if len(body) > limit {
+			return nil, core.Refuse(core.ClassLimit, "the message is longer than %d bytes", limit)
+		}
+		return body, nil
+	}
+	most := min(limit, max(freeInflation, maxRatio*len(body)))
+	var document bytes.Buffer
+	switch _, err = io.Copy(&document, io.LimitReader(inflater, int64(most)+1)); {
+	case err != nil:
+		return nil, core.Refuse(core.ClassXML, "the body's compressed stream is damaged: %v", err)
+	case document.Len() > most && most < limit:
+		return nil, core.Refuse(core.ClassBomb, "a body of %d bytes inflates to more than %d times its size", len(body), maxRatio)
+	case document.Len() > limit:
+		return nil, core.Refuse(core.ClassLimit, "the message is longer than %d bytes", limit)
+	}
+	return document.Bytes(), nil
+}
+
+// open tells the frame by the first bytes, as no zlib or gzip header begins like an XML document. It
+// returns nil for a plain one.
+func open(body []byte) (io.Reader, error) {
+	var inflater io.Reader
+	var err error
+	switch {
+	case len(body) >= 2 && body[0] == 0x1f && body[1] == 0x8b:
+		inflater, err = gzip.NewReader(bytes.NewReader(body))
+	case len(body) >= 2 && body[0]&0x0f == 8 && (int(body[0])<<8|int(body[1]))%31 == 0:
+		inflater, err = zlib.NewReader(bytes.NewReader(body))
+	case len(bytes.TrimLeft(body, " \t\r\n\xEF\xBB\xBF")) == 0:
+		err = errors.New("it is empty")
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, core.Refuse(core.ClassXML, "the body is neither a zlib stream nor XML: %v", err)
+	}
+	return inflater, nil
+}
+
+// Encode puts a document into a zlib stream, the only frame that stock agents understand.
+func Encode(document []byte) []byte {
+	var body bytes.Buffer
+	deflater := zlib.NewWriter(&body)
+	_, writeErr := deflater.Write(document)
+	if err := errors.Join(writeErr, deflater.Close()); err != nil {
+		panic(fmt.Sprintf("ocs: deflate into memory: %v", err)) // a bytes.Buffer does not fail
+	}
+	return body.Bytes()
+}
