@@ -1,0 +1,308 @@
+package cycle
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"enjambre/core"
+)
+
+const (
+	// MaxPackages is how many packages wait at once; more are refused. A stock server lists every package
+	// that was affected to a computer and has no result, which is far below this in practice.
+	MaxPackages = 4096
+	// MinPause is the least time by which an ask or a run is postponed, so that a shell that has nothing
+	// to do is not asked in a loop.
+	MinPause = 100 * time.Millisecond
+	// MaxPause is the most by which an ask is postponed, so that a wrong time does not hold a package up.
+	MaxPause = time.Hour
+)
+
+// A Schedule decides when to ask the origin and when to run. Make one with [New]; one goroutine owns it.
+type Schedule struct {
+	options Options
+	clock   clock
+	turns   []*turn // in order of urgency, at most MaxPackages
+	last    time.Time
+
+	running    core.PackageID // ordered and not answered; 0 for none
+	asked      int            // asks that are open, over all packages
+	answeredAt time.Time      // when the origin last answered; zero before
+	failures   uint64         // answers that were failures
+	arrivedAt  uint64         // failures before the newest fragment that arrived from the origin
+}
+
+// New returns a Schedule without packages, or what [Options.Validate] says against the options.
+func New(options Options) (*Schedule, error) {
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	return &Schedule{options: options}, nil
+}
+
+// Step applies one event at the time now and returns what to do about it, in order: refused and expired
+// packages, then a run, then asks. Only the wall clock of now counts, so that a log of it replays the same.
+func (s *Schedule) Step(now time.Time, event Event) []Action {
+	now = now.Round(0)
+	s.follow(now)
+	var actions []Action
+	switch event := event.(type) {
+	case PackageAdded:
+		actions = s.packageAdded(now, event)
+	case PackageWithdrawn:
+		s.drop(now, func(t *turn) bool { return t.id == event.ID })
+	case FragmentArrived:
+		s.fragmentArrived(now, event)
+	case FragmentFailed:
+		s.fragmentFailed(now, event)
+	case TurnFailed:
+		s.turnFailed(now, event)
+	case AskPostponed:
+		s.askPostponed(now, event)
+	case RunFinished:
+		s.endRun(event.ID)
+		s.drop(now, func(t *turn) bool { return t.id == event.ID })
+	case RunPostponed:
+		s.endRun(event.ID)
+		if t := s.find(event.ID); t != nil {
+			t.runAfter = later(event.Until.Round(0), now.Add(MinPause))
+		}
+	case OptionsChanged:
+		s.optionsChanged(now, event.Options)
+	case WakeDue:
+	default:
+		panic(fmt.Sprintf("cycle: event %T is not one of this package", event))
+	}
+	return s.settle(now, actions)
+}
+
+// follow brings the clock to now and opens the turns that came due.
+func (s *Schedule) follow(now time.Time) {
+	if now.Before(s.last) {
+		s.shift(now.Sub(s.last))
+		for _, t := range s.turns {
+			t.notifiedAt = earlier(t.notifiedAt, now) // it is not ours to shift, but was not in the future
+		}
+	}
+	s.last = now
+	reached := s.clock.advance(now, s.options)
+	for _, t := range s.turns {
+		if reached.divides(t.priority) {
+			s.enter(t)
+		}
+	}
+}
+
+// enter takes a package into a cycle that its priority divides.
+func (s *Schedule) enter(t *turn) {
+	if t.behind <= s.arrivedAt {
+		t.behind = 0
+	}
+	if !t.open {
+		t.begin()
+	}
+}
+
+// shift moves every time of ours, after the clock was set back.
+func (s *Schedule) shift(by time.Duration) {
+	s.clock.began = s.clock.began.Add(by)
+	s.answeredAt = s.answeredAt.Add(by)
+	for _, t := range s.turns {
+		t.askAfter = t.askAfter.Add(by)
+		t.runAfter = t.runAfter.Add(by)
+	}
+}
+
+func (s *Schedule) packageAdded(now time.Time, event PackageAdded) []Action {
+	s.checkMissing(event, event.Missing)
+	if event.ID == 0 || event.Priority > core.MaxPriority {
+		panic(fmt.Sprintf("cycle: %+v: no such ID or priority", event))
+	}
+	t := s.find(event.ID)
+	switch {
+	case t == nil && len(s.turns) >= MaxPackages:
+		return []Action{Refuse{event.ID}}
+	case t == nil:
+		notifiedAt := event.NotifiedAt.Round(0)
+		if notifiedAt.IsZero() || notifiedAt.After(now) {
+			notifiedAt = now
+		}
+		t = &turn{id: event.ID, priority: event.Priority, notifiedAt: notifiedAt}
+		s.turns = append(s.turns, t)
+	case t.priority == event.Priority:
+		t.missing = event.Missing
+		return nil
+	}
+	t.priority, t.missing, t.open = event.Priority, event.Missing, false
+	slices.SortFunc(s.turns, compareTurns)
+	s.start(now)
+	if s.clock.divides(t.priority) {
+		s.enter(t)
+	}
+	return nil
+}
+
+// start begins a fresh period if the clock stands still and there is something to do.
+func (s *Schedule) start(now time.Time) {
+	if s.clock.cycle > 0 || s.options.Paused || len(s.turns) == 0 {
+		return
+	}
+	s.clock = clock{cycle: 1, began: now}
+	for _, t := range s.turns {
+		if s.clock.divides(t.priority) {
+			s.enter(t)
+		}
+	}
+}
+
+func (s *Schedule) fragmentArrived(now time.Time, event FragmentArrived) {
+	s.checkMissing(event, event.Missing)
+	s.checkIndex(event, event.Index)
+	t := s.find(event.ID)
+	if t == nil {
+		return
+	}
+	t.missing = event.Missing
+	t.failed.remove(event.Index)
+	if event.FromOrigin {
+		s.answer(now, t)
+		t.answered++
+		t.behind = 0
+		s.arrivedAt = s.failures
+	}
+}
+
+func (s *Schedule) fragmentFailed(now time.Time, event FragmentFailed) {
+	s.checkIndex(event, event.Index)
+	t := s.find(event.ID)
+	if t == nil {
+		return
+	}
+	s.answer(now, t)
+	s.putBehind(t)
+	t.answered++
+	if !t.failed.add(event.Index) {
+		t.open = false
+	}
+}
+
+func (s *Schedule) turnFailed(now time.Time, event TurnFailed) {
+	t := s.find(event.ID)
+	if t == nil {
+		return
+	}
+	if t.asked > 0 {
+		s.answer(now, t)
+	}
+	s.putBehind(t)
+	t.open = false
+}
+
+// putBehind makes way for the other packages.
+func (s *Schedule) putBehind(t *turn) {
+	s.failures++
+	t.behind = s.failures
+}
+
+func (s *Schedule) askPostponed(now time.Time, event AskPostponed) {
+	t := s.find(event.ID)
+	if t == nil {
+		return
+	}
+	least := now
+	if t.asked > 0 {
+		t.asked--
+		s.asked--
+		least = now.Add(MinPause)
+	}
+	t.askAfter = earlier(later(event.Until.Round(0), least), now.Add(MaxPause))
+}
+
+func (s *Schedule) optionsChanged(now time.Time, options Options) {
+	if err := options.Validate(); err != nil {
+		panic(fmt.Sprintf("cycle: %+v were not validated: %v", options, err))
+	}
+	s.options = options
+	if options.Paused {
+		s.stop()
+		return
+	}
+	s.clock.adjust(now, options)
+	s.follow(now) // a cycle that became shorter may end just now
+	s.start(now)
+}
+
+// stop makes the clock stand still.
+func (s *Schedule) stop() {
+	s.clock = clock{}
+	for _, t := range s.turns {
+		t.open = false
+	}
+}
+
+// answer ends one ask with an answer of the origin, which FragLatency follows.
+func (s *Schedule) answer(now time.Time, t *turn) {
+	if t.asked > 0 {
+		t.asked--
+		s.asked--
+	}
+	s.answeredAt = now
+}
+
+// endRun frees the place of the one running package.
+func (s *Schedule) endRun(id core.PackageID) {
+	if id == 0 || id != s.running {
+		panic(fmt.Sprintf("cycle: the run of package %v ended, but package %v runs", id, s.running))
+	}
+	s.running = 0
+}
+
+// drop forgets packages. An ask that it breaks off counts as answered: bytes may have been on the way.
+func (s *Schedule) drop(now time.Time, chosen func(*turn) bool) {
+	s.turns = slices.DeleteFunc(s.turns, func(t *turn) bool {
+		if !chosen(t) {
+			return false
+		}
+		for t.asked > 0 {
+			s.answer(now, t)
+		}
+		return true
+	})
+	if len(s.turns) == 0 {
+		s.stop()
+	}
+}
+
+func (s *Schedule) find(id core.PackageID) *turn {
+	if i := slices.IndexFunc(s.turns, func(t *turn) bool { return t.id == id }); i >= 0 {
+		return s.turns[i]
+	}
+	return nil
+}
+
+func (s *Schedule) checkMissing(event Event, missing int) {
+	if missing < 0 || missing > core.MaxFragments {
+		panic(fmt.Sprintf("cycle: %T %+v: missing is not 0 to %d", event, event, core.MaxFragments))
+	}
+}
+
+func (s *Schedule) checkIndex(event Event, index core.FragmentIndex) {
+	if index >= core.MaxFragments {
+		panic(fmt.Sprintf("cycle: %T %+v: index is not below %d", event, event, core.MaxFragments))
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
