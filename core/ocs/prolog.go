@@ -205,7 +205,7 @@ func parseDownload(option *strictxml.Element) (*Download, error) {
 
 // Bounds of schedule values, far above any use; they keep sums of durations from overflowing.
 const (
-	maxSeconds = 30 * 24 * 3600
+	maxSeconds = 7 * 24 * 3600
 	maxCycles  = 1000
 	maxDays    = 3650
 )
