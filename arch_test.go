@@ -117,7 +117,17 @@ func TestPureImports(t *testing.T) {
 }
 
 // clockCalls are the functions of package time that read or wait for the clock.
-var clockCalls = []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTicker", "NewTimer"}
+var clockCalls = []string{
+	"Now",
+	"Since",
+	"Until",
+	"After",
+	"AfterFunc",
+	"Sleep",
+	"Tick",
+	"NewTicker",
+	"NewTimer",
+}
 
 func TestPureCode(t *testing.T) {
 	for _, pkg := range listPackages(t) {

@@ -53,9 +53,17 @@ func TestParseDeviceID(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	bad := []string{"", "host01", "-2026-11-22-07-01-40", "host-2026-11-22-07-01-4", "host-2026-11-22-07-01-4x",
-		"host-2026_11-22-07-01-40", "ho\nst-2026-11-22-07-01-40", "ho\u202est-2026-11-22-07-01-40",
-		strings.Repeat("h", 250) + "-2026-11-22-07-01-40"}
+	bad := []string{
+		"",
+		"host01",
+		"-2026-11-22-07-01-40",
+		"host-2026-11-22-07-01-4",
+		"host-2026-11-22-07-01-4x",
+		"host-2026_11-22-07-01-40",
+		"ho\nst-2026-11-22-07-01-40",
+		"ho\u202est-2026-11-22-07-01-40",
+		strings.Repeat("h", 250) + "-2026-11-22-07-01-40",
+	}
 	for _, text := range bad {
 		if _, err := ParseDeviceID(text); ClassOf(err) != ClassField {
 			t.Errorf("%q: got %v", text, err)

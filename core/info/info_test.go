@@ -40,8 +40,14 @@ func examples(t testing.TB) map[string]*Info {
 		},
 		"store": {
 			ID: 1700000001, OS: core.Linux, Priority: 0, Action: core.Store, Protocol: HTTP, Target: "/opt/demo/store/a/b",
-			Archive: &Archive{Plan: plan(t, 40_000, 16<<10), MD5: [16]byte{1, 2, 3}, Digest: core.DigestOf([]byte("archive")),
-				Digests: core.DigestOf([]byte("digests")), Unpacked: 100_000, Entries: 3},
+			Archive: &Archive{
+				Plan:     plan(t, 40_000, 16<<10),
+				MD5:      [16]byte{1, 2, 3},
+				Digest:   core.DigestOf([]byte("archive")),
+				Digests:  core.DigestOf([]byte("digests")),
+				Unpacked: 100_000,
+				Entries:  3,
+			},
 			ExecTime: DefaultExecTime, Issued: issued, Deployment: "deploy.example.net",
 		},
 		"launch-everything": {
@@ -49,7 +55,13 @@ func examples(t testing.TB) map[string]*Info {
 			Target: `setup.exe /S /D=%ProgramFiles%\Demo "a & b"`,
 			Archive: &Archive{Plan: plan(t, 1, 16<<20), Digest: core.DigestOf(nil), Digests: core.DigestOf(nil),
 				Unpacked: MaxUnpacked, Entries: 1},
-			Notice:     Notice{Text: "Demo wird installiert.\nBitte <speichern> & \"schließen\".", Countdown: time.Minute, MayCancel: true, MayDelay: true, MaxDelays: 3},
+			Notice: Notice{
+				Text:      "Demo wird installiert.\nBitte <speichern> & \"schließen\".",
+				Countdown: time.Minute,
+				MayCancel: true,
+				MayDelay:  true,
+				MaxDelays: 3,
+			},
 			Completion: "Fertig.", SuccessCodes: outcome.SuccessCodes{0, 7}, ExecTime: 90 * time.Second, Interactive: true,
 			Retry: true, NotBefore: issued.Add(time.Hour), NoSwarm: true, Issued: issued, Deployment: "Büro",
 		},
@@ -89,8 +101,14 @@ func TestGolden(t *testing.T) {
 
 func TestParseStock(t *testing.T) {
 	want := map[string]Stock{
-		"07-info-store-3-fragments.xml": {ID: 1700000001, Priority: 5, Action: core.Store, Target: "/opt/demo/store/a/b",
-			Digest: "b1138f87f93de82edee7a32ad50f38aa", Fragments: 3},
+		"07-info-store-3-fragments.xml": {
+			ID:        1700000001,
+			Priority:  5,
+			Action:    core.Store,
+			Target:    "/opt/demo/store/a/b",
+			Digest:    "b1138f87f93de82edee7a32ad50f38aa",
+			Fragments: 3,
+		},
 		"07-info-launch.xml": {ID: 1700000002, Priority: 5, Action: core.Launch, Target: "run.sh --opt a b",
 			Digest: "b13bb7cb71be79caa0a62fb6624cd73a", Fragments: 1},
 		"07-info-execute-no-files.xml": {ID: 1700000004, Priority: 5, Action: core.Execute,
@@ -192,16 +210,28 @@ func TestRoundTrip(t *testing.T) {
 	texts := rapid.StringMatching(`[a-zé<>&"'%$\\/ \n\t-]{0,40}`)
 	rapid.Check(t, func(r *rapid.T) {
 		info := &Info{
-			ID: core.PackageID(rapid.Int64Range(1, 1<<40).Draw(r, "id")), OS: rapid.SampledFrom([]core.OS{core.Linux, core.Windows}).Draw(r, "os"),
+			ID: core.PackageID(
+				rapid.Int64Range(1, 1<<40).Draw(r, "id"),
+			), OS: rapid.SampledFrom([]core.OS{core.Linux, core.Windows}).Draw(r, "os"),
 			Priority: core.Priority(rapid.IntRange(0, 10).Draw(r, "priority")),
 			Action:   rapid.SampledFrom([]core.Action{core.Launch, core.Execute, core.Store}).Draw(r, "action"),
-			Target:   strings.TrimSpace("x" + texts.Draw(r, "target")), Protocol: rapid.SampledFrom([]Protocol{HTTP, HTTPS}).Draw(r, "protocol"),
-			Completion: texts.Draw(r, "completion"), ExecTime: time.Duration(rapid.IntRange(1, 604_800).Draw(r, "exec")) * time.Second,
-			Interactive: rapid.Bool().Draw(r, "interactive"), Retry: rapid.Bool().Draw(r, "retry"), NoSwarm: rapid.Bool().Draw(r, "no swarm"),
+			Target: strings.TrimSpace(
+				"x" + texts.Draw(r, "target"),
+			), Protocol: rapid.SampledFrom([]Protocol{HTTP, HTTPS}).Draw(r, "protocol"),
+			Completion: texts.Draw(
+				r,
+				"completion",
+			), ExecTime: time.Duration(rapid.IntRange(1, 604_800).Draw(r, "exec")) * time.Second,
+			Interactive: rapid.Bool().
+				Draw(r, "interactive"),
+			Retry: rapid.Bool().Draw(r, "retry"), NoSwarm: rapid.Bool().Draw(r, "no swarm"),
 			Issued: time.Unix(rapid.Int64Range(1, 1<<34).Draw(r, "issued"), 0).UTC(), Deployment: "d",
 		}
 		if text := texts.Draw(r, "notice"); text != "" {
-			info.Notice = Notice{Text: text, Countdown: time.Duration(rapid.IntRange(0, 86_400).Draw(r, "countdown")) * time.Second}
+			info.Notice = Notice{
+				Text:      text,
+				Countdown: time.Duration(rapid.IntRange(0, 86_400).Draw(r, "countdown")) * time.Second,
+			}
 			if info.Notice.MayDelay = rapid.Bool().Draw(r, "delay"); info.Notice.MayDelay {
 				info.Notice.MaxDelays = rapid.IntRange(1, 100).Draw(r, "delays")
 			}
@@ -255,7 +285,8 @@ func FuzzParseStock(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
 		stock, err := ParseStock(document)
-		if err == nil && (stock.ID == 0 || stock.Fragments > core.MaxFragments || stock.Priority > core.MaxPriority) {
+		if err == nil &&
+			(stock.ID == 0 || stock.Fragments > core.MaxFragments || stock.Priority > core.MaxPriority) {
 			t.Fatalf("accepted %+v", stock)
 		}
 	})

@@ -169,7 +169,10 @@ func (f *fields) archive(fragments int) *Archive {
 		return nil
 	}
 	const mostBytes = int64(core.MaxFragments) * core.MaxFragmentSize
-	plan, err := fragment.NewPlan(f.number("SIZE", -1, mostBytes), f.number("FRAG_SIZE", -1, core.MaxFragmentSize))
+	plan, err := fragment.NewPlan(
+		f.number("SIZE", -1, mostBytes),
+		f.number("FRAG_SIZE", -1, core.MaxFragmentSize),
+	)
 	if err != nil {
 		f.fail(err)
 		return nil
@@ -184,7 +187,8 @@ func (f *fields) archive(fragments int) *Archive {
 		Unpacked: f.number("UNPACKED", -1, MaxUnpacked),
 		Entries:  int(f.number("ENTRIES", -1, MaxEntries)),
 	}
-	if n, err := hex.Decode(archive.MD5[:], []byte(clip(f.text("DIGEST"), 32))); err != nil || n != len(archive.MD5) {
+	if n, err := hex.Decode(archive.MD5[:], []byte(clip(f.text("DIGEST"), 32))); err != nil ||
+		n != len(archive.MD5) {
 		f.fail(core.Refuse(core.ClassField, "DIGEST: it is not an MD5 in hexadecimal"))
 	}
 	return archive

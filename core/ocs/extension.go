@@ -154,9 +154,22 @@ func (s *Swarm) check(sited bool) error {
 	switch {
 	case !sited:
 		return core.Refuse(core.ClassField, "option SWARM names no site")
-	case len(s.Members) > MaxMembers, len(s.Keys) > MaxKeys, len(s.Policy) > MaxPolicy, len(s.Infos) > MaxPacks:
-		return core.Refuse(core.ClassLimit, "option SWARM has %d members, %d keys, %d policies and %d infos: at most %d, %d, %d, %d",
-			len(s.Members), len(s.Keys), len(s.Policy), len(s.Infos), MaxMembers, MaxKeys, MaxPolicy, MaxPacks)
+	case len(s.Members) > MaxMembers,
+		len(s.Keys) > MaxKeys,
+		len(s.Policy) > MaxPolicy,
+		len(s.Infos) > MaxPacks:
+		return core.Refuse(
+			core.ClassLimit,
+			"option SWARM has %d members, %d keys, %d policies and %d infos: at most %d, %d, %d, %d",
+			len(s.Members),
+			len(s.Keys),
+			len(s.Policy),
+			len(s.Infos),
+			MaxMembers,
+			MaxKeys,
+			MaxPolicy,
+			MaxPacks,
+		)
 	}
 	return nil
 }
@@ -198,7 +211,8 @@ type Enrolment struct {
 func (r *Request) Enrolment() (Enrolment, error) {
 	fields := blobs{from: r.root}
 	enrolment := Enrolment{Token: fields.text("TOKEN"), Request: fields.bytes("CSR")}
-	if fields.err == nil && (enrolment.Token == "" || len(enrolment.Token) > 256 || len(enrolment.Request) == 0) {
+	if fields.err == nil &&
+		(enrolment.Token == "" || len(enrolment.Token) > 256 || len(enrolment.Request) == 0) {
 		return Enrolment{}, core.Refuse(core.ClassField, "an enrolment needs TOKEN and CSR")
 	}
 	return enrolment, fields.err

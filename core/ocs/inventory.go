@@ -114,14 +114,21 @@ func (r *Request) Inventory() (Inventory, error) {
 			inventory.Sections = append(inventory.Sections, parseSection(element))
 		}
 		if len(inventory.Account) > MaxAccount {
-			return Inventory{}, core.Refuse(core.ClassLimit, "the inventory has more than %d account fields", MaxAccount)
+			return Inventory{}, core.Refuse(
+				core.ClassLimit,
+				"the inventory has more than %d account fields",
+				MaxAccount,
+			)
 		}
 	}
 	return inventory, nil
 }
 
 func parseSection(element *strictxml.Element) Section {
-	section := Section{Name: element.Name, Fields: make([]Field, 0, len(element.Attributes)+len(element.Children))}
+	section := Section{
+		Name:   element.Name,
+		Fields: make([]Field, 0, len(element.Attributes)+len(element.Children)),
+	}
 	for _, attribute := range element.Attributes {
 		section.Fields = append(section.Fields, Field(attribute))
 	}

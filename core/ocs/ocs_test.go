@@ -71,7 +71,10 @@ func TestOldDevice(t *testing.T) {
 		"history":  "<CONTENT><DOWNLOAD><HISTORY>" + old + "</HISTORY></DOWNLOAD></CONTENT>",
 		"download": "<CONTENT><DOWNLOAD>" + old + "</DOWNLOAD></CONTENT>",
 	} {
-		request := mustParse(t, []byte("<REQUEST><DEVICEID>"+string(device)+"</DEVICEID>"+content+"<QUERY>INVENTORY</QUERY></REQUEST>"))
+		request := mustParse(
+			t,
+			[]byte("<REQUEST><DEVICEID>"+string(device)+"</DEVICEID>"+content+"<QUERY>INVENTORY</QUERY></REQUEST>"),
+		)
 		if got := request.OldDevice(); got != "pc6-2025-01-01-00-00-00" {
 			t.Errorf("%s: got %q", name, got)
 		}
@@ -104,19 +107,35 @@ func TestResult(t *testing.T) {
 }
 
 func TestResultExtensions(t *testing.T) {
-	result := Result{Package: 7, Text: "ERR_EXECUTE", Exit: "-5", Detail: "E_EXEC no such file", Output: "line 1\nline 2 <&>\n\ttab"}
+	result := Result{
+		Package: 7,
+		Text:    "ERR_EXECUTE",
+		Exit:    "-5",
+		Detail:  "E_EXEC no such file",
+		Output:  "line 1\nline 2 <&>\n\ttab",
+	}
 	document := result.Append(nil, device)
 	golden(t, "golden-result.xml", document)
 	again, err := mustParse(t, document).Result()
 	if err != nil || again != result {
 		t.Errorf("got %+v, %v", again, err)
 	}
-	long := Result{Package: 7, Text: strings.Repeat("E", 300), Output: strings.Repeat("ñ", 4000), Exit: "x", Detail: "a\u202eb"}
+	long := Result{
+		Package: 7,
+		Text:    strings.Repeat("E", 300),
+		Output:  strings.Repeat("ñ", 4000),
+		Exit:    "x",
+		Detail:  "a\u202eb",
+	}
 	cut, err := mustParse(t, long.Append(nil, device)).Result()
-	if err != nil || len(cut.Text) != MaxResultText || len(cut.Output) != MaxResultOutput || cut.Exit != "" || cut.Detail != "a?b" {
+	if err != nil || len(cut.Text) != MaxResultText || len(cut.Output) != MaxResultOutput || cut.Exit != "" ||
+		cut.Detail != "a?b" {
 		t.Errorf("got %d, %d, %q, %q, %v", len(cut.Text), len(cut.Output), cut.Exit, cut.Detail, err)
 	}
-	none, err := mustParse(t, []byte(`<REQUEST DEVICEID="`+string(device)+`" ID="7" QUERY="DOWNLOAD"/>`)).Result()
+	none, err := mustParse(
+		t,
+		[]byte(`<REQUEST DEVICEID="`+string(device)+`" ID="7" QUERY="DOWNLOAD"/>`),
+	).Result()
 	if err != nil || none.Text != UnknownCode {
 		t.Errorf("no ERR: got %+v, %v", none, err)
 	}
@@ -129,8 +148,19 @@ func TestPrologReply(t *testing.T) {
 			Conf: Conf{On: true, PeriodLength: 10, CycleLatency: time.Minute, FragLatency: 10 * time.Second,
 				PeriodLatency: time.Second, TimeoutDays: 30, ExecutionTimeout: 2 * time.Hour, FragsPerTurn: 1},
 			Packs: []Pack{
-				{ID: 1700000001, InfoLocation: "deploy.example.net/download", FragmentsLocation: "[2001:db8::1]:4343/download"},
-				{ID: 1700000002, InfoLocation: "a/b", FragmentsLocation: "c/d", Force: true, Schedule: "2026/12/01 08:00", PostCommand: "REBOOT"},
+				{
+					ID:                1700000001,
+					InfoLocation:      "deploy.example.net/download",
+					FragmentsLocation: "[2001:db8::1]:4343/download",
+				},
+				{
+					ID:                1700000002,
+					InfoLocation:      "a/b",
+					FragmentsLocation: "c/d",
+					Force:             true,
+					Schedule:          "2026/12/01 08:00",
+					PostCommand:       "REBOOT",
+				},
 			},
 		},
 		Swarm: &Swarm{
@@ -157,14 +187,19 @@ func TestPrologReply(t *testing.T) {
 
 func TestPrologReplyOfStockServer(t *testing.T) {
 	off, err := ParsePrologReply(read(t, "02b-prolog-reply-from-real-server-download-off.xml"))
-	if err != nil || off.Download == nil || off.Download.Conf.On || off.Download.Conf.TimeoutDays != 30 || len(off.Download.Packs) != 0 {
+	if err != nil || off.Download == nil || off.Download.Conf.On || off.Download.Conf.TimeoutDays != 30 ||
+		len(off.Download.Packs) != 0 {
 		t.Errorf("got %+v, %v", off, err)
 	}
 	four, err := ParsePrologReply(read(t, "02-prolog-reply-send-4-packages.xml"))
 	if err != nil || four.Response != Send || len(four.Download.Packs) != 4 {
 		t.Fatalf("got %+v, %v", four, err)
 	}
-	want := Pack{ID: 1700000006, InfoLocation: "deploy.example.net:8443/download", FragmentsLocation: "deploy.example.net:8080/download"}
+	want := Pack{
+		ID:                1700000006,
+		InfoLocation:      "deploy.example.net:8443/download",
+		FragmentsLocation: "deploy.example.net:8080/download",
+	}
 	if got := four.Download.Packs[3]; got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -232,12 +267,16 @@ func TestInventoryReply(t *testing.T) {
 func TestExtensions(t *testing.T) {
 	enrolment := Enrolment{Token: "one-time", Request: []byte{0x30, 1, 2}}
 	golden(t, "golden-enroll.xml", enrolment.Append(nil, device))
-	if again, err := mustParse(t, enrolment.Append(nil, device)).Enrolment(); err != nil || !cmp.Equal(again, enrolment) {
+	if again, err := mustParse(t, enrolment.Append(nil, device)).Enrolment(); err != nil ||
+		!cmp.Equal(again, enrolment) {
 		t.Errorf("got %v, %v", again, err)
 	}
-	progress := Progress{Packages: []PackageProgress{{1700000001, Downloading, 3, 8}, {1700000002, Installing, 1, 1}}}
+	progress := Progress{
+		Packages: []PackageProgress{{1700000001, Downloading, 3, 8}, {1700000002, Installing, 1, 1}},
+	}
 	golden(t, "golden-progress.xml", progress.Append(nil, device))
-	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil || !cmp.Equal(again, progress) {
+	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil ||
+		!cmp.Equal(again, progress) {
 		t.Errorf("got %v, %v", again, err)
 	}
 }
@@ -254,7 +293,15 @@ func TestRefusals(t *testing.T) {
 		{"no query", wrap(""), core.ClassField},
 		{"no device", "<REQUEST><QUERY>PROLOG</QUERY></REQUEST>", core.ClassField},
 		{"bad device", "<REQUEST><QUERY>PROLOG</QUERY><DEVICEID>x</DEVICEID></REQUEST>", core.ClassField},
-		{"device as attribute and element", `<REQUEST DEVICEID="` + string(device) + `"><DEVICEID>` + string(device) + `</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>`, core.ClassXML},
+		{
+			"device as attribute and element",
+			`<REQUEST DEVICEID="` + string(
+				device,
+			) + `"><DEVICEID>` + string(
+				device,
+			) + `</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>`,
+			core.ClassXML,
+		},
 		{"query twice", wrap("<QUERY>PROLOG</QUERY><QUERY>DOWNLOAD</QUERY>"), core.ClassXML},
 		{"prolog over 64 KiB", wrap("<QUERY>PROLOG</QUERY>" + strings.Repeat("<X>y</X>", 9000)), core.ClassLimit},
 	}

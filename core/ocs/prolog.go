@@ -126,7 +126,13 @@ func appendNumber(to []byte, name string, value int) []byte {
 }
 
 // replyLimits allow a reply that lists MaxPacks packages.
-var replyLimits = strictxml.Limits{Bytes: 512 << 10, Depth: 32, Attributes: 64, Value: 64 << 10, Elements: 4096}
+var replyLimits = strictxml.Limits{
+	Bytes:      512 << 10,
+	Depth:      32,
+	Attributes: 64,
+	Value:      64 << 10,
+	Elements:   4096,
+}
 
 // parseReply reads a document whose root must be REPLY.
 func parseReply(document []byte, limits strictxml.Limits) (*strictxml.Element, Response, error) {
@@ -269,7 +275,13 @@ func (n *numbers) read(name string, absent, most int) int {
 	if err == nil {
 		number, err = strconv.Atoi(text)
 		if err != nil || number < 0 || number > most {
-			err = core.Refuse(core.ClassLimit, "%s=%q: use a whole number from 0 to %d", name, printable(text, 40), most)
+			err = core.Refuse(
+				core.ClassLimit,
+				"%s=%q: use a whole number from 0 to %d",
+				name,
+				printable(text, 40),
+				most,
+			)
 		}
 	}
 	if err != nil && n.err == nil {

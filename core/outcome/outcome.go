@@ -124,9 +124,10 @@ type Record struct {
 
 // Next returns the record after an agent reported text. Once a package has succeeded, it has: the
 // repetitions that stock agents send (SUCCESS_ without its code, SUCCESS_ALREADY_SETUP at each
-// contact) and stray errors change nothing. An error is replaced by whatever comes later.
+// contact) and stray errors change nothing. An error is replaced by whatever comes later, and so is the
+// server's own conclusion from the computer's history: the agent knows better.
 func Next(record Record, text string, codes SuccessCodes) Record {
-	if record.State.Succeeded() {
+	if record.State.Succeeded() && record.Text != AlreadyInHistory {
 		return record
 	}
 	return Record{State: Judge(text, codes), Text: text}
@@ -154,14 +155,23 @@ func ParseSuccessCodes(text string) (SuccessCodes, error) {
 	for _, one := range strings.Split(text, ",") {
 		code, err := strconv.ParseInt(strings.TrimSpace(one), 10, 64)
 		if err != nil || code < -1<<31 || code > 1<<32-1 {
-			return nil, core.Refuse(core.ClassField, "success code %q is not an exit code; use numbers such as 0,3010", one)
+			return nil, core.Refuse(
+				core.ClassField,
+				"success code %q is not an exit code; use numbers such as 0,3010",
+				one,
+			)
 		}
 		codes = append(codes, int(code))
 	}
 	slices.Sort(codes)
 	codes = slices.Compact(codes)
 	if len(codes) > MaxSuccessCodes {
-		return nil, core.Refuse(core.ClassLimit, "%d success codes: at most %d are allowed", len(codes), MaxSuccessCodes)
+		return nil, core.Refuse(
+			core.ClassLimit,
+			"%d success codes: at most %d are allowed",
+			len(codes),
+			MaxSuccessCodes,
+		)
 	}
 	return codes, nil
 }

@@ -77,7 +77,18 @@ func TestNext(t *testing.T) {
 		{"first result", Record{State: Notified}, "SUCCESS_0", Record{Success, "SUCCESS_0"}},
 		{"never notified", Record{State: Waiting}, "ERR_EXECUTE", Record{Execute, "ERR_EXECUTE"}},
 		{"repeated without its code", Record{Success, "SUCCESS_0"}, "SUCCESS_", Record{Success, "SUCCESS_0"}},
-		{"already set up after success", Record{Success, "SUCCESS"}, "SUCCESS_ALREADY_SETUP", Record{Success, "SUCCESS"}},
+		{
+			"already set up after success",
+			Record{Success, "SUCCESS"},
+			"SUCCESS_ALREADY_SETUP",
+			Record{Success, "SUCCESS"},
+		},
+		{
+			"the agent's word after our conclusion",
+			Record{AlreadySetup, AlreadyInHistory},
+			"SUCCESS_0",
+			Record{Success, "SUCCESS_0"},
+		},
 		{"stray error after success", Record{Success, "SUCCESS"}, "ERR_TIMEOUT", Record{Success, "SUCCESS"}},
 		{"success after error", Record{BadDigest, "ERR_BAD_DIGEST"}, "SUCCESS", Record{Success, "SUCCESS"}},
 		{"error after error", Record{Build, "ERR_BUILD"}, "ERR_TIMEOUT", Record{Timeout, "ERR_TIMEOUT"}},
@@ -94,7 +105,9 @@ func TestNext(t *testing.T) {
 // TestNextLaws: a result always ends an affectation, a success stays, and repeating a result changes
 // nothing, so that an agent may send it as often as it likes.
 func TestNextLaws(t *testing.T) {
-	texts := rapid.SampledFrom([]string{"SUCCESS", "SUCCESS_", "SUCCESS_0", "SUCCESS_5", "ERR_BUILD", "EXIT_CODE_1", "x"})
+	texts := rapid.SampledFrom(
+		[]string{"SUCCESS", "SUCCESS_", "SUCCESS_0", "SUCCESS_5", "ERR_BUILD", "EXIT_CODE_1", "x"},
+	)
 	rapid.Check(t, func(t *rapid.T) {
 		record := Record{State: rapid.SampledFrom([]State{Waiting, Notified}).Draw(t, "start")}
 		for _, text := range rapid.SliceOfN(texts, 1, 10).Draw(t, "texts") {

@@ -101,27 +101,59 @@ func TestCorpusM(t *testing.T) {
 		class      core.Class
 	}{
 		{"M01 no signatures", rebuilt(func(e *envelope) { e.Signatures = nil }), core.ClassKeys},
-		{"M03 same signature twice", rebuilt(func(e *envelope) { e.Signatures = append(e.Signatures, sig) }), core.ClassCanon},
-		{"M04 key ID of another key", rebuilt(func(e *envelope) { e.Signatures[0].KeyID = KeyIDOf(public(2)).String() }), core.ClassKeys},
+		{
+			"M03 same signature twice",
+			rebuilt(func(e *envelope) { e.Signatures = append(e.Signatures, sig) }),
+			core.ClassCanon,
+		},
+		{
+			"M04 key ID of another key",
+			rebuilt(func(e *envelope) { e.Signatures[0].KeyID = KeyIDOf(public(2)).String() }),
+			core.ClassKeys,
+		},
 		{"M08 17 signatures", junk(16), core.ClassLimit},
 		{"M09 100000 signatures", junk(100_000), core.ClassLimit},
 		{"M10 flip in payload", rebuilt(func(e *envelope) { e.Payload = "Q" + e.Payload[1:] }), core.ClassSig},
 		{"M11 flip in type", rebuilt(func(e *envelope) { e.PayloadType += "x" }), core.ClassType},
-		{"M12 another role's type", rebuilt(func(e *envelope) { e.PayloadType = "application/vnd.enjambre.timestamp.v1+json" }), core.ClassType},
-		{"M13 padding missing", rebuilt(func(e *envelope) { e.Payload = strings.TrimRight(e.Payload, "=") }), core.ClassCanon},
-		{"M13 line end in base64", rebuilt(func(e *envelope) { e.Payload = e.Payload[:4] + "\n" + e.Payload[4:] }), core.ClassCanon},
-		{"M13 signature with line end", rebuilt(func(e *envelope) { e.Signatures[0].Sig = sig.Sig[:4] + "\n" + sig.Sig[4:] }), core.ClassCanon},
+		{
+			"M12 another role's type",
+			rebuilt(func(e *envelope) { e.PayloadType = "application/vnd.enjambre.timestamp.v1+json" }),
+			core.ClassType,
+		},
+		{
+			"M13 padding missing",
+			rebuilt(func(e *envelope) { e.Payload = strings.TrimRight(e.Payload, "=") }),
+			core.ClassCanon,
+		},
+		{
+			"M13 line end in base64",
+			rebuilt(func(e *envelope) { e.Payload = e.Payload[:4] + "\n" + e.Payload[4:] }),
+			core.ClassCanon,
+		},
+		{
+			"M13 signature with line end",
+			rebuilt(func(e *envelope) { e.Signatures[0].Sig = sig.Sig[:4] + "\n" + sig.Sig[4:] }),
+			core.ClassCanon,
+		},
 		{"M14 duplicate key", `{"payloadType":"x",` + good[1:], core.ClassCanon},
 		{"M15 another case", strings.Replace(good, "payloadType", "PayloadType", 1), core.ClassCanon},
 		{"M16 second object", good + good, core.ClassFormat},
 		{"M17 unknown field", `{"extra":1,` + good[1:], core.ClassCanon},
-		{"M18 number as text", strings.Replace(good, `"payloadType":"`+InfoType+`"`, `"payloadType":1`, 1), core.ClassFormat},
+		{
+			"M18 number as text",
+			strings.Replace(good, `"payloadType":"`+InfoType+`"`, `"payloadType":1`, 1),
+			core.ClassFormat,
+		},
 		{"white space", " " + good, core.ClassCanon},
 		{"empty", "", core.ClassFormat},
 		{"not JSON", "<DOWNLOAD/>", core.ClassFormat},
 		{"too long", good + strings.Repeat(" ", MaxEnvelope), core.ClassLimit},
 		{"deep", strings.Repeat("[", 100_000), core.ClassFormat},
-		{"wrong signature", rebuilt(func(e *envelope) { e.Signatures[0].Sig = base64.StdEncoding.EncodeToString(make([]byte, 64)) }), core.ClassSig},
+		{
+			"wrong signature",
+			rebuilt(func(e *envelope) { e.Signatures[0].Sig = base64.StdEncoding.EncodeToString(make([]byte, 64)) }),
+			core.ClassSig,
+		},
 		{"short signature", rebuilt(func(e *envelope) { e.Signatures[0].Sig = "AAAA" }), core.ClassSig},
 	}
 	for _, c := range cases {

@@ -54,7 +54,12 @@ const year = 366 * 24 * 3600
 
 var definitions = []Definition{
 	{Name: Download, Default: 1, Max: 1, Help: "1: packages are given out; 0: deployment is off"},
-	{Name: Switch, Default: 1, Max: 1, Help: "0: this computer is given no packages, a running download stops"},
+	{
+		Name:    Switch,
+		Default: 1,
+		Max:     1,
+		Help:    "0: this computer is given no packages, a running download stops",
+	},
 	{Name: PeriodLength, Default: 10, Min: 1, Max: 1000, Unit: "cycles",
 		Help: "cycles in a period; a package whose priority is higher is never downloaded"},
 	{Name: CycleLatency, Default: 60, Max: 7 * 24 * 3600, Unit: "s", Help: "pause after each cycle"},
@@ -66,7 +71,14 @@ var definitions = []Definition{
 		Help: "longest run of a command; stock agents ignore it"},
 	{Name: FragsPerTurn, Default: 0, Max: core.MaxFragments, Unit: "fragments",
 		Help: "fragments of a package in one turn; 0: all, 1: the pace of stock agents"},
-	{Name: PrologFreq, Default: 24, Min: 1, Max: year / 3600, Unit: "h", Help: "between the contacts of a stock agent"},
+	{
+		Name:    PrologFreq,
+		Default: 24,
+		Min:     1,
+		Max:     year / 3600,
+		Unit:    "h",
+		Help:    "between the contacts of a stock agent",
+	},
 	{Name: Frequency, Default: 0, Min: -1, Max: 3650, Unit: "days",
 		Help: "between inventories; 0: at each contact, -1: no inventory and no packages"},
 	{Name: OnStartup, Default: 1, Max: 1, Help: "1: stock Windows agents call when their service starts"},
@@ -91,14 +103,27 @@ func Lookup(text string) (Definition, error) {
 	for _, definition := range definitions {
 		names = append(names, string(definition.Name))
 	}
-	return Definition{}, core.Refuse(core.ClassField, "unknown setting %.60q; there are %s", text, strings.Join(names, ", "))
+	return Definition{}, core.Refuse(
+		core.ClassField,
+		"unknown setting %.60q; there are %s",
+		text,
+		strings.Join(names, ", "),
+	)
 }
 
 // Parse reads a value within the definition's bounds.
 func (d Definition) Parse(text string) (int, error) {
 	value, err := strconv.Atoi(text)
 	if err != nil || value < d.Min || value > d.Max {
-		return 0, core.Refuse(core.ClassLimit, "%s: %.40q is not a whole number from %d to %d%s", d.Name, text, d.Min, d.Max, unit(d.Unit))
+		return 0, core.Refuse(
+			core.ClassLimit,
+			"%s: %.40q is not a whole number from %d to %d%s",
+			d.Name,
+			text,
+			d.Min,
+			d.Max,
+			unit(d.Unit),
+		)
 	}
 	return value, nil
 }

@@ -19,7 +19,8 @@ func TestPrecedence(t *testing.T) {
 		}
 	}
 	conf := effective.Conf()
-	if !conf.On || conf.PeriodLength != 3 || conf.CycleLatency != 0 || conf.TimeoutDays != 30 || conf.ExecutionTimeout != 2*time.Hour {
+	if !conf.On || conf.PeriodLength != 3 || conf.CycleLatency != 0 || conf.TimeoutDays != 30 ||
+		conf.ExecutionTimeout != 2*time.Hour {
 		t.Errorf("got %+v", conf)
 	}
 	effective.Computer[Switch] = 0

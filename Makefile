@@ -1,0 +1,38 @@
+# What each target does is one line here; logic lives in Go programs and tests.
+
+GO      ?= go
+VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: build test check demo demo-once fuzz golden clean
+
+build: ## the program, for this machine, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/enjambre-server ./server
+
+test: check ## everything: checks, unit tests, and the real programs with the stock agent
+	sh e2e/prepare.sh
+	$(GO) test -race -timeout 20m ./...
+
+check: ## format, vet, staticcheck, tidy modules, and builds for the other systems
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools.mod staticcheck ./...
+	$(GO) mod tidy -diff
+	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./server
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./server
+
+demo: ## a server and a stock agent on this machine; stays up
+	sh e2e/prepare.sh
+	$(GO) run ./e2e/demo
+
+demo-once: ## the same, and ends; exit 0 only if every package succeeded
+	sh e2e/prepare.sh
+	$(GO) run ./e2e/demo --once
+
+fuzz: ## every fuzz target for ten seconds
+	sh e2e/fuzz.sh 10s
+
+golden: ## write the golden files anew; read the difference before you commit it
+	$(GO) test ./core/info ./core/ocs -update
+
+clean:
+	rm -rf bin

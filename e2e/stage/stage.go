@@ -1,0 +1,187 @@
+// Package stage sets up the real programs on this machine, for the end-to-end tests and the demo: it
+// builds the server, runs it in a folder of its own on the loopback, runs its commands, and runs the
+// stock OCS agent against it. Nothing is left running: whoever starts something stops it.
+package stage
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// readyTimeout is how long a server may take to serve.
+const readyTimeout = 30 * time.Second
+
+// Build compiles the server into folder and returns its path. It must be called from inside the module.
+func Build(ctx context.Context, folder string) (string, error) {
+	binary := filepath.Join(folder, "enjambre-server")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "enjambre/server")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the server: %w\n%s", err, output)
+	}
+	return binary, nil
+}
+
+// A Server is a server's data folder, and the process while one runs.
+type Server struct {
+	Binary  string
+	Data    string
+	Address string // https://127.0.0.1:port, once it runs
+	HTTP    string // http://127.0.0.1:port, once it runs with plain HTTP
+
+	command *exec.Cmd
+	stderr  *bytes.Buffer
+	ended   chan error
+}
+
+// NewServer makes a data folder below folder, for stock agents too, reached as 127.0.0.1 and localhost.
+func NewServer(ctx context.Context, binary, folder string) (*Server, error) {
+	s := &Server{Binary: binary, Data: filepath.Join(folder, "data")}
+	_, err := s.Run(ctx, "init", "--host", "127.0.0.1,localhost", "--stock-agents")
+	return s, err
+}
+
+// Run runs one command on the data folder and returns its stdout. --data is added.
+func (s *Server) Run(ctx context.Context, args ...string) (string, error) {
+	words := 1 // "init" is one word, "package build" two
+	for words < len(args) && words < 2 && !strings.HasPrefix(args[words], "-") {
+		words++
+	}
+	full := append([]string{}, args[:words]...)
+	full = append(append(full, "--data", s.Data), args[words:]...)
+	command := exec.CommandContext(ctx, s.Binary, full...)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	if err := command.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// JSON runs one command with --json and decodes what it prints.
+func (s *Server) JSON(ctx context.Context, into any, args ...string) error {
+	output, err := s.Run(ctx, append(args, "--json")...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(output), into); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, output)
+	}
+	return nil
+}
+
+// Start starts the server on free ports of the loopback and waits until it serves.
+func (s *Server) Start(ctx context.Context) error {
+	s.command = exec.Command(
+		s.Binary,
+		"run",
+		"--data",
+		s.Data,
+		"--listen",
+		"127.0.0.1:0",
+		"--listen-http",
+		"127.0.0.1:0",
+	)
+	s.stderr, s.ended = &bytes.Buffer{}, make(chan error, 1)
+	s.command.Stderr = s.stderr
+	stdout, err := s.command.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := s.command.Start(); err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	ready := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if address, found := strings.CutPrefix(lines.Text(), "ready "); found {
+				ready <- address
+			}
+		}
+		s.ended <- s.command.Wait()
+	}()
+	select {
+	case s.Address = <-ready:
+		return s.readPorts()
+	case err := <-s.ended:
+		return fmt.Errorf(
+			"the server ended: %w\n%s",
+			errors.Join(err, errors.New("before it was ready")),
+			s.stderr,
+		)
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), s.Kill())
+	case <-time.After(readyTimeout):
+		return errors.Join(errors.New("the server is not ready in time"), s.Kill())
+	}
+}
+
+func (s *Server) readPorts() error {
+	data, err := os.ReadFile(filepath.Join(s.Data, "run.json"))
+	if err != nil {
+		return err
+	}
+	var running struct{ HTTP string }
+	err = json.Unmarshal(data, &running)
+	s.HTTP = "http://" + running.HTTP
+	return err
+}
+
+// Stop asks the server to end and waits for it.
+func (s *Server) Stop() error {
+	if s.command == nil {
+		return nil
+	}
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return s.wait()
+}
+
+// Kill ends the server without warning.
+func (s *Server) Kill() error {
+	if err := s.command.Process.Kill(); err != nil {
+		return err
+	}
+	_ = s.wait() // killed, as asked
+	return nil
+}
+
+func (s *Server) wait() error {
+	defer func() { s.command = nil }()
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			return fmt.Errorf("the server ended: %w\n%s", err, s.stderr)
+		}
+		return nil
+	case <-time.After(readyTimeout):
+		return errors.Join(errors.New("the server does not stop"), s.command.Process.Kill())
+	}
+}
+
+// Log returns the tail of one of the server's logs, for messages.
+func (s *Server) Log(name string) string {
+	file, err := os.Open(filepath.Join(s.Data, "logs", name))
+	if err != nil {
+		return err.Error()
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
+}

@@ -1,0 +1,107 @@
+package catalog
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"strings"
+
+	"enjambre/core"
+)
+
+// A Location is where agents find a package's folder: host[:port]/folder, without scheme and without
+// slash at the end, as the protocol carries it. IPv6 addresses stand in brackets.
+type Location string
+
+// ParseLocation reads a location. The scheme, if somebody wrote it, must be the one that will be used.
+func ParseLocation(text, scheme string) (Location, error) {
+	rest := text
+	if written, after, found := strings.Cut(text, "://"); found {
+		if !strings.EqualFold(written, scheme) {
+			return "", core.Refuse(
+				core.ClassField,
+				"%q: agents will use %s://; give host[:port]/folder without scheme",
+				text,
+				scheme,
+			)
+		}
+		rest = after
+	}
+	parsed, err := url.Parse(scheme + "://" + rest)
+	if err != nil || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" ||
+		parsed.Fragment != "" ||
+		parsed.Hostname() == "" {
+		return "", core.Refuse(
+			core.ClassField,
+			"%q is not host[:port]/folder, such as deploy.example.net:8443/download",
+			text,
+		)
+	}
+	if port := parsed.Port(); strings.HasSuffix(parsed.Host, ":") || port != "" && !validPort(port) {
+		return "", core.Refuse(core.ClassField, "%q: the port is not 1 to 65535", text)
+	}
+	if !core.Printable(rest) || strings.Contains(rest, " ") || len(rest) > 255 {
+		return "", core.Refuse(core.ClassField, "%q is not a plain host and folder of at most 255 bytes", text)
+	}
+	folder := strings.TrimSuffix(path.Clean("/"+parsed.EscapedPath()), "/")
+	return Location(strings.ToLower(parsed.Host) + folder), nil
+}
+
+func validPort(text string) bool {
+	port, err := netip.ParseAddrPort("127.0.0.1:" + text)
+	return err == nil && port.Port() != 0
+}
+
+// Host returns the location's host name or address, without port and brackets.
+func (l Location) Host() string {
+	host, _, _ := strings.Cut(string(l), "/")
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
+// URL returns the address of a package's file.
+func (l Location) URL(scheme string, id core.PackageID, name string) string {
+	return fmt.Sprintf("%s://%s/%s/%s", scheme, l, id, name)
+}
+
+// checkHost refuses places that agents cannot mean: the loopback, unless it is one of the server's own
+// names (own), link-local and metadata addresses. Private addresses are normal here.
+func (l Location) checkHost(own []string) error {
+	host := l.Host()
+	for _, name := range own {
+		if strings.EqualFold(name, host) {
+			return nil
+		}
+	}
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return core.Refuse(
+			core.ClassField,
+			"%s: each agent would look for the package on its own computer; give the server's name",
+			l,
+		)
+	}
+	if address, err := netip.ParseAddr(host); err == nil {
+		return checkAddress(address)
+	}
+	return nil
+}
+
+// checkAddress refuses addresses that no distribution server has.
+func checkAddress(address netip.Addr) error {
+	address = address.Unmap()
+	switch {
+	case address.IsLoopback(), address.IsUnspecified():
+		return core.Refuse(
+			core.ClassField,
+			"address %s: each agent would look for the package on its own computer",
+			address,
+		)
+	case address.IsLinkLocalUnicast(), address.IsMulticast(), address == netip.MustParseAddr("fd00:ec2::254"):
+		return core.Refuse(core.ClassField, "address %s cannot be a distribution server", address)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"enjambre/core"
+	"enjambre/server/internal/datafolder"
+	"enjambre/server/internal/store"
+)
+
+// bulkFlags choose what is affected or unaffected, and where.
+type bulkFlags struct {
+	pkg        func() (core.PackageID, error)
+	activation func() (store.ActivationID, error)
+	all        bool
+	query      string
+	computers  []string
+	options    store.AffectOptions
+}
+
+// bulk adds the flags that affect and unaffect share.
+func (b *bulkFlags) add(command *cobra.Command, force string) {
+	b.pkg, b.activation = packageFlag(command, false), activationFlag(command, false)
+	flags := command.Flags()
+	flags.BoolVar(&b.all, "all", false, "all computers")
+	flags.StringVar(&b.query, "query", "", "the computers that a search finds")
+	flags.StringArrayVar(&b.computers, "computer", nil, "this computer; may be repeated")
+	flags.BoolVar(&b.options.Force, "force", false, force)
+	flags.BoolVar(&b.options.DryRun, "dry-run", false, "only say what would be done")
+	command.MarkFlagsOneRequired("package", "activation")
+	command.MarkFlagsMutuallyExclusive("package", "activation")
+	command.MarkFlagsOneRequired("all", "query", "computer")
+	command.MarkFlagsMutuallyExclusive("all", "query", "computer")
+}
+
+// read returns what the flags say; a --query that is given empty is refused, never taken for all.
+func (b *bulkFlags) read() (target store.Target, selection store.Selection, err error) {
+	if target.Package, err = b.pkg(); err != nil {
+		return target, selection, err
+	}
+	if target.Activation, err = b.activation(); err != nil {
+		return target, selection, err
+	}
+	switch {
+	case target == store.Target{}:
+		return target, selection, usage(errors.New("give --package ID or --activation A"))
+	case b.all:
+		selection.All = true
+	case len(b.computers) > 0:
+		for _, text := range b.computers {
+			device, err := core.ParseDeviceID(text)
+			if err != nil {
+				return target, selection, usage(err)
+			}
+			selection.Devices = append(selection.Devices, device)
+		}
+	default:
+		selection.Query, err = parseQuery(b.query)
+	}
+	return target, selection, err
+}
+
+func (p *program) affectCommand() *cobra.Command {
+	var flags bulkFlags
+	command := p.printing("affect", "assign a package to computers", cobra.NoArgs,
+		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
+			target, selection, err := flags.read()
+			if err != nil {
+				return err
+			}
+			report, err := folder.Store.Affect(ctx, target, selection, flags.options, p.now())
+			if err != nil {
+				return err
+			}
+			return p.printBulk(report, "affected", flags.options.DryRun)
+		})
+	command.Long = `Assign a package to computers. With --activation they get it from there; with --package each gets the
+activation of its site, else the one without site.`
+	flags.add(command, "also where it ended before: it is installed again")
+	return command
+}
+
+func (p *program) unaffectCommand() *cobra.Command {
+	var flags bulkFlags
+	command := p.printing("unaffect", "take a package back from computers", cobra.NoArgs,
+		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
+			target, selection, err := flags.read()
+			if err != nil {
+				return err
+			}
+			report, err := folder.Store.Unaffect(ctx, target, selection, flags.options, p.now())
+			if err != nil {
+				return err
+			}
+			p.noteStockAgents(report.Done)
+			return p.printBulk(report, "unaffected", flags.options.DryRun)
+		})
+	flags.add(command, "finished ones too")
+	return command
+}
+
+// printBulk prints what a bulk action did.
+func (p *program) printBulk(report store.BulkReport, done string, dryRun bool) error {
+	switch {
+	case report.Done == 0 && len(report.Skipped) == 0:
+		p.note("no computer matches; nothing was %s", done)
+	case dryRun:
+		p.note("dry run: nothing was changed")
+	}
+	return p.print(report, func(w *tabwriter.Writer) {
+		row(w, fmt.Sprintf("%s: %d computers, skipped: %d", done, report.Done, len(report.Skipped)))
+		for _, skip := range report.Skipped {
+			row(w, "skipped", skip.Computer, skip.Reason)
+		}
+	})
+}

@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"enjambre/server/internal/datafolder"
+	"enjambre/server/internal/identity"
+)
+
+// tlsFlags say where a certificate comes from.
+type tlsFlags struct {
+	days                         int
+	certificate, key, ca, secret string
+}
+
+func (f *tlsFlags) add(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringVar(&f.certificate, "tls-cert", "", "file of a certificate made elsewhere, with intermediates")
+	flags.StringVar(&f.key, "tls-key", "", "file of its key")
+	flags.StringVar(&f.ca, "ca", "", "file of its authority, which becomes cacert.pem")
+	flags.StringVar(
+		&f.secret,
+		"tls-passphrase-file",
+		"",
+		"file with the passphrase of the key (default: ask on the terminal)",
+	)
+}
+
+func (p *program) initCommand() *cobra.Command {
+	var f tlsFlags
+	var options identity.Options
+	var stockAgents bool
+	command := p.action(
+		"init",
+		"make a deployment: its keys, certificate and data folder",
+		cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			options.Now = p.now()
+			options.Days, options.Certificate, options.Key, options.Authority = f.days, f.certificate, f.key, f.ca
+			options.Passphrase = func() ([]byte, error) { return p.passphrase(f.secret) }
+			if err := datafolder.Create(ctx, p.data, options, stockAgents); err != nil {
+				return err
+			}
+			answer := map[string]any{"data": p.data, "authority": filepath.Join(p.data, "cacert.pem")}
+			return p.print(answer, func(w *tabwriter.Writer) {
+				row(w, "data folder", p.data)
+				if options.Request {
+					row(w, "next", "have "+filepath.Join(p.data, "tls", "server.csr")+" signed, then: tls install")
+					return
+				}
+				row(w, "for agents", filepath.Join(p.data, "cacert.pem"))
+				row(w, "signing", "by one key, in the data folder: whoever has it decides what agents run")
+				row(w, "next", fmt.Sprintf("%s run --data %s --listen :443", Name, p.data))
+			})
+		},
+	)
+	p.dataFlag(command)
+	p.jsonFlag(command)
+	flags := command.Flags()
+	flags.StringSliceVar(
+		&options.Hosts,
+		"host",
+		nil,
+		"names and addresses by which agents reach this server, separated by commas",
+	)
+	flags.StringVar(&options.Name, "name", "", "name of the deployment (default: the first host)")
+	flags.BoolVar(
+		&stockAgents,
+		"stock-agents",
+		false,
+		"serve stock OCS agents, which cannot prove who they are",
+	)
+	flags.IntVar(
+		&f.days,
+		"tls-days",
+		0,
+		fmt.Sprintf("life of the self-signed certificate in days (default %d)", identity.DefaultDays),
+	)
+	flags.BoolVar(&options.Request, "csr", false, "make a certificate request for your own authority instead")
+	f.add(command)
+	require(command, "host")
+	return command
+}
+
+func (p *program) tlsCommand() *cobra.Command {
+	return group("tls", "the server's certificate: show, request, install, make",
+		p.tlsShow(), p.tlsCSR(), p.tlsInstall(), p.tlsSelfSigned())
+}
+
+func (p *program) tlsShow() *cobra.Command {
+	return p.printing("show", "show the certificate in service", cobra.NoArgs,
+		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
+			d, err := folder.Deployment.Describe(p.now())
+			if err != nil {
+				return err
+			}
+			return p.print(d, func(w *tabwriter.Writer) {
+				if d.Subject != "" {
+					row(w, "subject", d.Subject)
+					row(w, "issuer", d.Issuer)
+					row(w, "hosts", d.Hosts)
+					row(w, "key", d.Key)
+					row(
+						w,
+						"valid",
+						fmt.Sprintf("%s to %s (%d days left)", when(d.NotBefore), when(d.NotAfter), d.DaysLeft),
+					)
+					row(w, "sha256", d.SHA256)
+					row(w, "intermediates", d.Intermediates)
+				}
+				if d.RequestPending {
+					row(w, "request", "pending: "+filepath.Join(folder.Path, "tls", "server.csr"))
+				}
+				if d.Problem != "" {
+					row(w, "problem", d.Problem)
+				}
+			})
+		})
+}
+
+func (p *program) tlsCSR() *cobra.Command {
+	return p.onFolder("csr", "make a new key and print a certificate request for it", cobra.NoArgs,
+		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
+			request, err := folder.Deployment.MakeRequest()
+			if err != nil {
+				return err
+			}
+			p.note("the certificate in service stays until you \"tls install\" the answer")
+			_, err = p.stdout.Write(request)
+			return err
+		})
+}
+
+func (p *program) tlsInstall() *cobra.Command {
+	var f tlsFlags
+	command := p.onFolder("install", "put a certificate made elsewhere in service", cobra.NoArgs,
+		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
+			if f.certificate == "" {
+				return usage(errors.New("--tls-cert: give the file of the certificate"))
+			}
+			warnings, err := folder.Deployment.Install(identity.Installation{
+				Certificate: f.certificate, Key: f.key, Authority: f.ca,
+				Passphrase: func() ([]byte, error) { return p.passphrase(f.secret) },
+			}, p.now())
+			p.warn(warnings...)
+			return err
+		})
+	f.add(command)
+	return command
+}
+
+func (p *program) tlsSelfSigned() *cobra.Command {
+	var days int
+	command := p.onFolder(
+		"self-signed",
+		"make a new self-signed certificate and put it in service",
+		cobra.NoArgs,
+		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
+			warnings, err := folder.Deployment.SelfSign(days, p.now())
+			p.warn(warnings...)
+			return err
+		},
+	)
+	command.Flags().
+		IntVar(&days, "tls-days", 0, fmt.Sprintf("its life in days (default %d)", identity.DefaultDays))
+	return command
+}

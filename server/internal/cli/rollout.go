@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/core/outcome"
+	"enjambre/server/internal/datafolder"
+	"enjambre/server/internal/store"
+)
+
+func (p *program) rolloutCommand() *cobra.Command {
+	return group(
+		"rollout",
+		"how a package stands on its computers, and clearing what is finished",
+		p.rolloutStatus(),
+		p.rolloutValidation(
+			"validate-success",
+			"clear the computers where it succeeded",
+			(*store.Store).ValidateSuccess,
+		),
+		p.rolloutValidation(
+			"unaffect-not-notified",
+			"unaffect the computers that have not been told",
+			(*store.Store).UnaffectNotNotified,
+		),
+		p.rolloutValidation(
+			"validate-all",
+			"clear successes and errors, unaffect those not told; NOTIFIED stay",
+			(*store.Store).ValidateAll,
+		),
+		p.rolloutRetry(),
+	)
+}
+
+// onPackage makes a printing command that needs --package.
+func (p *program) onPackage(
+	use, short string,
+	do func(context.Context, *datafolder.Folder, core.PackageID) error,
+) *cobra.Command {
+	var id func() (core.PackageID, error)
+	command := p.printing(
+		use,
+		short,
+		cobra.NoArgs,
+		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
+			chosen, err := id()
+			if err != nil {
+				return err
+			}
+			return do(ctx, folder, chosen)
+		},
+	)
+	id = packageFlag(command, true)
+	return command
+}
+
+func (p *program) rolloutStatus() *cobra.Command {
+	return p.onPackage(
+		"status",
+		"count the computers in each state",
+		func(ctx context.Context, folder *datafolder.Folder, id core.PackageID) error {
+			rollout, err := folder.Store.Rollout(ctx, id, p.now())
+			if err != nil {
+				return err
+			}
+			return p.print(rollout, func(w *tabwriter.Writer) { rolloutTable(w, rollout) })
+		},
+	)
+}
+
+func rolloutTable(w *tabwriter.Writer, r store.Rollout) {
+	share := func(n int) string {
+		if r.Computers == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(r.Computers))
+	}
+	row(w, "package "+r.Package.String(), r.Name)
+	row(w, "computers", r.Computers)
+	for _, state := range outcome.States() {
+		row(w, state, r.States[state], share(r.States[state]))
+		if state != outcome.Notified {
+			continue
+		}
+		for _, phase := range []ocs.Phase{ocs.Downloading, ocs.Delayed, ocs.Installing} {
+			if r.Progress[phase] > 0 {
+				row(w, "  "+string(phase), r.Progress[phase], share(r.Progress[phase]))
+			}
+		}
+		if r.NoResult > 0 {
+			row(w, "  no result for over a day", r.NoResult, share(r.NoResult))
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(r.Results)) {
+		row(w, "result "+text, r.Results[text], share(r.Results[text]))
+	}
+}
+
+func (p *program) rolloutValidation(
+	use, short string,
+	validate func(*store.Store, context.Context, core.PackageID) (store.Validation, error),
+) *cobra.Command {
+	return p.onPackage(
+		use,
+		short,
+		func(ctx context.Context, folder *datafolder.Folder, id core.PackageID) error {
+			done, err := validate(folder.Store, ctx, id)
+			if err != nil {
+				return err
+			}
+			return p.print(done, func(w *tabwriter.Writer) {
+				row(w, "cleared", done.Cleared)
+				row(w, "unaffected", done.Unaffected)
+				row(w, "kept", done.Kept)
+			})
+		},
+	)
+}
+
+func (p *program) rolloutRetry() *cobra.Command {
+	return p.onPackage("retry-errors", "affect it again to the computers where it ended in an error",
+		func(ctx context.Context, folder *datafolder.Folder, id core.PackageID) error {
+			retried, kept, err := folder.Store.RetryErrors(ctx, id, p.now())
+			if err != nil {
+				return err
+			}
+			if kept > 0 {
+				p.note(
+					"%d computers keep their error: the activation they had is gone; affect them again with --force",
+					kept,
+				)
+			}
+			return p.print(map[string]any{"retried": retried, "kept": kept}, func(w *tabwriter.Writer) {
+				row(w, "retried", retried)
+				row(w, "kept", kept)
+			})
+		})
+}

@@ -1,0 +1,146 @@
+// Package datafolder is the layout of the server's data folder, and the way into it for every command.
+//
+//	deployment.json, keys/, tls/, cacert.pem   see package identity
+//	enjambre.db                                see package store
+//	packages/                                  see package depot
+//	logs/access.log, logs/error.log            of the running server
+//	run.lock                                   locked while a server runs
+//	run.json                                   where it listens, or did when it last ran
+//
+// Commands work on an open folder whether or not a server runs: the database and the depot are made for
+// several processes.
+package datafolder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"enjambre/server/internal/catalog"
+	"enjambre/server/internal/depot"
+	"enjambre/server/internal/identity"
+	"enjambre/server/internal/setting"
+	"enjambre/server/internal/store"
+)
+
+// A Folder is an open data folder. Close it.
+type Folder struct {
+	Path       string
+	Deployment *identity.Deployment
+	Store      *store.Store
+	Depot      *depot.Depot
+}
+
+// Create makes a data folder, which must be missing or empty. When it fails, it leaves nothing behind.
+func Create(ctx context.Context, path string, options identity.Options, stockAgents bool) error {
+	existed, err := checkEmpty(path)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if err := fill(ctx, path, options, stockAgents); err != nil {
+		return errors.Join(err, clear(path, existed))
+	}
+	return nil
+}
+
+func fill(ctx context.Context, path string, options identity.Options, stockAgents bool) error {
+	if err := os.Chmod(path, 0o700); err != nil { // it holds keys, also if it was there before
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if err := store.Create(ctx, path); err != nil {
+		return err
+	}
+	if stockAgents {
+		s, err := store.Open(ctx, path)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.Set(ctx, "", setting.StockAgents, 1), s.Close()); err != nil {
+			return err
+		}
+	}
+	for _, folder := range []string{"packages", "logs"} {
+		if err := os.Mkdir(filepath.Join(path, folder), 0o755); err != nil {
+			return fmt.Errorf("data folder: %w", err)
+		}
+	}
+	return identity.Create(path, options) // last: a folder with keys is a whole one
+}
+
+// checkEmpty reports whether the folder exists; one that holds anything is refused.
+func checkEmpty(path string) (existed bool, err error) {
+	entries, err := os.ReadDir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("data folder: %w", err)
+	case len(entries) > 0:
+		return true, fmt.Errorf(
+			"data folder %s is not empty (it holds %s); name another, or empty it if an earlier init was interrupted",
+			path,
+			entries[0].Name(),
+		)
+	}
+	return true, nil
+}
+
+// clear removes everything in the folder, and the folder unless it existed.
+func clear(path string, existed bool) error {
+	if !existed {
+		return os.RemoveAll(path)
+	}
+	entries, err := os.ReadDir(path)
+	for _, entry := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(path, entry.Name())))
+	}
+	return err
+}
+
+// Open opens a data folder. A folder that belongs to another user is refused: what we wrote there the
+// running server could not read.
+func Open(ctx context.Context, path string) (*Folder, error) {
+	if err := checkOwner(path); err != nil {
+		return nil, err
+	}
+	deployment, err := identity.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := store.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	files, err := depot.Open(filepath.Join(path, "packages"))
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return &Folder{Path: path, Deployment: deployment, Store: opened, Depot: files}, nil
+}
+
+// Close closes the folder.
+func (f *Folder) Close() error { return f.Store.Close() }
+
+// Catalog returns the catalog of the folder's packages.
+func (f *Folder) Catalog(log *slog.Logger) *catalog.Catalog {
+	return &catalog.Catalog{
+		Store: f.Store, Depot: f.Depot, Deployment: f.Deployment.Name(), Signer: f.Deployment.Signer(), Log: log,
+	}
+}
+
+// Running says where a server listens.
+type Running struct {
+	PID     int       `json:"pid"`
+	Listen  string    `json:"listen"`         // the address it was told
+	HTTPS   string    `json:"https"`          // host:port that agents use
+	HTTP    string    `json:"http,omitempty"` // "": it serves no plain HTTP
+	Started time.Time `json:"started"`
+}

@@ -1,0 +1,188 @@
+// Package depot keeps the files of packages: it cuts archives into fragments, publishes a package's
+// folder in one step, and removes what an interrupted build left behind.
+//
+//	ROOT/1700000001/info        canonical XML, for stock agents
+//	ROOT/1700000001/info.dsse   the same, sealed
+//	ROOT/1700000001/digests     32 bytes a fragment; only with an archive, as the next
+//	ROOT/1700000001/1700000001-1 .. -n
+//	ROOT/.new-1700000001/       a package being built
+//	ROOT/.new-1700000001.lock   locked by the process that builds it
+//
+// A folder named by digits is complete, on the disk, and never changes: everything in it was synced
+// before it got that name. Copied to another web server, it serves stock and our agents alike.
+// Archives pass through in pieces of 256 KiB, whatever their size.
+package depot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"enjambre/core"
+)
+
+// Names of files inside a package's folder.
+const (
+	InfoFile    = "info"
+	SealedFile  = "info.dsse"
+	DigestsFile = "digests"
+)
+
+const (
+	draftPrefix = ".new-"
+	lockSuffix  = ".lock"
+	trashPrefix = ".old-"
+)
+
+// A Depot is a folder of packages. Its methods are safe for concurrent use, by several processes too.
+type Depot struct{ root string }
+
+// Open returns the depot in root, which is made if it is missing.
+func Open(root string) (*Depot, error) {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return nil, fmt.Errorf("package folder: %w", err)
+	}
+	return &Depot{root: root}, nil
+}
+
+// Folder returns where a package's files are, or would be.
+func (d *Depot) Folder(id core.PackageID) string { return filepath.Join(d.root, id.String()) }
+
+// FragmentName returns the name of a fragment's file; names count from 1.
+func FragmentName(id core.PackageID, index core.FragmentIndex) string {
+	return fmt.Sprintf("%s-%d", id, index+1)
+}
+
+// Open opens a published file. Names that no package has are fs.ErrNotExist, whatever they hold.
+func (d *Depot) Open(id core.PackageID, name string) (*os.File, error) {
+	if !isPublished(id, name) {
+		return nil, fs.ErrNotExist
+	}
+	return os.Open(filepath.Join(d.Folder(id), name))
+}
+
+// isPublished reports whether name can be a file of the package.
+func isPublished(id core.PackageID, name string) bool {
+	if name == InfoFile || name == SealedFile || name == DigestsFile {
+		return true
+	}
+	number, isFragment := strings.CutPrefix(name, id.String()+"-")
+	if !isFragment || len(number) > len("65536") {
+		return false
+	}
+	_, err := core.ParsePackageID(number) // digits without leading zero
+	return err == nil
+}
+
+// ReadFile returns the content of a small published file, at most 4 MiB.
+func (d *Depot) ReadFile(id core.PackageID, name string) ([]byte, error) {
+	file, err := d.Open(id, name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readBounded(file, 4<<20)
+}
+
+// Remove removes a package's files. The folder loses its name first, so that no reader finds half of it.
+func (d *Depot) Remove(id core.PackageID) error {
+	trash := filepath.Join(d.root, trashPrefix+id.String())
+	if err := os.RemoveAll(trash); err != nil {
+		return fmt.Errorf("remove files of package %s: %w", id, err)
+	}
+	err := os.Rename(d.Folder(id), trash)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(os.RemoveAll(trash), syncFolder(d.root))
+	}
+	if err != nil {
+		return fmt.Errorf("remove files of package %s: %w", id, err)
+	}
+	return nil
+}
+
+// Sweep removes what nobody refers to: drafts whose builder has died, folders of packages that known
+// does not know, and half-removed ones. Packages being built are left alone. It returns what it removed.
+func (d *Depot) Sweep(known func(core.PackageID) (bool, error)) (removed []string, err error) {
+	entries, err := os.ReadDir(d.root)
+	if err != nil {
+		return nil, fmt.Errorf("package folder: %w", err)
+	}
+	var problems []error
+	for _, entry := range entries {
+		name := entry.Name()
+		swept, err := d.sweepOne(name, known)
+		if swept {
+			removed = append(removed, name)
+		}
+		problems = append(problems, err)
+	}
+	return removed, errors.Join(problems...)
+}
+
+func (d *Depot) sweepOne(name string, known func(core.PackageID) (bool, error)) (bool, error) {
+	if strings.HasSuffix(name, lockSuffix) {
+		return false, nil // goes with its draft
+	}
+	if strings.HasPrefix(name, trashPrefix) {
+		return true, os.RemoveAll(filepath.Join(d.root, name))
+	}
+	id, err := core.ParsePackageID(strings.TrimPrefix(name, draftPrefix))
+	if err != nil {
+		return false, nil // not ours: an administrator's file stays
+	}
+	lock, err := d.lock(id)
+	if lock == nil {
+		return false, err // being built
+	}
+	defer unlock(lock)
+	if !strings.HasPrefix(name, draftPrefix) {
+		if is, err := known(id); is || err != nil {
+			return false, err
+		}
+	}
+	return true, os.RemoveAll(filepath.Join(d.root, name))
+}
+
+// lock takes the builder's lock of a package; nil when another process has it.
+func (d *Depot) lock(id core.PackageID) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(d.root, draftPrefix+id.String()+lockSuffix))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("package %s: %w", id, err)
+	}
+	if !locked {
+		return nil, nil
+	}
+	return lock, nil
+}
+
+// unlock removes the lock's file while it is still held, so that nobody can hold a removed one: an ID is
+// built once, and whoever sweeps at this moment finds nothing to sweep.
+func unlock(lock *flock.Flock) {
+	if runtime.GOOS != "windows" { // Windows removes no open file; there it stays until the next sweep
+		_ = os.Remove(lock.Path())
+	}
+	_ = lock.Unlock()
+	_ = os.Remove(lock.Path())
+}
+
+// syncFolder makes names in a folder durable. Windows has no such call, and needs none.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}

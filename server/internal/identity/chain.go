@@ -1,0 +1,219 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"enjambre/core"
+)
+
+// expiryNotice is how long before its end a certificate is warned of.
+const expiryNotice = 30 * 24 * time.Hour
+
+// A chain is a key and its certificate with intermediates: what tls/server.pem holds.
+type chain struct {
+	key          privateKey
+	certificates []*x509.Certificate // the leaf, then each one's issuer, without the authority
+}
+
+// makeChain puts certificates in order: the key's own first, then each one's issuer. What does not belong
+// to the chain is left out.
+func makeChain(key privateKey, list []*x509.Certificate, name string) (*chain, error) {
+	c := &chain{key: key}
+	for _, certificate := range list {
+		if equalKeys(certificate.PublicKey, key.signer.Public()) {
+			c.certificates = []*x509.Certificate{certificate}
+		}
+	}
+	if len(c.certificates) == 0 {
+		return nil, core.Refuse(
+			core.ClassKeys,
+			"%s: none of its certificates is for the key; they do not belong together",
+			name,
+		)
+	}
+	for range list {
+		last := c.certificates[len(c.certificates)-1]
+		if bytes.Equal(last.RawIssuer, last.RawSubject) {
+			break
+		}
+		for _, certificate := range list {
+			if bytes.Equal(certificate.RawSubject, last.RawIssuer) &&
+				!bytes.Equal(certificate.RawSubject, certificate.RawIssuer) {
+				c.certificates = append(c.certificates, certificate)
+				break
+			}
+		}
+	}
+	return c, nil
+}
+
+func (c *chain) leaf() *x509.Certificate { return c.certificates[0] }
+
+// selfSigned reports whether the leaf vouches for itself. It need not be an authority for that.
+func (c *chain) selfSigned() bool {
+	leaf := c.leaf()
+	return bytes.Equal(leaf.RawIssuer, leaf.RawSubject) &&
+		leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil
+}
+
+// verify checks that agents which trust the authorities will accept the chain for every host, and reports
+// all reasons why not.
+func (c *chain) verify(hosts []string, authorities []*x509.Certificate, now time.Time) error {
+	leaf := c.leaf()
+	var problems []error
+	switch {
+	case now.After(leaf.NotAfter):
+		problems = append(
+			problems,
+			core.Refuse(
+				core.ClassSig,
+				"the certificate expired on %s; renew it with \"tls self-signed\" or \"tls csr\"",
+				day(leaf.NotAfter),
+			),
+		)
+	case now.Before(leaf.NotBefore):
+		problems = append(
+			problems,
+			core.Refuse(
+				core.ClassSig,
+				"the certificate is valid from %s on; it is %s here",
+				day(leaf.NotBefore),
+				day(now),
+			),
+		)
+	}
+	for _, host := range hosts {
+		if err := leaf.VerifyHostname(host); err != nil {
+			problems = append(
+				problems,
+				core.Refuse(
+					core.ClassSig,
+					"the certificate is not for host %q, by which agents reach this server",
+					host,
+				),
+			)
+		}
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...) // a chain that is out of date verifies nowhere: say the cause only
+	}
+	if err := c.verifyAuthority(authorities, now); err != nil {
+		return core.Refuse(
+			core.ClassSig,
+			"agents, which trust cacert.pem, will not accept the certificate: %v",
+			err,
+		)
+	}
+	return nil
+}
+
+func (c *chain) verifyAuthority(authorities []*x509.Certificate, now time.Time) error {
+	options := x509.VerifyOptions{
+		Roots:         x509.NewCertPool(),
+		Intermediates: x509.NewCertPool(),
+		CurrentTime:   now,
+	}
+	for _, authority := range authorities {
+		options.Roots.AddCert(authority)
+	}
+	for _, certificate := range c.certificates[1:] {
+		options.Intermediates.AddCert(certificate)
+	}
+	_, err := c.leaf().Verify(options)
+	return err
+}
+
+// warnings says what is allowed but should be known.
+func (c *chain) warnings(now time.Time) []string {
+	var list []string
+	if left := c.leaf().NotAfter.Sub(now); left < expiryNotice {
+		list = append(
+			list,
+			fmt.Sprintf("the certificate expires on %s, in %d days", day(c.leaf().NotAfter), int(left.Hours()/24)),
+		)
+	}
+	if _, isEd25519 := c.leaf().PublicKey.(ed25519.PublicKey); isEd25519 {
+		list = append(
+			list,
+			"an Ed25519 certificate is not accepted by stock agents on old systems; ECDSA P-256 is by all",
+		)
+	}
+	return list
+}
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
+
+// encode writes the chain as tls/server.pem holds it.
+func (c *chain) encode() []byte {
+	return append(pem.EncodeToMemory(c.key.block), encodeCertificates(c.certificates)...)
+}
+
+// tls returns the chain as connections use it.
+func (c *chain) tls() tls.Certificate {
+	certificate := tls.Certificate{PrivateKey: c.key.signer, Leaf: c.leaf()}
+	for _, one := range c.certificates {
+		certificate.Certificate = append(certificate.Certificate, one.Raw)
+	}
+	return certificate
+}
+
+// parseChain reads what encode wrote.
+func parseChain(data []byte, name string, passphrase Passphrase) (*chain, error) {
+	key, err := parseKey(data, name, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	list, err := parseCertificates(data, name)
+	if err != nil {
+		return nil, err
+	}
+	return makeChain(key, list, name)
+}
+
+// readChain reads the certificate in service.
+func (d *Deployment) readChain(passphrase Passphrase) (*chain, error) {
+	data, err := readFile(d.path(serverFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if exists(d.path(requestFile)) {
+			return nil, fmt.Errorf(
+				"%w: a request was made (%s); have it signed, then \"tls install\" the answer",
+				errNoCertificate,
+				d.path(requestFile),
+			)
+		}
+		return nil, fmt.Errorf("%w; make one with \"tls self-signed\" or \"tls csr\"", errNoCertificate)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseChain(data, d.path(serverFile), passphrase)
+}
+
+// ServerCertificate returns the certificate to serve, and warnings about it. It refuses, with the reason
+// and what to do, whatever agents would refuse: none installed, expired, for other hosts, or not vouched
+// for by cacert.pem; and a key whose passphrase is missing or wrong.
+func (d *Deployment) ServerCertificate(
+	passphrase Passphrase,
+	now time.Time,
+) (tls.Certificate, []string, error) {
+	served, err := d.readChain(passphrase)
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	authorities, err := readCertificates(d.path(authorityFile))
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	if err := served.verify(d.record.Hosts, authorities, now); err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	return served.tls(), served.warnings(now), nil
+}

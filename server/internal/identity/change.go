@@ -1,0 +1,239 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"time"
+
+	"enjambre/core"
+)
+
+// SelfSign makes a new key and a certificate that vouches for itself for days (0 = DefaultDays), and puts
+// both in service. cacert.pem becomes that certificate, so agents need the new one. It returns warnings.
+func (d *Deployment) SelfSign(days int, now time.Time) (warnings []string, err error) {
+	if err := checkDays(days); err != nil {
+		return nil, err
+	}
+	if days == 0 {
+		days = DefaultDays
+	}
+	signer, err := newServerKey()
+	if err != nil {
+		return nil, err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	subject, names, addresses := d.serverTemplate()
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: subject, DNSNames: names, IPAddresses: plainIPs(addresses),
+		NotBefore: now.Add(-clockSkew), NotAfter: now.Add(time.Duration(days) * 24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	block, err := encodeKey(signer)
+	if err != nil {
+		return nil, err
+	}
+	made := &chain{key: privateKey{signer, block}, certificates: []*x509.Certificate{certificate}}
+	return d.putInService(made, made.certificates, now)
+}
+
+func plainIPs(addresses []netip.Addr) []net.IP {
+	var list []net.IP
+	for _, address := range addresses {
+		list = append(list, address.AsSlice())
+	}
+	return list
+}
+
+// MakeRequest makes a new key and a certificate request for it, keeps both, and returns the request in
+// PEM form. What is in service stays so until the answer is installed.
+func (d *Deployment) MakeRequest() ([]byte, error) {
+	signer, err := newServerKey()
+	if err != nil {
+		return nil, err
+	}
+	subject, names, addresses := d.serverTemplate()
+	der, err := x509.CreateCertificateRequest(rand.Reader,
+		&x509.CertificateRequest{Subject: subject, DNSNames: names, IPAddresses: plainIPs(addresses)}, signer)
+	if err != nil {
+		return nil, err
+	}
+	request := pem.EncodeToMemory(&pem.Block{Type: requestType, Bytes: der})
+	if err := writeKey(d.path(nextKeyFile), signer); err != nil {
+		return nil, err
+	}
+	return request, writeFile(d.path(requestFile), request, publicMode)
+}
+
+// An Installation names the files of a certificate made elsewhere.
+type Installation struct {
+	Certificate string // PEM, in any order, with intermediates
+	Key         string // PEM; "" is the key of the last request
+	Authority   string // PEM; "" keeps cacert.pem if it vouches for the certificate
+	Passphrase  Passphrase
+}
+
+// Install puts a certificate made elsewhere in service, after all checks that a start makes. It replaces
+// nothing if anything is wrong. It returns warnings.
+func (d *Deployment) Install(files Installation, now time.Time) (warnings []string, err error) {
+	list, err := readCertificates(files.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	keyFile := files.Key
+	if keyFile == "" {
+		if keyFile = d.path(nextKeyFile); !exists(keyFile) {
+			return nil, errors.New(
+				"no key: give the file of the certificate's key, or make a request with \"tls csr\" first",
+			)
+		}
+	}
+	data, err := readFile(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := parseKey(data, keyFile, files.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	made, err := makeChain(key, list, files.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	authorities, err := d.authoritiesFor(made, files.Authority, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := made.verify(d.record.Hosts, authorities, now); err != nil {
+		return nil, err
+	}
+	warnings, err = d.putInService(made, authorities, now)
+	if err == nil && files.Key == "" {
+		err = errors.Join(removeFile(d.path(nextKeyFile)), removeFile(d.path(requestFile)))
+	}
+	return warnings, err
+}
+
+// authoritiesFor returns what cacert.pem must hold for agents to accept the chain.
+func (d *Deployment) authoritiesFor(made *chain, file string, now time.Time) ([]*x509.Certificate, error) {
+	if file != "" {
+		return readCertificates(file)
+	}
+	if made.selfSigned() {
+		return made.certificates[:1], nil
+	}
+	current, err := readCertificates(d.path(authorityFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err == nil && made.verifyAuthority(current, now) == nil || now.After(made.leaf().NotAfter) {
+		return current, nil // an expired one is refused for that, by its next check
+	}
+	return nil, core.Refuse(
+		core.ClassKeys,
+		"agents do not know the authority %q that signed the certificate; give its certificate with --ca",
+		made.leaf().Issuer,
+	)
+}
+
+// putInService replaces the certificate and, where needed, cacert.pem. Whenever it is interrupted, the
+// certificate that is found verifies against the cacert.pem that is found.
+func (d *Deployment) putInService(
+	made *chain,
+	authorities []*x509.Certificate,
+	now time.Time,
+) (warnings []string, err error) {
+	warnings = made.warnings(now)
+	old, err := readCertificates(d.path(authorityFile))
+	isFirst := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isFirst {
+		return nil, err
+	}
+	change := !isFirst && !bytes.Equal(encodeCertificates(old), encodeCertificates(authorities))
+	if change {
+		warnings = append(
+			warnings,
+			"cacert.pem has changed: agents that have the old one refuse this server until they are given the new one",
+		)
+		if err := writeFile(d.path(authorityFile), encodeCertificates(append(old, authorities...)), publicMode); err != nil {
+			return nil, err
+		}
+	}
+	if err := writeFile(d.path(serverFile), made.encode(), secretMode); err != nil {
+		return nil, err
+	}
+	if change || isFirst {
+		return warnings, writeFile(d.path(authorityFile), encodeCertificates(authorities), publicMode)
+	}
+	return warnings, nil
+}
+
+// A Description says what is in service.
+type Description struct {
+	Subject        string    `json:"subject"`
+	Issuer         string    `json:"issuer"`
+	SelfSigned     bool      `json:"selfSigned"`
+	Hosts          []string  `json:"hosts"`
+	Key            string    `json:"key"`
+	NotBefore      time.Time `json:"notBefore"`
+	NotAfter       time.Time `json:"notAfter"`
+	DaysLeft       int       `json:"daysLeft"`
+	SHA256         string    `json:"sha256"`
+	Intermediates  int       `json:"intermediates"`
+	RequestPending bool      `json:"requestPending"`
+	Problem        string    `json:"problem,omitempty"` // why a server would not start with it
+}
+
+// Describe says what is in service. It needs no passphrase: the certificate is public.
+func (d *Deployment) Describe(now time.Time) (Description, error) {
+	description := Description{RequestPending: exists(d.path(requestFile))}
+	list, err := readCertificates(d.path(serverFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err := d.readChain(nil)
+		description.Problem = err.Error()
+		return description, nil
+	}
+	if err != nil {
+		return Description{}, err
+	}
+	served := &chain{certificates: list}
+	leaf := served.leaf()
+	sum := sha256.Sum256(leaf.Raw)
+	description.Subject, description.Issuer = leaf.Subject.String(), leaf.Issuer.String()
+	description.SelfSigned, description.Key = served.selfSigned(), keyName(leaf.PublicKey)
+	description.Hosts = append([]string{}, leaf.DNSNames...)
+	for _, address := range leaf.IPAddresses {
+		description.Hosts = append(description.Hosts, address.String())
+	}
+	description.NotBefore, description.NotAfter = leaf.NotBefore, leaf.NotAfter
+	description.DaysLeft = int(leaf.NotAfter.Sub(now).Hours() / 24)
+	description.SHA256, description.Intermediates = hex.EncodeToString(sum[:]), len(list)-1
+	authorities, err := readCertificates(d.path(authorityFile))
+	if err == nil {
+		err = served.verify(d.record.Hosts, authorities, now)
+	}
+	if err != nil {
+		description.Problem = fmt.Sprint(err)
+	}
+	return description, nil
+}

@@ -1,0 +1,223 @@
+package identity
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/youmark/pkcs8"
+
+	"enjambre/core"
+)
+
+// The PEM types that are read and written.
+const (
+	certificateType  = "CERTIFICATE"
+	requestType      = "CERTIFICATE REQUEST"
+	keyType          = "PRIVATE KEY"
+	encryptedKeyType = "ENCRYPTED PRIVATE KEY"
+)
+
+// A Passphrase gives the passphrase of a key. It is called only for a key that has one; nil means that
+// there is none to give.
+type Passphrase func() ([]byte, error)
+
+// blocks decodes all PEM blocks of a file.
+func blocks(data []byte) []*pem.Block {
+	var list []*pem.Block
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			return list
+		}
+		list, data = append(list, block), rest
+	}
+}
+
+// parseCertificates reads the certificates of a PEM file; there must be one at least.
+func parseCertificates(data []byte, name string) ([]*x509.Certificate, error) {
+	var list []*x509.Certificate
+	for _, block := range blocks(data) {
+		if block.Type != certificateType {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, core.Refuse(core.ClassFormat, "%s: certificate %d: %v", name, len(list)+1, err)
+		}
+		list = append(list, certificate)
+	}
+	if len(list) == 0 {
+		return nil, core.Refuse(core.ClassFormat, "%s holds no certificate in PEM form", name)
+	}
+	return list, nil
+}
+
+// readCertificates reads a file of certificates.
+func readCertificates(name string) ([]*x509.Certificate, error) {
+	data, err := readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseCertificates(data, name)
+}
+
+// encodeCertificates writes certificates in PEM form, in order.
+func encodeCertificates(list []*x509.Certificate) []byte {
+	var data bytes.Buffer
+	for _, certificate := range list {
+		data.Write(pem.EncodeToMemory(&pem.Block{Type: certificateType, Bytes: certificate.Raw}))
+	}
+	return data.Bytes()
+}
+
+// A privateKey is a key with the PEM block that it came in, which may be encrypted.
+type privateKey struct {
+	signer crypto.Signer
+	block  *pem.Block
+}
+
+// parseKey reads the private key of a PEM file; there must be exactly one.
+func parseKey(data []byte, name string, passphrase Passphrase) (privateKey, error) {
+	var found []*pem.Block
+	for _, block := range blocks(data) {
+		if strings.HasSuffix(block.Type, keyType) {
+			found = append(found, block)
+		}
+	}
+	if len(found) != 1 {
+		return privateKey{}, core.Refuse(
+			core.ClassFormat,
+			"%s holds %d private keys in PEM form, want one",
+			name,
+			len(found),
+		)
+	}
+	block := found[0]
+	if block.Headers["DEK-Info"] != "" {
+		return privateKey{}, core.Refuse(core.ClassFormat,
+			"%s: the key is encrypted in an old form; convert it with \"openssl pkcs8 -topk8 -in %s\"", name, name)
+	}
+	parsed, err := decodeKey(block, name, passphrase)
+	if err != nil {
+		return privateKey{}, err
+	}
+	signer, isSigner := parsed.(crypto.Signer)
+	if !isSigner {
+		return privateKey{}, core.Refuse(core.ClassType, "%s: a key of type %T cannot sign", name, parsed)
+	}
+	return privateKey{signer: signer, block: block}, checkKey(signer.Public(), name)
+}
+
+func decodeKey(block *pem.Block, name string, passphrase Passphrase) (parsed any, err error) {
+	switch block.Type {
+	case keyType:
+		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		parsed, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case encryptedKeyType:
+		if passphrase == nil {
+			return nil, core.Refuse(core.ClassKeys, "%s: the key has a passphrase; give it", name)
+		}
+		secret, err := passphrase()
+		if err != nil {
+			return nil, err
+		}
+		parsed, _, err := pkcs8.ParsePrivateKey(block.Bytes, secret)
+		if err != nil {
+			return nil, core.Refuse(core.ClassKeys, "%s: wrong passphrase, or a damaged key (%v)", name, err)
+		}
+		return parsed, nil
+	default:
+		return nil, core.Refuse(core.ClassType, "%s: a %s is of no use here", name, block.Type)
+	}
+	if err != nil {
+		return nil, core.Refuse(core.ClassFormat, "%s: %v", name, err)
+	}
+	return parsed, nil
+}
+
+// checkKey refuses keys that are too weak or that agents' TLS libraries do not know.
+func checkKey(public crypto.PublicKey, name string) error {
+	switch key := public.(type) {
+	case *rsa.PublicKey:
+		if key.N.BitLen() < 2048 {
+			return core.Refuse(core.ClassKeys, "%s: an RSA key of %d bits is too weak; use 2048 or more", name, key.N.BitLen())
+		}
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
+			return core.Refuse(core.ClassKeys, "%s: curve %s; use P-256 or P-384", name, key.Curve.Params().Name)
+		}
+	case ed25519.PublicKey:
+	default:
+		return core.Refuse(core.ClassKeys, "%s: a key of type %T; use ECDSA or RSA", name, public)
+	}
+	return nil
+}
+
+// keyName describes a public key for people.
+func keyName(public crypto.PublicKey) string {
+	switch key := public.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", key.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA " + key.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return fmt.Sprintf("%T", public)
+}
+
+// equalKeys reports whether two public keys are the same.
+func equalKeys(a, b crypto.PublicKey) bool {
+	comparable, can := a.(interface{ Equal(crypto.PublicKey) bool })
+	return can && comparable.Equal(b)
+}
+
+// encodeKey writes a key without passphrase as PKCS #8.
+func encodeKey(key crypto.Signer) (*pem.Block, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return &pem.Block{Type: keyType, Bytes: der}, nil
+}
+
+// readOwnKey reads one of the deployment's own keys, which are Ed25519 and have no passphrase.
+func readOwnKey(name string) (ed25519.PrivateKey, error) {
+	data, err := readFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	key, err := parseKey(data, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	own, isEd25519 := key.signer.(ed25519.PrivateKey)
+	if !isEd25519 {
+		return nil, core.Refuse(core.ClassType, "%s: %s, want Ed25519", name, keyName(key.signer.Public()))
+	}
+	return own, nil
+}
+
+// writeKey writes a key without passphrase.
+func writeKey(name string, key crypto.Signer) error {
+	block, err := encodeKey(key)
+	if err != nil {
+		return err
+	}
+	return writeFile(name, pem.EncodeToMemory(block), secretMode)
+}
+
+// errNoCertificate says that a certificate is still to be installed.
+var errNoCertificate = errors.New("no certificate is installed")

@@ -1,0 +1,73 @@
+package identity
+
+import (
+	"crypto/tls"
+	"os"
+	"sync"
+	"time"
+)
+
+// A Reloader gives connections the certificate in service, and notices within a second when another is
+// installed. A new one that a server must not start with is reported and the old one kept. Safe for
+// concurrent use.
+type Reloader struct {
+	deployment *Deployment
+	passphrase Passphrase
+	report     func(error)
+
+	mu      sync.Mutex // guards what follows; held for a stat and, after a change, for reading two files
+	current *tls.Certificate
+	seen    os.FileInfo
+	looked  time.Time
+}
+
+// lookAgain is how often the file is looked at, at most.
+const lookAgain = time.Second
+
+// NewReloader returns a Reloader that has the certificate, and warnings about it, or why a server must not
+// start with it. What later goes wrong goes to report.
+func NewReloader(d *Deployment, passphrase Passphrase, report func(error)) (*Reloader, []string, error) {
+	r := &Reloader{deployment: d, passphrase: remember(passphrase), report: report}
+	seen, _ := os.Stat(d.path(serverFile)) // missing: the next call says so
+	certificate, warnings, err := d.ServerCertificate(r.passphrase, time.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	r.current, r.seen, r.looked = &certificate, seen, time.Now()
+	return r, warnings, nil
+}
+
+// remember asks for a passphrase once.
+func remember(passphrase Passphrase) Passphrase {
+	if passphrase == nil {
+		return nil
+	}
+	return sync.OnceValues(passphrase)
+}
+
+// Certificate is for tls.Config.GetCertificate.
+func (r *Reloader) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.looked) < lookAgain {
+		return r.current, nil
+	}
+	r.looked = now
+	seen, err := os.Stat(r.deployment.path(serverFile))
+	if err != nil {
+		r.report(err)
+		return r.current, nil
+	}
+	if r.seen != nil && os.SameFile(seen, r.seen) && seen.ModTime().Equal(r.seen.ModTime()) {
+		return r.current, nil
+	}
+	r.seen = seen
+	certificate, _, err := r.deployment.ServerCertificate(r.passphrase, now)
+	if err != nil {
+		r.report(err)
+		return r.current, nil
+	}
+	r.current = &certificate
+	return r.current, nil
+}

@@ -1,0 +1,171 @@
+package ocsapi
+
+import (
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/server/internal/query"
+	"enjambre/server/internal/store"
+)
+
+// Bounds of what is kept of an inventory; longer lists and texts are cut.
+const (
+	maxText      = 255
+	maxPrograms  = 20_000
+	maxAddresses = 256
+)
+
+// factsOf reads from an inventory what the server searches by. Lists that the agent says did not change
+// are nil, unless it sends them all the same with no word on changes.
+func factsOf(inventory ocs.Inventory, agent string) store.Facts {
+	hardware, bios := inventory.First("HARDWARE"), inventory.First("BIOS")
+	system := text(hardware.Value("OSNAME"))
+	facts := store.Facts{
+		Computer: store.Computer{
+			Name:         text(hardware.Value("NAME")),
+			OS:           system,
+			Family:       familyOf(system, agent),
+			Agent:        clipAgent(agent),
+			User:         text(firstOf(hardware.Value("USERID"), hardware.Value("LASTLOGGEDUSER"))),
+			Serial:       text(bios.Value("SSN")),
+			UUID:         text(hardware.Value("UUID")),
+			Manufacturer: text(bios.Value("SMANUFACTURER")),
+			Model:        text(bios.Value("SMODEL")),
+			Memory:       mebibytes(hardware.Value("MEMORY")),
+			Disk:         mostFree(inventory),
+		},
+		History:  inventory.History,
+		Reported: inventory.Reported,
+	}
+	for _, field := range inventory.Account {
+		facts.Account = append(facts.Account, ocs.AccountField{Key: text(field.Key), Value: text(field.Value)})
+	}
+	facts.Addresses = addressesOf(inventory, hardware.Value("IPADDR"))
+	if programs := inventory.All("SOFTWARES"); len(programs) > 0 || inventory.Changed("SOFTWARES") {
+		facts.Programs = []store.Program{}
+		for _, program := range programs[:min(len(programs), maxPrograms)] {
+			if name := text(program.Value("NAME")); name != "" {
+				facts.Programs = append(
+					facts.Programs,
+					store.Program{Name: name, Version: text(program.Value("VERSION"))},
+				)
+			}
+		}
+	}
+	return facts
+}
+
+// text makes a foreign field fit to be kept and shown: trimmed, one line, no control characters.
+func text(value string) string {
+	value = strings.ToValidUTF8(value, "?")
+	value = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0 || core.IsDeceptive(r):
+			return -1
+		}
+		return r
+	}, value)
+	value = strings.TrimSpace(value)
+	for len(value) > maxText {
+		runes := []rune(value)
+		value = string(runes[:len(runes)-max(1, (len(value)-maxText)/4)])
+	}
+	return value
+}
+
+func clipAgent(agent string) string { return text(agent) }
+
+func firstOf(values ...string) string {
+	for _, value := range values {
+		if strings.TrimSpace(value) != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// familyOfAgent tells the system an agent is made for by its name; "" when the name does not say.
+func familyOfAgent(agent string) core.OS {
+	switch {
+	case strings.HasPrefix(agent, "OCS-NG_WINDOWS_AGENT"), strings.HasPrefix(agent, "OCS-NG_windows_client"):
+		return core.Windows
+	case strings.HasPrefix(agent, "OCS-NG_unified_unix_agent"):
+		return core.Linux
+	}
+	return ""
+}
+
+// familyOf prefers what the inventory says: the Unix agent also runs on macOS and the BSDs, which packages
+// for Linux are not made for.
+func familyOf(system, agent string) core.OS {
+	lower := strings.ToLower(system)
+	switch {
+	case strings.Contains(lower, "windows"):
+		return core.Windows
+	case strings.Contains(lower, "mac os"),
+		strings.Contains(lower, "macos"),
+		strings.Contains(lower, "darwin"),
+		strings.Contains(lower, "bsd"),
+		strings.Contains(lower, "solaris"),
+		strings.Contains(lower, "aix"),
+		strings.Contains(lower, "android"):
+		return ""
+	}
+	return familyOfAgent(agent)
+}
+
+// mebibytes reads a size in MiB, which some agents send with a fraction; 0 when it is none.
+func mebibytes(value string) int64 {
+	size, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if err != nil || math.IsNaN(size) || size < 0 || size > 1<<42 {
+		return 0
+	}
+	return int64(size * (1 << 20))
+}
+
+// mostFree returns the free bytes of the drive that has the most of them.
+func mostFree(inventory ocs.Inventory) int64 {
+	most := int64(0)
+	for _, drive := range inventory.All("DRIVES") {
+		most = max(most, mebibytes(drive.Value("FREE")))
+	}
+	return most
+}
+
+// addressesOf lists the adapters' addresses, and the one the agent calls its own.
+func addressesOf(inventory ocs.Inventory, own string) []store.Address {
+	addresses := []store.Address{}
+	for _, network := range inventory.All("NETWORKS") {
+		address := store.Address{IP: ip(network.Value("IPADDRESS"))}
+		if mac, valid := query.NormalMAC(strings.TrimSpace(network.Value("MACADDR"))); valid {
+			address.MAC = mac
+		}
+		if address != (store.Address{}) && len(addresses) < maxAddresses {
+			addresses = append(addresses, address)
+		}
+	}
+	if address := ip(own); address != "" && len(addresses) < maxAddresses {
+		for _, known := range addresses {
+			if known.IP == address {
+				return addresses
+			}
+		}
+		addresses = append(addresses, store.Address{IP: address})
+	}
+	return addresses
+}
+
+// ip returns an address in its one spelling, or "" when it is none.
+func ip(value string) string {
+	address, err := netip.ParseAddr(strings.TrimSpace(value))
+	if err != nil {
+		return ""
+	}
+	return address.Unmap().WithZone("").String()
+}

@@ -1,0 +1,229 @@
+// Package ocsapi answers OCS messages: POST /ocsinventory.
+//
+// A stock agent must be answered exactly so, or it stops in the middle of its work: PROLOG and INVENTORY
+// with 200 and a zlib stream, DOWNLOAD and NOTIFY with 200 and nothing. Whatever is answered with 200 has
+// been made durable before. What is refused gets a 4xx with an empty body, and its reason in the log.
+//
+// Stock agents cannot prove who they are. They are served only where the deployment's STOCK_AGENTS says
+// so; until agents have certificates, ENROLL and PROGRESS are refused.
+package ocsapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/server/internal/accesslog"
+	"enjambre/server/internal/setting"
+	"enjambre/server/internal/store"
+)
+
+// Path is where agents post.
+const Path = "/ocsinventory"
+
+// maxBusy is how many messages are worked on at once; others wait for requestTimeout at most. Each may
+// hold an inflated inventory in memory.
+const maxBusy = 16
+
+// requestTimeout is how long an agent may take to send a message, and how long it waits for its turn.
+const requestTimeout = time.Minute
+
+// A Handler answers messages. Make one with New.
+type Handler struct {
+	store *store.Store
+	log   *slog.Logger
+	now   func() time.Time
+	busy  chan struct{}
+	touch chan<- store.Touch
+}
+
+// New returns a Handler. Contacts are sent to touch, which somebody must receive from; when it is full,
+// the handler waits. A message is logged under Debug when it was answered, under Warn when refused.
+func New(s *store.Store, log *slog.Logger, now func() time.Time, touch chan<- store.Touch) *Handler {
+	return &Handler{store: s, log: log, now: now, busy: make(chan struct{}, maxBusy), touch: touch}
+}
+
+// errNotAllowed is the answer to agents that the deployment does not serve.
+var errNotAllowed = errors.New(
+	"stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"",
+)
+
+// ServeHTTP answers one message.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	log := h.log.With("remote", r.RemoteAddr, "agent", r.UserAgent())
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	select {
+	case h.busy <- struct{}{}:
+		defer func() { <-h.busy }()
+	case <-ctx.Done():
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	request, err := read(w, r)
+	if err != nil {
+		log.Warn("message refused", "reason", err)
+		w.WriteHeader(statusOf(err))
+		return
+	}
+	accesslog.Name(r.Context(), request.Device)
+	log = log.With("computer", request.Device, "query", request.Query)
+	body, err := h.answer(ctx, request, r.UserAgent())
+	if err != nil {
+		status := statusOf(err)
+		if status >= http.StatusInternalServerError {
+			log.Error("message not answered", "reason", err)
+		} else {
+			log.Warn("message refused", "reason", err)
+		}
+		w.WriteHeader(status)
+		return
+	}
+	log.Debug("message answered", "bytes", len(body))
+	reply(w, body)
+}
+
+// reply writes a 200. Stock Windows agents take nothing else for success.
+func reply(w http.ResponseWriter, body []byte) {
+	header := w.Header()
+	header.Set("Content-Type", "application/x-compressed")
+	header.Set("Cache-Control", "no-cache")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // an agent that has hung up will call again
+}
+
+// read receives and decodes one message.
+func read(w http.ResponseWriter, r *http.Request) (*ocs.Request, error) {
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetReadDeadline(time.Now().Add(requestTimeout)) // a recorder in a test has no deadline
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, ocs.MaxBody))
+	if err != nil {
+		return nil, core.Refuse(core.ClassLimit, "the body cannot be read: %v", err)
+	}
+	document, err := ocs.Decode(body, ocs.MaxInventory)
+	if err != nil {
+		return nil, err
+	}
+	return ocs.ParseRequest(document)
+}
+
+// statusOf maps errors to what stock agents expect: anything that is their mistake is a 4xx.
+func statusOf(err error) int {
+	switch {
+	case core.ClassOf(err) == core.ClassLimit, core.ClassOf(err) == core.ClassBomb:
+		return http.StatusRequestEntityTooLarge
+	case core.ClassOf(err) != "":
+		return http.StatusBadRequest
+	case errors.Is(err, errNotAllowed), errors.Is(err, store.ErrUnknownComputer):
+		return http.StatusForbidden
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// answer carries out one message and returns the body of its reply.
+func (h *Handler) answer(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+	settings, err := h.store.Settings(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if settings.Get(setting.StockAgents) == 0 {
+		return nil, errNotAllowed
+	}
+	switch request.Query {
+	case ocs.QueryProlog:
+		return h.prolog(ctx, request, agent)
+	case ocs.QueryInventory:
+		return h.inventory(ctx, request, agent)
+	case ocs.QueryDownload:
+		return nil, h.result(ctx, request)
+	case ocs.QueryNotify:
+		return nil, h.note(ctx, store.Touch{Device: request.Device, Agent: clipAgent(agent), At: h.now()})
+	case ocs.QueryEnroll, ocs.QueryProgress:
+		return nil, core.Refuse(
+			core.ClassField,
+			"%s is for enrolled agents, and this server enrols none yet",
+			request.Query,
+		)
+	}
+	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
+}
+
+// note records a contact, in bulk.
+func (h *Handler) note(ctx context.Context, touch store.Touch) error {
+	select {
+	case h.touch <- touch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *Handler) prolog(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+	now := h.now()
+	contact, err := h.store.Contact(ctx, request.Device, familyOfAgent(agent), now)
+	if err != nil {
+		return nil, err
+	}
+	answer := ocs.PrologReply{
+		Response:           ocs.Stop,
+		PrologFreq:         contact.Settings.Get(setting.PrologFreq),
+		InventoryOnStartup: contact.Settings.Get(setting.OnStartup) == 1,
+	}
+	touch := store.Touch{Device: request.Device, Agent: clipAgent(agent), At: now}
+	if contact.Settings.Get(setting.Frequency) >= 0 { // with -1 a stock server sends no option at all
+		if contact.Settings.InventoryDue(contact.Inventoried, now) || !contact.Known {
+			answer.Response = ocs.Send
+		}
+		answer.Download = &ocs.Download{Conf: contact.Settings.Conf()}
+		for _, offer := range contact.Offers {
+			answer.Download.Packs = append(answer.Download.Packs, ocs.Pack{
+				ID: offer.Package, InfoLocation: offer.InfoURL, FragmentsLocation: offer.FragmentsURL, Force: offer.Force,
+			})
+			touch.Offers = append(touch.Offers, offer.Package)
+		}
+	}
+	if err := h.note(ctx, touch); err != nil {
+		return nil, err
+	}
+	return ocs.Encode(answer.Append(nil)), nil
+}
+
+func (h *Handler) inventory(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+	inventory, err := request.Inventory()
+	if err != nil {
+		return nil, err
+	}
+	facts := factsOf(inventory, agent)
+	facts.Device = request.Device
+	update, err := h.store.SaveInventory(ctx, facts, request.OldDevice(), h.now())
+	if err != nil {
+		return nil, err
+	}
+	return ocs.Encode(ocs.InventoryReply{Account: update}.Append(nil)), nil
+}
+
+func (h *Handler) result(ctx context.Context, request *ocs.Request) error {
+	result, err := request.Result()
+	if err != nil {
+		return err
+	}
+	if err := h.store.SaveResult(ctx, request.Device, result, h.now()); err != nil {
+		return err
+	}
+	h.log.Info("result", "computer", request.Device, "package", result.Package, "text", result.Text)
+	return nil
+}

@@ -1,0 +1,428 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+)
+
+// A Computer is what the server knows of a computer.
+type Computer struct {
+	Device       core.DeviceID `json:"computer"`
+	Name         string        `json:"name"`
+	OS           string        `json:"os"`
+	Family       core.OS       `json:"family"` // "" for neither Windows nor Linux
+	Agent        string        `json:"agent"`
+	Site         core.SiteName `json:"site"`
+	Tag          string        `json:"tag"`
+	User         string        `json:"user"`
+	Serial       string        `json:"serial"`
+	UUID         string        `json:"uuid"`
+	Manufacturer string        `json:"manufacturer"`
+	Model        string        `json:"model"`
+	Memory       int64         `json:"memory"` // bytes
+	Disk         int64         `json:"disk"`   // bytes free on the drive with the most of them
+	FirstSeen    time.Time     `json:"firstSeen"`
+	LastContact  time.Time     `json:"lastContact"`
+	Inventoried  time.Time     `json:"inventory"` // zero: never
+}
+
+const computerColumns = `id, device, name, os, family, agent, site, tag, user, serial, uuid, manufacturer,
+	model, memory, disk, first_seen, last_contact, inventoried`
+
+func scanComputer(scan func(...any) error) (id int64, c Computer, err error) {
+	var first, contact, inventoried int64
+	err = scan(
+		&id,
+		&c.Device,
+		&c.Name,
+		&c.OS,
+		&c.Family,
+		&c.Agent,
+		&c.Site,
+		&c.Tag,
+		&c.User,
+		&c.Serial,
+		&c.UUID,
+		&c.Manufacturer,
+		&c.Model,
+		&c.Memory,
+		&c.Disk,
+		&first,
+		&contact,
+		&inventoried,
+	)
+	c.FirstSeen, c.LastContact, c.Inventoried = moment(first), moment(contact), moment(inventoried)
+	return id, c, err
+}
+
+// Facts are what an inventory says of a computer, ready to be kept.
+type Facts struct {
+	Computer            // site, tag and times are not read from here
+	Addresses []Address // nil: unchanged
+	Programs  []Program // nil: unchanged
+	History   []core.PackageID
+	Reported  bool // whether History was said, if only to be empty
+	Account   []ocs.AccountField
+}
+
+// An Address is one address of a network adapter; IP is "" for an adapter without.
+type Address struct {
+	IP  string `json:"ip,omitempty"`
+	MAC string `json:"mac,omitempty"`
+}
+
+// A Program is an installed software.
+type Program struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+}
+
+// SaveInventory keeps an inventory: a new computer is made, a known one brought up to date. When old is
+// not empty, unknown computers are looked up under it first: a computer whose name changed keeps its
+// site, settings and affectations. It returns the account fields that the agent should take over.
+func (s *Store) SaveInventory(
+	ctx context.Context,
+	facts Facts,
+	old core.DeviceID,
+	now time.Time,
+) (update []ocs.AccountField, err error) {
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		id, isNew, err := findOrAdd(ctx, tx, facts, old, now)
+		if err != nil {
+			return err
+		}
+		_, err = execute(
+			ctx,
+			tx,
+			`UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, serial = ?,
+			uuid = ?, manufacturer = ?, model = ?, memory = ?, disk = ?, last_contact = ?, inventoried = ? WHERE id = ?`,
+			facts.Name,
+			facts.OS,
+			facts.Family,
+			facts.Agent,
+			facts.User,
+			facts.Serial,
+			facts.UUID,
+			facts.Manufacturer,
+			facts.Model,
+			facts.Memory,
+			facts.Disk,
+			unix(now),
+			unix(now),
+			id,
+		)
+		if err != nil {
+			return err
+		}
+		if update, err = settleAccount(ctx, tx, id, isNew, facts.Account); err != nil {
+			return err
+		}
+		return replaceLists(ctx, tx, id, facts)
+	})
+	return update, err
+}
+
+// findOrAdd returns the row of the computer, made now if need be.
+func findOrAdd(
+	ctx context.Context,
+	tx *sql.Tx,
+	facts Facts,
+	old core.DeviceID,
+	now time.Time,
+) (id int64, isNew bool, err error) {
+	id, err = computerID(ctx, tx, facts.Device)
+	if errors.Is(err, ErrUnknownComputer) && old != "" {
+		if id, err = computerID(ctx, tx, old); err == nil {
+			_, err = execute(ctx, tx, "UPDATE computers SET device = ? WHERE id = ?", facts.Device, id)
+			return id, false, err
+		}
+	}
+	if !errors.Is(err, ErrUnknownComputer) {
+		return id, false, err
+	}
+	err = tx.QueryRowContext(ctx, `INSERT INTO computers (device, name, os, family, agent, site, tag, user, serial, uuid,
+		manufacturer, model, memory, disk, first_seen, last_contact, inventoried)
+		VALUES (?,'','','','','','','','','','','',0,0,?,0,0) RETURNING id`, facts.Device, unix(now)).
+		Scan(&id)
+	return id, true, err
+}
+
+// settleAccount decides between the agent's tag and ours. The agent's is taken when we have none; else
+// ours is sent once: an agent whose file cannot hold it would otherwise be told for ever. The Unix agent
+// replaces all its fields by those it is sent, so the others are sent back with the tag.
+func settleAccount(
+	ctx context.Context,
+	tx *sql.Tx,
+	id int64,
+	isNew bool,
+	account []ocs.AccountField,
+) ([]ocs.AccountField, error) {
+	var ours string
+	var sent sql.NullString
+	if err := tx.QueryRowContext(ctx, "SELECT tag, tag_sent FROM computers WHERE id = ?", id).Scan(&ours, &sent); err != nil {
+		return nil, err
+	}
+	theirs := ""
+	update := []ocs.AccountField{{Key: ocs.TagKey, Value: ours}}
+	for _, field := range account {
+		if field.Key == ocs.TagKey {
+			theirs = field.Value
+		} else {
+			update = append(update, field)
+		}
+	}
+	switch {
+	case theirs == ours:
+		return nil, nil
+	case isNew || ours == "" && !sent.Valid:
+		_, err := execute(ctx, tx, "UPDATE computers SET tag = ? WHERE id = ?", theirs, id)
+		return nil, err
+	case sent.Valid && sent.String == ours:
+		return nil, nil
+	}
+	_, err := execute(ctx, tx, "UPDATE computers SET tag_sent = ? WHERE id = ?", ours, id)
+	return update, err
+}
+
+// replaceLists replaces those lists of a computer that the inventory names.
+func replaceLists(ctx context.Context, tx *sql.Tx, id int64, facts Facts) error {
+	remove := func(table string) error {
+		_, err := execute(ctx, tx, "DELETE FROM "+table+" WHERE computer = ?", id)
+		return err
+	}
+	if facts.Addresses != nil {
+		if err := remove("addresses"); err != nil {
+			return err
+		}
+		for _, a := range facts.Addresses {
+			if _, err := execute(ctx, tx, "INSERT OR IGNORE INTO addresses (computer, ip, mac) VALUES (?,?,?)", id, a.IP, a.MAC); err != nil {
+				return err
+			}
+		}
+	}
+	if facts.Reported {
+		if err := remove("history"); err != nil {
+			return err
+		}
+		for _, p := range facts.History { // an ID that was never ours would only take room
+			if _, err := execute(ctx, tx, "INSERT OR IGNORE INTO history (computer, package) SELECT ?, id FROM package_ids WHERE id = ?", id, p); err != nil {
+				return err
+			}
+		}
+	}
+	if facts.Programs == nil {
+		return nil
+	}
+	if err := remove("installed"); err != nil {
+		return err
+	}
+	return addPrograms(ctx, tx, id, facts.Programs)
+}
+
+func addPrograms(ctx context.Context, tx *sql.Tx, id int64, programs []Program) (err error) {
+	add, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO programs (name, version) VALUES (?, ?)")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, add.Close()) }()
+	link, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO installed (computer, program)
+		SELECT ?, id FROM programs WHERE name = ? AND version = ?`)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, link.Close()) }()
+	for _, program := range programs {
+		if _, err := add.ExecContext(ctx, program.Name, program.Version); err != nil {
+			return err
+		}
+		if _, err := link.ExecContext(ctx, id, program.Name, program.Version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A Result is one result that a computer reported.
+type Result struct {
+	Package  core.PackageID `json:"package"`
+	Text     string         `json:"text"`
+	Exit     string         `json:"exit,omitempty"`
+	Detail   string         `json:"detail,omitempty"`
+	Output   string         `json:"output,omitempty"`
+	Received time.Time      `json:"received"`
+	Repeated int            `json:"repeated"`
+}
+
+// A ComputerView is all there is to show of one computer.
+type ComputerView struct {
+	Computer
+	Addresses    []Address        `json:"addresses"`
+	Affectations []Affectation    `json:"affectations"`
+	History      []core.PackageID `json:"history"` // what it says it has installed
+	Results      []Result         `json:"results"` // newest first, at most 100
+	Programs     []Program        `json:"programs"`
+}
+
+// Computer returns one computer, or ErrUnknownComputer.
+func (s *Store) Computer(ctx context.Context, device core.DeviceID) (view ComputerView, err error) {
+	view = ComputerView{Addresses: []Address{}, Affectations: []Affectation{}, History: []core.PackageID{},
+		Results: []Result{}, Programs: []Program{}}
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		id, err := computerID(ctx, tx, device)
+		if err != nil {
+			return err
+		}
+		if _, view.Computer, err = scanComputer(tx.QueryRowContext(ctx, "SELECT "+computerColumns+" FROM computers WHERE id = ?", id).Scan); err != nil {
+			return err
+		}
+		return errors.Join(
+			readList(ctx, tx, &view.Addresses, func(a *Address) []any { return []any{&a.IP, &a.MAC} },
+				"SELECT ip, mac FROM addresses WHERE computer = ? ORDER BY mac, ip", id),
+			readList(ctx, tx, &view.History, func(p *core.PackageID) []any { return []any{p} },
+				"SELECT package FROM history WHERE computer = ? ORDER BY package", id),
+			readList(
+				ctx,
+				tx,
+				&view.Programs,
+				func(p *Program) []any { return []any{&p.Name, &p.Version} },
+				"SELECT name, version FROM installed JOIN programs ON id = program WHERE computer = ? ORDER BY name, version",
+				id,
+			),
+			readResults(ctx, tx, &view.Results, id),
+			readAffectations(ctx, tx, &view.Affectations, id),
+		)
+	})
+	return view, err
+}
+
+// readList appends one value for each row.
+func readList[T any](
+	ctx context.Context,
+	tx *sql.Tx,
+	list *[]T,
+	into func(*T) []any,
+	text string,
+	args ...any,
+) error {
+	return each(ctx, tx, func(scan func(...any) error) error {
+		var one T
+		err := scan(into(&one)...)
+		*list = append(*list, one)
+		return err
+	}, text, args...)
+}
+
+func readResults(ctx context.Context, tx *sql.Tx, list *[]Result, computer int64) error {
+	return each(ctx, tx, func(scan func(...any) error) error {
+		var r Result
+		var received int64
+		err := scan(&r.Package, &r.Text, &r.Exit, &r.Detail, &r.Output, &received, &r.Repeated)
+		r.Received = moment(received)
+		*list = append(*list, r)
+		return err
+	}, `SELECT package, text, exit, detail, output, received, repeated FROM results
+		WHERE computer = ? ORDER BY id DESC LIMIT 100`, computer)
+}
+
+// SetComputer changes a computer's site and tag; nil leaves one as it is. A new tag is sent to the agent
+// with its next inventory.
+func (s *Store) SetComputer(
+	ctx context.Context,
+	device core.DeviceID,
+	site *core.SiteName,
+	tag *string,
+) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		id, err := computerID(ctx, tx, device)
+		if err != nil {
+			return err
+		}
+		if site != nil {
+			if _, err := execute(ctx, tx, "UPDATE computers SET site = ? WHERE id = ?", *site, id); err != nil {
+				return err
+			}
+		}
+		if tag != nil { // tag_sent other than the tag: it is still to be sent
+			_, err = execute(ctx, tx, "UPDATE computers SET tag = ?, tag_sent = '' WHERE id = ?", *tag, id)
+		}
+		return err
+	})
+}
+
+// DeleteComputer forgets a computer with everything about it. It comes back as a new one when its agent
+// calls again.
+func (s *Store) DeleteComputer(ctx context.Context, device core.DeviceID) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		id, err := computerID(ctx, tx, device)
+		if err != nil {
+			return err
+		}
+		_, err = execute(ctx, tx, "DELETE FROM computers WHERE id = ?", id)
+		return err
+	})
+}
+
+// A DuplicateGroup are computers that share what should be one computer's own.
+type DuplicateGroup struct {
+	By        string          `json:"by"` // serial, uuid, mac or name
+	Value     string          `json:"value"`
+	Computers []core.DeviceID `json:"computers"` // most recent contact first
+}
+
+// duplicateQueries find values that several computers share. Serial numbers that makers leave to be
+// filled in are nobody's own.
+var duplicateQueries = []struct{ by, text string }{
+	{
+		"serial",
+		`SELECT serial, device FROM computers WHERE serial <> '' AND lower(serial) NOT IN ('0', 'none', 'n/a',
+		'not specified', 'default string', 'to be filled by o.e.m.', 'system serial number', 'unknown')
+		ORDER BY serial, last_contact DESC, device`,
+	},
+	{"uuid", `SELECT uuid, device FROM computers WHERE uuid NOT IN ('', '00000000-0000-0000-0000-000000000000')
+		ORDER BY uuid, last_contact DESC, device`},
+	{"mac", `SELECT DISTINCT mac, device, last_contact FROM addresses JOIN computers ON id = computer
+		WHERE mac NOT IN ('', '00:00:00:00:00:00') ORDER BY mac, last_contact DESC, device`},
+	{"name", `SELECT name, device FROM computers WHERE name <> '' ORDER BY name, last_contact DESC, device`},
+}
+
+// Duplicates lists computers that share a serial number, a UUID, a MAC address or a name: probably one
+// machine under two device IDs, or a cloned image.
+func (s *Store) Duplicates(ctx context.Context) ([]DuplicateGroup, error) {
+	groups := []DuplicateGroup{}
+	err := s.view(ctx, func(tx *sql.Tx) error {
+		for _, query := range duplicateQueries {
+			var found []DuplicateGroup
+			err := each(ctx, tx, func(scan func(...any) error) error {
+				var value string
+				var device core.DeviceID
+				var contact int64
+				into := []any{&value, &device}
+				if query.by == "mac" {
+					into = append(into, &contact)
+				}
+				err := scan(into...)
+				if last := len(found) - 1; last >= 0 && found[last].Value == value {
+					found[last].Computers = append(found[last].Computers, device)
+				} else {
+					found = append(found, DuplicateGroup{By: query.by, Value: value, Computers: []core.DeviceID{device}})
+				}
+				return err
+			}, query.text)
+			if err != nil {
+				return err
+			}
+			for _, group := range found {
+				if len(group.Computers) > 1 {
+					groups = append(groups, group)
+				}
+			}
+		}
+		return nil
+	})
+	return groups, err
+}

@@ -1,0 +1,297 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/core/outcome"
+	"enjambre/server/internal/setting"
+)
+
+// An Offer is a package that a PROLOG reply lists.
+type Offer struct {
+	Package      core.PackageID
+	InfoURL      string
+	FragmentsURL string
+	Force        bool
+}
+
+// A Contact is what a PROLOG reply is made of.
+type Contact struct {
+	Known       bool      // whether the computer ever sent an inventory
+	Inventoried time.Time // when it last did
+	Settings    setting.Effective
+	Offers      []Offer // by priority, then ID; at most ocs.MaxPacks
+}
+
+// Contact answers a computer's call: which packages it is to be given, and what holds for it. Packages
+// listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history
+// has end as already set up instead. Family is the system that the agent says it is made for, "" when it
+// does not say; packages for another system are not listed.
+func (s *Store) Contact(
+	ctx context.Context,
+	device core.DeviceID,
+	family core.OS,
+	now time.Time,
+) (c Contact, err error) {
+	var changes bool
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		c, changes, err = contact(ctx, tx, device, family, now, false)
+		return err
+	})
+	if err != nil || !changes {
+		return c, err
+	}
+	err = s.change(ctx, func(tx *sql.Tx) error { // again, under the lock
+		c, _, err = contact(ctx, tx, device, family, now, true)
+		return err
+	})
+	return c, err
+}
+
+// contact computes the answer and reports whether affectations change by it; apply changes them.
+func contact(
+	ctx context.Context,
+	tx *sql.Tx,
+	device core.DeviceID,
+	family core.OS,
+	now time.Time,
+	apply bool,
+) (c Contact, changes bool, err error) {
+	id, computer, err := scanComputer(
+		tx.QueryRowContext(ctx, "SELECT "+computerColumns+" FROM computers WHERE device = ?", device).Scan,
+	)
+	if errors.Is(err, sql.ErrNoRows) {
+		c.Settings, err = effective(ctx, tx, 0)
+		return c, false, err
+	}
+	if err != nil {
+		return Contact{}, false, err
+	}
+	c.Known, c.Inventoried = true, computer.Inventoried
+	if c.Settings, err = effective(ctx, tx, id); err != nil || !c.Settings.Conf().On ||
+		c.Settings.Get(setting.Frequency) < 0 {
+		return c, false, err
+	}
+	if family == "" {
+		family = computer.Family
+	}
+	rows, err := openRows(ctx, tx, id, family)
+	if err != nil {
+		return Contact{}, false, err
+	}
+	for _, row := range rows {
+		next := outcome.Notified
+		if row.installed && !row.offer.Force {
+			next = outcome.AlreadySetup
+		} else if len(c.Offers) < ocs.MaxPacks {
+			c.Offers = append(c.Offers, row.offer)
+		} else {
+			continue
+		}
+		if next == row.state {
+			continue
+		}
+		changes = true
+		if apply {
+			if err := advance(ctx, tx, id, row.offer.Package, next, now); err != nil {
+				return Contact{}, false, err
+			}
+		}
+	}
+	return c, changes, nil
+}
+
+// An openRow is an affectation without result.
+type openRow struct {
+	offer     Offer
+	state     outcome.State
+	installed bool // by the computer's own history
+}
+
+func openRows(ctx context.Context, tx *sql.Tx, computer int64, family core.OS) (rows []openRow, err error) {
+	err = each(ctx, tx, func(scan func(...any) error) error {
+		var row openRow
+		err := scan(
+			&row.offer.Package,
+			&row.offer.InfoURL,
+			&row.offer.FragmentsURL,
+			&row.offer.Force,
+			&row.state,
+			&row.installed,
+		)
+		rows = append(rows, row)
+		return err
+	}, `SELECT packages.id, info_url, fragments_url, force, state,
+			EXISTS (SELECT 1 FROM history WHERE history.computer = affectations.computer AND history.package = packages.id)
+		FROM affectations
+		JOIN packages ON packages.id = affectations.package
+		JOIN activations ON activations.id = affectations.activation
+		WHERE affectations.computer = ? AND state IN (?, ?) AND packages.os = ?
+		ORDER BY packages.priority, packages.id`,
+		computer, outcome.Waiting, outcome.Notified, family)
+	return rows, err
+}
+
+func advance(
+	ctx context.Context,
+	tx *sql.Tx,
+	computer int64,
+	id core.PackageID,
+	next outcome.State,
+	now time.Time,
+) error {
+	if next == outcome.Notified {
+		_, err := execute(
+			ctx,
+			tx,
+			"UPDATE affectations SET state = ?, notified = ? WHERE computer = ? AND package = ?",
+			next,
+			unix(now),
+			computer,
+			id,
+		)
+		return err
+	}
+	_, err := execute(
+		ctx,
+		tx,
+		"UPDATE affectations SET state = ?, text = ?, ended = ? WHERE computer = ? AND package = ?",
+		next,
+		outcome.AlreadyInHistory,
+		unix(now),
+		computer,
+		id,
+	)
+	return err
+}
+
+// A Touch is one contact to be noted.
+type Touch struct {
+	Device core.DeviceID
+	Agent  string // its name and version; "" leaves what is known
+	At     time.Time
+	Offers []core.PackageID // what its reply listed
+}
+
+// Touch notes contacts in bulk: when, by which agent, and which packages were offered. It is called
+// about once a second, so that a contact without news costs no write of its own.
+func (s *Store) Touch(ctx context.Context, touches []Touch) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		for _, touch := range touches {
+			id, err := computerID(ctx, tx, touch.Device)
+			if errors.Is(err, ErrUnknownComputer) {
+				continue // it has not sent its inventory yet
+			}
+			if err == nil {
+				_, err = execute(ctx, tx, `UPDATE computers SET last_contact = max(last_contact, ?),
+					agent = iif(? = '', agent, ?) WHERE id = ?`, unix(touch.At), touch.Agent, touch.Agent, id)
+			}
+			for _, offer := range touch.Offers {
+				if err == nil {
+					_, err = execute(
+						ctx,
+						tx,
+						"UPDATE affectations SET offered = offered + 1 WHERE computer = ? AND package = ?",
+						id,
+						offer,
+					)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// maxResults is how many results are kept of one computer; the oldest go.
+const maxResults = 500
+
+// SaveResult keeps a result that a computer reported, whether or not the package is affected to it, and
+// ends the affectation if there is one. An unknown computer is ErrUnknownComputer: its result is not
+// acknowledged, so that it comes again after its inventory.
+func (s *Store) SaveResult(
+	ctx context.Context,
+	device core.DeviceID,
+	result ocs.Result,
+	now time.Time,
+) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		id, err := computerID(ctx, tx, device)
+		if err != nil {
+			return err
+		}
+		if err := appendResult(ctx, tx, id, result, now); err != nil {
+			return err
+		}
+		var record outcome.Record
+		var codeText string
+		err = tx.QueryRowContext(ctx, `SELECT state, text, success_codes FROM affectations JOIN packages ON id = package
+			WHERE computer = ? AND package = ?`, id, result.Package).
+			Scan(&record.State, &record.Text, &codeText)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		codes, err := outcome.ParseSuccessCodes(codeText)
+		if err != nil {
+			return err
+		}
+		next := outcome.Next(record, result.Text, codes)
+		if next == record {
+			return nil
+		}
+		_, err = execute(
+			ctx,
+			tx,
+			`UPDATE affectations SET state = ?, text = ?, exit = ?, detail = ?, output = ?, ended = ?
+			WHERE computer = ? AND package = ?`,
+			next.State,
+			next.Text,
+			result.Exit,
+			result.Detail,
+			result.Output,
+			unix(now),
+			id,
+			result.Package,
+		)
+		return err
+	})
+}
+
+// appendResult adds to a computer's results. The same text again in a row, as stock agents repeat it
+// until they are answered, is counted.
+func appendResult(ctx context.Context, tx *sql.Tx, computer int64, result ocs.Result, now time.Time) error {
+	repeated, err := execute(ctx, tx, `UPDATE results SET repeated = repeated + 1
+		WHERE id = (SELECT max(id) FROM results WHERE computer = ? AND package = ?) AND text = ? AND exit = ? AND detail = ? AND output = ?`,
+		computer, result.Package, result.Text, result.Exit, result.Detail, result.Output)
+	if err != nil || repeated > 0 {
+		return err
+	}
+	_, err = execute(
+		ctx,
+		tx,
+		"INSERT INTO results (computer, package, text, exit, detail, output, received, repeated) VALUES (?,?,?,?,?,?,?,0)",
+		computer,
+		result.Package,
+		result.Text,
+		result.Exit,
+		result.Detail,
+		result.Output,
+		unix(now),
+	)
+	if err != nil {
+		return err
+	}
+	_, err = execute(ctx, tx, `DELETE FROM results WHERE computer = ? AND id <=
+		(SELECT id FROM results WHERE computer = ? ORDER BY id DESC LIMIT 1 OFFSET ?)`, computer, computer, maxResults)
+	return err
+}

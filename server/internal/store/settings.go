@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"enjambre/core"
+	"enjambre/server/internal/setting"
+)
+
+// Settings returns what is set for the deployment and, when device is not empty, for that computer;
+// an unknown one is ErrUnknownComputer.
+func (s *Store) Settings(ctx context.Context, device core.DeviceID) (e setting.Effective, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		id := int64(0)
+		if device != "" {
+			if id, err = computerID(ctx, tx, device); err != nil {
+				return err
+			}
+		}
+		e, err = effective(ctx, tx, id)
+		return err
+	})
+	return e, err
+}
+
+// effective reads the settings that bear on the computer with this ID, or on none for 0.
+func effective(ctx context.Context, tx *sql.Tx, computer int64) (setting.Effective, error) {
+	e := setting.Effective{Computer: setting.Values{}, Deployment: setting.Values{}}
+	err := each(ctx, tx, func(scan func(...any) error) error {
+		var own bool
+		var name setting.Name
+		var value int
+		err := scan(&own, &name, &value)
+		if own {
+			e.Computer[name] = value
+		} else {
+			e.Deployment[name] = value
+		}
+		return err
+	}, `SELECT 0, name, value FROM settings UNION ALL
+		SELECT 1, name, value FROM computer_settings WHERE computer = ?`, computer)
+	return e, err
+}
+
+// Set sets a value for the deployment, or for one computer when device is not empty.
+func (s *Store) Set(ctx context.Context, device core.DeviceID, name setting.Name, value int) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		if device == "" {
+			_, err := execute(ctx, tx, "INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", name, value)
+			return err
+		}
+		id, err := computerID(ctx, tx, device)
+		if err != nil {
+			return err
+		}
+		_, err = execute(
+			ctx,
+			tx,
+			"INSERT OR REPLACE INTO computer_settings (computer, name, value) VALUES (?, ?, ?)",
+			id,
+			name,
+			value,
+		)
+		return err
+	})
+}
+
+// Unset takes a value back, so that the next level holds. It reports whether there was one.
+func (s *Store) Unset(ctx context.Context, device core.DeviceID, name setting.Name) (was bool, err error) {
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		var deleted int
+		if device == "" {
+			deleted, err = execute(ctx, tx, "DELETE FROM settings WHERE name = ?", name)
+		} else {
+			id, lookup := computerID(ctx, tx, device)
+			if lookup != nil {
+				return lookup
+			}
+			deleted, err = execute(ctx, tx, "DELETE FROM computer_settings WHERE computer = ? AND name = ?", id, name)
+		}
+		was = deleted > 0
+		return err
+	})
+	return was, err
+}
+
+// computerID returns the row of a device, or ErrUnknownComputer.
+func computerID(ctx context.Context, tx *sql.Tx, device core.DeviceID) (int64, error) {
+	var id int64
+	err := tx.QueryRowContext(ctx, "SELECT id FROM computers WHERE device = ?", device).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("computer %s: %w; see \"computer search\"", device, ErrUnknownComputer)
+	}
+	return id, err
+}

@@ -1,0 +1,212 @@
+// Package store keeps what the server must not forget: packages, activations, computers, affectations,
+// results and settings, in one SQLite database in the data folder.
+//
+// Every method that changes something returns after its change is on the disk (WAL, synchronous=FULL):
+// what is acknowledged is never lost. Several processes may have the store open at once, the running
+// server and any number of commands; each change is one transaction that holds the write lock from its
+// first statement, so no method sees half of another's work. Nothing is cached between calls.
+//
+// The one exception to durability is [Store.Touch], which records contacts in bulk: a power cut may
+// lose the last second of them.
+//
+// Methods are safe for concurrent use. Times come from the caller and are kept as whole seconds.
+package store
+
+import (
+	"context"
+	"database/sql"
+	_ "embed" // the schema
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"enjambre/core"
+)
+
+//go:embed schema.sql
+var schema string
+
+// schemaVersion counts incompatible changes of the schema. 1: the first.
+const schemaVersion = 1
+
+// FileName is the database's name inside the data folder.
+const FileName = "enjambre.db"
+
+// Errors that callers tell apart.
+var (
+	ErrUnknownPackage    = errors.New("no such package")
+	ErrUnknownActivation = errors.New("no such activation")
+	ErrUnknownComputer   = errors.New("no such computer")
+)
+
+// busyTimeout is how long a change waits for another process's change. The longest one, an affectation
+// of 100,000 computers, takes a few seconds.
+const busyTimeout = 20 * time.Second
+
+// A Store is an open database. Close it.
+type Store struct {
+	write *sql.DB // one connection, whose transactions take the write lock at once
+	read  *sql.DB
+}
+
+// Create makes the database in dir, which must not have one yet.
+func Create(ctx context.Context, dir string) error {
+	path := filepath.Join(dir, FileName)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	s := connect(path)
+	defer s.Close()
+	return s.change(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, schema); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+		return err
+	})
+}
+
+// Open opens the database in dir. A schema newer than this program knows is refused with E_VERSION.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	path := filepath.Join(dir, FileName)
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s := connect(path)
+	var version int
+	if err := s.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
+	}
+	if version != schemaVersion {
+		return nil, errors.Join(core.Refuse(core.ClassVersion,
+			"database %s has schema %d, this program knows %d: use the enjambre-server that made it, or a newer one",
+			path, version, schemaVersion), s.Close())
+	}
+	return s, nil
+}
+
+func connect(path string) *Store {
+	open := func(lock string, most int) *sql.DB {
+		pragmas := url.Values{
+			"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)",
+				"synchronous(FULL)", "foreign_keys(1)"},
+			"_txlock": {lock},
+		}
+		name := url.URL{
+			Scheme:   "file",
+			Opaque:   (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(),
+			RawQuery: pragmas.Encode(),
+		}
+		db, err := sql.Open("sqlite", name.String())
+		if err != nil {
+			panic(fmt.Sprintf("store: %v", err)) // only an unknown driver makes Open fail
+		}
+		db.SetMaxOpenConns(most)
+		db.SetMaxIdleConns(most)
+		return db
+	}
+	return &Store{write: open("immediate", 1), read: open("deferred", 4)}
+}
+
+// Close closes the database.
+func (s *Store) Close() error { return errors.Join(s.write.Close(), s.read.Close()) }
+
+// Check reads the whole database and reports damage. It takes about a second for each 100 MB.
+func (s *Store) Check(ctx context.Context) error {
+	var verdict string
+	if err := s.read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return fmt.Errorf("check database: %w", err)
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("the database is damaged: %s; restore the last backup", verdict)
+	}
+	return nil
+}
+
+// change runs do in a transaction that holds the write lock, and makes its effect durable.
+func (s *Store) change(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	if err := do(tx); err != nil {
+		return errors.Join(err, rollback(tx))
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("database: commit: %w", err)
+	}
+	return nil
+}
+
+// rollback ends a transaction without effect. One that a cancelled context has ended already is fine.
+func rollback(tx *sql.Tx) error {
+	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
+		return err
+	}
+	return nil
+}
+
+// view runs do on a snapshot of the database.
+func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return errors.Join(do(tx), rollback(tx))
+}
+
+// each runs a query and calls visit, which scans, for every row.
+func each(
+	ctx context.Context,
+	tx *sql.Tx,
+	visit func(scan func(...any) error) error,
+	text string,
+	args ...any,
+) (err error) {
+	rows, err := tx.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := visit(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// execute runs one statement and returns how many rows it changed.
+func execute(ctx context.Context, tx *sql.Tx, text string, args ...any) (int, error) {
+	result, err := tx.ExecContext(ctx, text, args...)
+	if err != nil {
+		return 0, err
+	}
+	changed, err := result.RowsAffected()
+	return int(changed), err
+}
+
+// unix is a time as it is kept: 0 for one that never was.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// moment is the reverse of unix.
+func moment(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
