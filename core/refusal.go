@@ -33,8 +33,8 @@ type Refusal struct {
 	Reason string
 }
 
-// Error says the reason, then the class in brackets.
-func (r *Refusal) Error() string { return r.Reason + " [" + string(r.Class) + "]" }
+// Error says the reason. The class is for programs: see [ClassOf].
+func (r *Refusal) Error() string { return r.Reason }
 
 // Refuse makes a Refusal; the text follows [fmt.Sprintf].
 func Refuse(class Class, format string, args ...any) error {

@@ -22,11 +22,12 @@ import (
 // readyTimeout is how long a server may take to serve.
 const readyTimeout = 30 * time.Second
 
-// Build compiles the server into folder and returns its path. It must be called from inside the module.
-func Build(ctx context.Context, folder string) (string, error) {
+// Build compiles the server into folder, with the flags for "go build", and returns its path. It must be
+// called from inside the module.
+func Build(ctx context.Context, folder string, flags ...string) (string, error) {
 	binary := filepath.Join(folder, "enjambre-server")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "enjambre/server")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args := append(append([]string{"build"}, flags...), "-o", binary, "enjambre/server")
+	build := exec.CommandContext(ctx, "go", args...)
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the server: %w\n%s", err, output)
 	}
@@ -35,10 +36,13 @@ func Build(ctx context.Context, folder string) (string, error) {
 
 // A Server is a server's data folder, and the process while one runs.
 type Server struct {
-	Binary  string
+	Binary  string // runs commands
+	Daemon  string // runs the server; NewServer makes it the same as Binary
 	Data    string
 	Address string // https://127.0.0.1:port, once it runs
 	HTTP    string // http://127.0.0.1:port, once it runs with plain HTTP
+
+	listen, listenHTTP string // of the last start, so that the next one is at the same place
 
 	command *exec.Cmd
 	stderr  *bytes.Buffer
@@ -47,7 +51,7 @@ type Server struct {
 
 // NewServer makes a data folder below folder, for stock agents too, reached as 127.0.0.1 and localhost.
 func NewServer(ctx context.Context, binary, folder string) (*Server, error) {
-	s := &Server{Binary: binary, Data: filepath.Join(folder, "data")}
+	s := &Server{Binary: binary, Daemon: binary, Data: filepath.Join(folder, "data")}
 	_, err := s.Run(ctx, "init", "--host", "127.0.0.1,localhost", "--stock-agents")
 	return s, err
 }
@@ -81,18 +85,12 @@ func (s *Server) JSON(ctx context.Context, into any, args ...string) error {
 	return nil
 }
 
-// Start starts the server on free ports of the loopback and waits until it serves.
+// Start starts the server on free ports of the loopback, or again where it was, and waits until it serves.
 func (s *Server) Start(ctx context.Context) error {
-	s.command = exec.Command(
-		s.Binary,
-		"run",
-		"--data",
-		s.Data,
-		"--listen",
-		"127.0.0.1:0",
-		"--listen-http",
-		"127.0.0.1:0",
-	)
+	if s.listen == "" {
+		s.listen, s.listenHTTP = "127.0.0.1:0", "127.0.0.1:0"
+	}
+	s.command = exec.Command(s.Daemon, "run", "--data", s.Data, "--listen", s.listen, "--listen-http", s.listenHTTP)
 	s.stderr, s.ended = &bytes.Buffer{}, make(chan error, 1)
 	s.command.Stderr = s.stderr
 	stdout, err := s.command.StdoutPipe()
@@ -136,6 +134,7 @@ func (s *Server) readPorts() error {
 	var running struct{ HTTP string }
 	err = json.Unmarshal(data, &running)
 	s.HTTP = "http://" + running.HTTP
+	s.listen, s.listenHTTP = strings.TrimPrefix(s.Address, "https://"), running.HTTP
 	return err
 }
 

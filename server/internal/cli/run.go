@@ -85,12 +85,16 @@ func (p *program) serve(ctx context.Context, folder *datafolder.Folder, f runFla
 	if settings.Get(setting.StockAgents) == 0 {
 		p.note("stock OCS agents are not served; \"config set STOCK_AGENTS 1\" allows them")
 	}
-	return daemon.Run(ctx, folder, daemon.Options{
+	err = daemon.Run(ctx, folder, daemon.Options{
 		Listen: f.listen, ListenHTTP: f.listenHTTP, Public: f.public,
 		Passphrase: func() ([]byte, error) { return p.passphrase(f.passphraseFile) },
 		Stderr:     p.stderr,
 		Ready:      func(address string) { fmt.Fprintf(p.stdout, "ready %s\n", address) },
 	})
+	if err == nil && errors.Is(context.Cause(ctx), errInterrupted) {
+		return errInterrupted // a clean end, but not one that the command came to by itself
+	}
+	return err
 }
 
 // passphrase reads the passphrase of a TLS key from a file, or asks for it on the terminal.

@@ -1,0 +1,362 @@
+// Package e2e tests the real programs as processes: the server, its commands, and the stock OCS agent of
+// Debian as a client, over HTTPS and plain HTTP. The rows are those that a server can provoke.
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"enjambre/e2e/stage"
+)
+
+// binary is the server, and daemon the same with the race detector. Commands run without it, since each
+// start of such a program takes a second.
+var binary, daemon string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		folder, err := os.MkdirTemp("", "enjambre-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(folder) }()
+		binary, err = stage.Build(context.Background(), filepath.Join(folder, "plain"))
+		if err == nil {
+			daemon, err = stage.Build(context.Background(), filepath.Join(folder, "race"), "-race")
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// A lab is a running server with one stock agent that has called once.
+type lab struct {
+	*testing.T
+	server *stage.Server
+	agent  *stage.Agent
+	device string
+	folder string
+}
+
+// newLab starts a server with latencies 0 and an agent that speaks to it over the scheme.
+func newLab(t *testing.T, scheme string) *lab {
+	t.Helper()
+	if err := stage.HaveAgent(); err != nil {
+		t.Skip(err)
+	}
+	t.Parallel()
+	l := &lab{T: t, folder: t.TempDir()}
+	var err error
+	if l.server, err = stage.NewServer(t.Context(), binary, l.folder); err != nil {
+		t.Fatal(err)
+	}
+	l.server.Daemon = daemon
+	if err := l.server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("access log:\n%s\nerror log:\n%s", l.server.Log("access.log"), l.server.Log("error.log"))
+		}
+		if err := l.server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, setting := range []string{"CYCLE_LATENCY", "FRAG_LATENCY", "PERIOD_LATENCY"} {
+		l.must("config", "set", "DOWNLOAD_"+setting, "0")
+	}
+	address := l.server.Address
+	if scheme == "http" {
+		address = l.server.HTTP
+	}
+	l.agent = &stage.Agent{Server: address + "/ocsinventory", CA: filepath.Join(l.server.Data, "cacert.pem"),
+		Folder: filepath.Join(l.folder, "agent"), Tag: "E2E"}
+	l.call()
+	if l.device, err = l.agent.Device(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// must runs a command of the server.
+func (l *lab) must(args ...string) string {
+	l.Helper()
+	output, err := l.server.Run(l.Context(), args...)
+	if err != nil {
+		l.Fatal(err)
+	}
+	return output
+}
+
+// call runs the agent and waits for its downloads.
+func (l *lab) call() {
+	l.Helper()
+	if err := l.agent.Run(l.Context()); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// build builds a package for Linux and returns its ID.
+func (l *lab) build(args ...string) string {
+	l.Helper()
+	var built struct{ ID string }
+	full := []string{"package", "build", "--name", "test", "--os", "linux"}
+	if !slices.Contains(args, "--priority") {
+		full = append(full, "--priority", "1")
+	}
+	if err := l.server.JSON(l.Context(), &built, append(full, args...)...); err != nil {
+		l.Fatal(err)
+	}
+	return built.ID
+}
+
+// deploy builds, activates and affects a package.
+func (l *lab) deploy(args ...string) string {
+	l.Helper()
+	id := l.build(args...)
+	l.must("activation", "create", "--package", id)
+	l.affect(id)
+	return id
+}
+
+func (l *lab) affect(id string, flags ...string) {
+	l.Helper()
+	l.must(append([]string{"affect", "--package", id, "--computer", l.device}, flags...)...)
+}
+
+// A standing is how one package stands on the lab's only computer.
+type standing struct{ state, text string }
+
+func (l *lab) standing(id string) standing {
+	l.Helper()
+	var status struct {
+		Computers int
+		States    map[string]int
+		Results   map[string]int
+	}
+	if err := l.server.JSON(l.Context(), &status, "rollout", "status", "--package", id); err != nil {
+		l.Fatal(err)
+	}
+	var s standing
+	for state, n := range status.States {
+		if n > 0 {
+			s.state = state
+		}
+	}
+	for text := range status.Results {
+		s.text = text
+	}
+	return s
+}
+
+func (l *lab) want(id, state, text string) {
+	l.Helper()
+	if got, want := l.standing(id), (standing{state, text}); got != want {
+		l.Errorf("package %s: got %v, want %v\nagent:\n%s", id, got, want, l.agent.Log())
+	}
+}
+
+// eventually waits until the condition holds.
+func (l *lab) eventually(what string, condition func() bool) {
+	l.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !condition() {
+		if time.Now().After(deadline) {
+			l.Fatalf("%s: not in time\nagent:\n%s", what, l.agent.Log())
+		}
+		time.Sleep(20 * time.Millisecond) // another process's doing: there is nothing to wait on
+	}
+}
+
+// published returns the path of a package's file in the server's data folder, for tampering.
+func (l *lab) published(id, name string) string {
+	return filepath.Join(l.server.Data, "packages", id, name)
+}
+
+// requests counts the lines of the access log that hold all words.
+func (l *lab) requests(words ...string) int {
+	n := 0
+	for line := range strings.SplitSeq(l.server.Log("access.log"), "\n") {
+		if line != "" && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// archive writes a tar.gz that holds the given scripts and dataBytes of data that does not shrink.
+func (l *lab) archive(scripts map[string]string, dataBytes int) string {
+	l.Helper()
+	var file bytes.Buffer
+	compressed := gzip.NewWriter(&file)
+	writer := tar.NewWriter(compressed)
+	add := func(name string, mode int64, content []byte) {
+		header := &tar.Header{Name: name, Mode: mode, Size: int64(len(content)), Typeflag: tar.TypeReg}
+		if err := writer.WriteHeader(header); err != nil {
+			l.Fatal(err)
+		}
+		if _, err := writer.Write(content); err != nil {
+			l.Fatal(err)
+		}
+	}
+	for name, script := range scripts {
+		add(name, 0o755, []byte("#!/bin/sh\n"+script+"\n"))
+	}
+	data := make([]byte, dataBytes)
+	random := rand.New(rand.NewPCG(uint64(dataBytes), 7))
+	for i := range data {
+		data[i] = byte(random.Uint32())
+	}
+	add("data/random.bin", 0o644, data)
+	if err := writer.Close(); err != nil {
+		l.Fatal(err)
+	}
+	if err := compressed.Close(); err != nil {
+		l.Fatal(err)
+	}
+	path := filepath.Join(l.TempDir(), "package.tar.gz")
+	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
+		l.Fatal(err)
+	}
+	return path
+}
+
+// TestStore: rows 1 and 19, a STORE package in many fragments, over both schemes for both purposes.
+func TestStore(t *testing.T) {
+	for _, scheme := range []string{"https", "http"} {
+		t.Run(scheme, func(t *testing.T) {
+			l := newLab(t, scheme)
+			target := filepath.Join(l.folder, "store", "deep", "er")
+			id := l.deploy("--action", "STORE", "--path", target, "--file", l.archive(nil, 100<<10),
+				"--fragment-size", "16KiB", "--protocol", scheme)
+			l.call()
+			l.want(id, "SUCCESS", "SUCCESS")
+			stored, err := os.ReadFile(filepath.Join(target, "data", "random.bin"))
+			if err != nil || len(stored) != 100<<10 {
+				t.Errorf("got %d bytes, %v", len(stored), err)
+			}
+			if got := l.requests("/download/"+id+"/"+id+"-", "status=200", "agent=OCS"); got != 7 {
+				t.Errorf("got %d fragments fetched, want 7", got)
+			}
+			history, err := l.agent.History()
+			if err != nil || !slices.Equal(history, []string{id}) {
+				t.Errorf("history: got %v, %v", history, err)
+			}
+			l.call() // the next inventory carries the history
+			if got := l.must("computer", "show", l.device, "--json"); !strings.Contains(got, `"history":["`+id+`"]`) {
+				t.Errorf("the server has not noted the history:\n%s", got)
+			}
+		})
+	}
+}
+
+// TestActions: rows 2 and 3, exit codes of LAUNCH and EXECUTE, several packages in one contact.
+func TestActions(t *testing.T) {
+	l := newLab(t, "http")
+	archive := l.archive(map[string]string{"zero.sh": "exit 0", "three.sh": "exit 3", "sub/arg.sh": `test "$1" = a`}, 1000)
+	cases := []struct {
+		args        []string
+		state, text string
+	}{
+		{[]string{"--action", "LAUNCH", "--command", "zero.sh", "--file", archive}, "SUCCESS", "SUCCESS_0"},
+		{[]string{"--action", "LAUNCH", "--command", "three.sh x", "--file", archive}, "ERR_EXECUTE", "SUCCESS_3"},
+		{[]string{"--action", "LAUNCH", "--command", "three.sh", "--file", archive, "--success-codes", "0,3"}, "SUCCESS", "SUCCESS_3"},
+		{[]string{"--action", "LAUNCH", "--command", "sub/arg.sh a", "--file", archive}, "SUCCESS", "SUCCESS_0"},
+		{[]string{"--action", "EXECUTE", "--command", "true && echo '<ok>' \"$HOME\" > /dev/null"}, "SUCCESS", "SUCCESS"},
+		{[]string{"--action", "EXECUTE", "--command", "exit 5"}, "ERR_EXECUTE", "ERR_EXECUTE"},
+		{[]string{"--action", "EXECUTE", "--command", "sh ./zero.sh", "--file", archive}, "SUCCESS", "SUCCESS"},
+	}
+	var ids []string
+	for _, c := range cases {
+		ids = append(ids, l.deploy(c.args...))
+	}
+	l.call()
+	for i, c := range cases {
+		l.want(ids[i], c.state, c.text)
+	}
+	if got := l.requests("/download/"+ids[4]+"/", "status=200", "agent=OCS"); got != 1 { // its info file
+		t.Errorf("got %d fetches for a package without archive, want 1", got)
+	}
+}
+
+// TestDamage: rows 4 to 8, what an agent says about files that are not what they should be.
+func TestDamage(t *testing.T) {
+	l := newLab(t, "https")
+	archive := l.archive(nil, 1000)
+	store := func() string {
+		return l.deploy("--action", "STORE", "--path", filepath.Join(l.folder, "damaged"), "--file", archive)
+	}
+	tamper := func(id, name string, change func([]byte) []byte) {
+		t.Helper()
+		path := l.published(id, name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, change(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	digest, noInfo, otherID := store(), store(), store()
+	tamper(digest, digest+"-1", func(data []byte) []byte { data[100] ^= 1; return data })
+	if err := os.Remove(l.published(noInfo, "info")); err != nil {
+		t.Fatal(err)
+	}
+	tamper(otherID, "info", func(data []byte) []byte {
+		return bytes.Replace(data, []byte(`ID="`+otherID), []byte(`ID="1`), 1)
+	})
+	l.call()
+	l.want(digest, "ERR_BAD_DIGEST", "ERR_BAD_DIGEST")
+	l.want(noInfo, "ERR_BAD_ID", "ERR_DOWNLOAD_INFO")
+	l.want(otherID, "ERR_BAD_ID", "ERR_BAD_ID")
+	if _, err := os.Stat(filepath.Join(l.folder, "damaged")); err == nil {
+		t.Error("something was stored")
+	}
+}
+
+// TestMissingFragment: rows 8 and 12, retried without a message until the package is too old.
+func TestMissingFragment(t *testing.T) {
+	l := newLab(t, "https")
+	id := l.deploy("--action", "STORE", "--path", filepath.Join(l.folder, "s"), "--file", l.archive(nil, 40<<10),
+		"--fragment-size", "16KiB")
+	if err := os.Remove(l.published(id, id+"-2")); err != nil {
+		t.Fatal(err)
+	}
+	finish, err := l.agent.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("the missing fragment is asked for again", func() bool { return l.requests(id+"-2", "status=404") > 2 })
+	l.want(id, "NOTIFIED", "")
+	l.age(id)
+	if err := finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.want(id, "ERR_TIMEOUT", "ERR_TIMEOUT")
+}
+
+// age makes the agent believe that it was told of the package long ago.
+func (l *lab) age(id string) {
+	l.Helper()
+	matches, err := filepath.Glob(filepath.Join(l.agent.Folder, "*", "download", id, "since"))
+	if err != nil || len(matches) != 1 {
+		l.Fatalf("since: %v, %v", matches, err)
+	}
+	if err := os.WriteFile(matches[0], []byte("1000000000\n"), 0o644); err != nil {
+		l.Fatal(err)
+	}
+}
