@@ -289,6 +289,32 @@ func TestRunningServerSeesChanges(t *testing.T) {
 	}
 }
 
+// TestIPv6: T57, a server that is reached by an IPv6 address.
+func TestIPv6(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	server := &stage.Server{Binary: binary, Daemon: daemon, Data: data}
+	if _, err := server.Run(t.Context(), "init", "--host", "::1", "--stock-agents"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.StartAt(t.Context(), "[::1]:0", "[::1]:0"); err != nil {
+		if strings.Contains(err.Error(), "does not have that address") {
+			t.Skip("no IPv6 on this machine")
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &lab{T: t, server: server}
+	id := l.build("--action", "STORE", "--path", "/x", "--file", l.archive(nil, 1000), "--protocol", "http")
+	l.must("activation", "create", "--package", id)
+	if got := l.must("activation", "list"); !strings.Contains(got, "[::1]:") {
+		t.Errorf("no IPv6 address in:\n%s", got)
+	}
+}
+
 // TestFirstInventories: sixteen computers at once, over both listeners, and a kill right after the answers.
 func TestFirstInventories(t *testing.T) {
 	server := newServer(t)

@@ -88,9 +88,14 @@ func (s *Server) JSON(ctx context.Context, into any, args ...string) error {
 // Start starts the server on free ports of the loopback, or again where it was, and waits until it serves.
 func (s *Server) Start(ctx context.Context) error {
 	if s.listen == "" {
-		s.listen, s.listenHTTP = "127.0.0.1:0", "127.0.0.1:0"
+		return s.StartAt(ctx, "127.0.0.1:0", "127.0.0.1:0")
 	}
-	s.command = exec.Command(s.Daemon, "run", "--data", s.Data, "--listen", s.listen, "--listen-http", s.listenHTTP)
+	return s.StartAt(ctx, s.listen, s.listenHTTP)
+}
+
+// StartAt starts the server at these addresses and waits until it serves.
+func (s *Server) StartAt(ctx context.Context, listen, listenHTTP string) error {
+	s.command = exec.Command(s.Daemon, "run", "--data", s.Data, "--listen", listen, "--listen-http", listenHTTP)
 	s.stderr, s.ended = &bytes.Buffer{}, make(chan error, 1)
 	s.command.Stderr = s.stderr
 	stdout, err := s.command.StdoutPipe()

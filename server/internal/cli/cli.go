@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -67,7 +68,7 @@ var errTerminated = errors.New("terminated")
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
 	root := p.command()
-	root.SetArgs(args)
+	root.SetArgs(numbersLast(args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -86,6 +87,29 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// numbersLast moves negative numbers of "config set" behind "--", so that "config set FREQUENCY -1" means what
+// it says: the flag parser would take -1 for a flag. No flag of that command has a number for its value.
+func numbersLast(args []string) []string {
+	if len(args) < 2 || args[0] != "config" || args[1] != "set" {
+		return args
+	}
+	var words, numbers []string
+	for _, arg := range args {
+		if arg == "--" {
+			return args // whoever writes -- means it
+		}
+		if _, err := strconv.Atoi(arg); err == nil && strings.HasPrefix(arg, "-") {
+			numbers = append(numbers, arg)
+		} else {
+			words = append(words, arg)
+		}
+	}
+	if len(numbers) == 0 {
+		return args
+	}
+	return append(append(words, "--"), numbers...)
 }
 
 // report writes an error: one problem a line, each with the program's name, so that logs stay readable.

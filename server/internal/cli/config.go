@@ -130,7 +130,6 @@ func (p *program) configSet() *cobra.Command {
 			}
 			return nil
 		})
-	command.Long = "Set a value. A negative one is given after --: config set --data DIR -- FREQUENCY -1"
 	computer = computerFlag(command)
 	return command
 }
