@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/adler32"
 	"io"
 
 	"enjambre/core"
@@ -78,8 +80,16 @@ func open(body []byte) (io.Reader, error) {
 	return inflater, nil
 }
 
-// Encode puts a document into a zlib stream, the only frame that stock agents understand.
+// storedBelow is the size under which a document is not worth compressing: a PROLOG reply without packages
+// has 450 bytes, and a compressor needs 800 KB of memory to save half of them.
+const storedBelow = 1 << 10
+
+// Encode puts a document into a zlib stream, the only frame that stock agents understand. Small documents
+// are stored in it as they are.
 func Encode(document []byte) []byte {
+	if len(document) < storedBelow {
+		return store(document)
+	}
 	var body bytes.Buffer
 	deflater := zlib.NewWriter(&body)
 	_, writeErr := deflater.Write(document)
@@ -87,4 +97,17 @@ func Encode(document []byte) []byte {
 		panic(fmt.Sprintf("ocs: deflate into memory: %v", err)) // a bytes.Buffer does not fail
 	}
 	return body.Bytes()
+}
+
+// store writes a zlib stream of one stored block: header, final block of type 0 with its length and the
+// length's complement, the bytes, and their checksum (RFC 1950, 2.2; RFC 1951, 3.2.4). The header is the
+// one that every other stream has.
+func store(document []byte) []byte {
+	length := uint16(len(document))
+	body := make([]byte, 0, len(document)+11)
+	body = append(body, 0x78, 0x9c, 1)
+	body = binary.LittleEndian.AppendUint16(body, length)
+	body = binary.LittleEndian.AppendUint16(body, ^length)
+	body = append(body, document...)
+	return binary.BigEndian.AppendUint32(body, adler32.Checksum(document))
 }

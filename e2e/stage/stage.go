@@ -143,6 +143,9 @@ func (s *Server) readPorts() error {
 	return err
 }
 
+// PID returns the process ID of the running server.
+func (s *Server) PID() int { return s.command.Process.Pid }
+
 // Stop asks the server to end and waits for it.
 func (s *Server) Stop() error {
 	if s.command == nil {

@@ -374,7 +374,7 @@ func (h handshakes) Write(line []byte) (int, error) {
 	switch {
 	case strings.Contains(text, "unknown certificate authority"), strings.Contains(text, "bad certificate"):
 		hint = "this agent does not trust our certificate: give it the data folder's cacert.pem"
-	case strings.Contains(text, "first record does not look like a TLS handshake"):
+	case strings.Contains(text, "client sent an HTTP request to an HTTPS server"):
 		hint = "plain HTTP was spoken to the HTTPS port"
 	}
 	h.log.Warn("connection failed", "reason", text, "hint", hint)

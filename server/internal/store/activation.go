@@ -62,7 +62,7 @@ func scanActivation(scan func(...any) error) (Activation, error) {
 // AddActivation records an activation and returns its ID. The same two places for the same package and
 // site are one activation: its ID is returned again.
 func (s *Store) AddActivation(ctx context.Context, a Activation) (ActivationID, error) {
-	err := s.change(ctx, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *transaction) error {
 		if _, err := findPackage(ctx, tx, a.Package); err != nil {
 			return err
 		}
@@ -85,14 +85,14 @@ func (s *Store) AddActivation(ctx context.Context, a Activation) (ActivationID, 
 
 // Activation returns one activation, or ErrUnknownActivation.
 func (s *Store) Activation(ctx context.Context, id ActivationID) (a Activation, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		a, err = findActivation(ctx, tx, id)
 		return err
 	})
 	return a, err
 }
 
-func findActivation(ctx context.Context, tx *sql.Tx, id ActivationID) (Activation, error) {
+func findActivation(ctx context.Context, tx *transaction, id ActivationID) (Activation, error) {
 	a, err := scanActivation(
 		tx.QueryRowContext(ctx, "SELECT "+activationColumns+" FROM activations WHERE id = ?", id).Scan,
 	)
@@ -103,7 +103,7 @@ func findActivation(ctx context.Context, tx *sql.Tx, id ActivationID) (Activatio
 }
 
 // activationsOf returns a package's activations, oldest first.
-func activationsOf(ctx context.Context, tx *sql.Tx, id core.PackageID) (list []Activation, err error) {
+func activationsOf(ctx context.Context, tx *transaction, id core.PackageID) (list []Activation, err error) {
 	err = each(ctx, tx, func(scan func(...any) error) error {
 		a, err := scanActivation(scan)
 		list = append(list, a)
@@ -114,7 +114,7 @@ func activationsOf(ctx context.Context, tx *sql.Tx, id core.PackageID) (list []A
 
 // Activations lists the activations of a package, or of all packages when id is 0, oldest first.
 func (s *Store) Activations(ctx context.Context, id core.PackageID) (list []ActivationSummary, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		if id != 0 {
 			if _, err := findPackage(ctx, tx, id); err != nil {
 				return err
@@ -139,7 +139,7 @@ func (s *Store) Activations(ctx context.Context, id core.PackageID) (list []Acti
 	return list, err
 }
 
-func countActivations(ctx context.Context, tx *sql.Tx, list []ActivationSummary) error {
+func countActivations(ctx context.Context, tx *transaction, list []ActivationSummary) error {
 	for i := range list {
 		err := each(ctx, tx, func(scan func(...any) error) error {
 			var state outcome.State
@@ -158,7 +158,7 @@ func countActivations(ctx context.Context, tx *sql.Tx, list []ActivationSummary)
 // DeleteActivation takes an activation back and unaffects it from all computers: waiting and notified
 // rows go, finished rows stay as statistics (T20). It returns how many went.
 func (s *Store) DeleteActivation(ctx context.Context, id ActivationID) (unaffected int, err error) {
-	err = s.change(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := findActivation(ctx, tx, id); err != nil {
 			return err
 		}

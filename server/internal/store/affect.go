@@ -28,7 +28,7 @@ type Affectation struct {
 	Ended       time.Time      `json:"ended"`    // zero: not yet
 }
 
-func readAffectations(ctx context.Context, tx *sql.Tx, list *[]Affectation, computer int64) error {
+func readAffectations(ctx context.Context, tx *transaction, list *[]Affectation, computer int64) error {
 	return each(ctx, tx, func(scan func(...any) error) error {
 		var a Affectation
 		var activation sql.NullInt64
@@ -83,7 +83,7 @@ func (s *Store) Affect(
 	now time.Time,
 ) (BulkReport, error) {
 	report := BulkReport{Skipped: []Skip{}}
-	err := s.bulk(ctx, options.DryRun, func(tx *sql.Tx) error {
+	err := s.bulk(ctx, options.DryRun, func(tx *transaction) error {
 		choice, err := chooseActivations(ctx, tx, target)
 		if err != nil {
 			return err
@@ -111,11 +111,11 @@ func (s *Store) Affect(
 }
 
 // bulk runs do in a transaction, which a dry run takes back.
-func (s *Store) bulk(ctx context.Context, dryRun bool, do func(*sql.Tx) error) error {
+func (s *Store) bulk(ctx context.Context, dryRun bool, do func(*transaction) error) error {
 	if !dryRun {
 		return s.change(ctx, do)
 	}
-	tx, err := s.write.BeginTx(ctx, nil)
+	tx, err := s.write.begin(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -125,7 +125,7 @@ func (s *Store) bulk(ctx context.Context, dryRun bool, do func(*sql.Tx) error) e
 	return rollback(tx)
 }
 
-func affectOne(ctx context.Context, tx *sql.Tx, id core.PackageID, activation ActivationID, one selected,
+func affectOne(ctx context.Context, tx *transaction, id core.PackageID, activation ActivationID, one selected,
 	options AffectOptions, now time.Time, report *BulkReport) error {
 	var state outcome.State
 	var text string
@@ -170,7 +170,7 @@ type choice struct {
 	bySite map[core.SiteName][]ActivationID
 }
 
-func chooseActivations(ctx context.Context, tx *sql.Tx, target Target) (choice, error) {
+func chooseActivations(ctx context.Context, tx *transaction, target Target) (choice, error) {
 	c := choice{named: target.Activation, bySite: map[core.SiteName][]ActivationID{}}
 	if target.Activation != 0 {
 		activation, err := findActivation(ctx, tx, target.Activation)
@@ -242,7 +242,7 @@ func (s *Store) Unaffect(
 	now time.Time,
 ) (BulkReport, error) {
 	report := BulkReport{Skipped: []Skip{}}
-	err := s.bulk(ctx, options.DryRun, func(tx *sql.Tx) error {
+	err := s.bulk(ctx, options.DryRun, func(tx *transaction) error {
 		if target.Activation != 0 {
 			activation, err := findActivation(ctx, tx, target.Activation)
 			if err != nil {
@@ -269,7 +269,7 @@ func (s *Store) Unaffect(
 
 func unaffectOne(
 	ctx context.Context,
-	tx *sql.Tx,
+	tx *transaction,
 	target Target,
 	one selected,
 	selection Selection,

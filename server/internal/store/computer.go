@@ -91,7 +91,7 @@ func (s *Store) SaveInventory(
 	old core.DeviceID,
 	now time.Time,
 ) (update []ocs.AccountField, err error) {
-	err = s.change(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *transaction) error {
 		id, isNew, err := findOrAdd(ctx, tx, facts, old, now)
 		if err != nil {
 			return err
@@ -130,7 +130,7 @@ func (s *Store) SaveInventory(
 // findOrAdd returns the row of the computer, made now if need be.
 func findOrAdd(
 	ctx context.Context,
-	tx *sql.Tx,
+	tx *transaction,
 	facts Facts,
 	old core.DeviceID,
 	now time.Time,
@@ -157,7 +157,7 @@ func findOrAdd(
 // replaces all its fields by those it is sent, so the others are sent back with the tag.
 func settleAccount(
 	ctx context.Context,
-	tx *sql.Tx,
+	tx *transaction,
 	id int64,
 	isNew bool,
 	account []ocs.AccountField,
@@ -190,7 +190,7 @@ func settleAccount(
 }
 
 // replaceLists replaces those lists of a computer that the inventory names.
-func replaceLists(ctx context.Context, tx *sql.Tx, id int64, facts Facts) error {
+func replaceLists(ctx context.Context, tx *transaction, id int64, facts Facts) error {
 	remove := func(table string) error {
 		_, err := execute(ctx, tx, "DELETE FROM "+table+" WHERE computer = ?", id)
 		return err
@@ -224,7 +224,7 @@ func replaceLists(ctx context.Context, tx *sql.Tx, id int64, facts Facts) error 
 	return addPrograms(ctx, tx, id, facts.Programs)
 }
 
-func addPrograms(ctx context.Context, tx *sql.Tx, id int64, programs []Program) (err error) {
+func addPrograms(ctx context.Context, tx *transaction, id int64, programs []Program) (err error) {
 	add, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO programs (name, version) VALUES (?, ?)")
 	if err != nil {
 		return err
@@ -272,7 +272,7 @@ type ComputerView struct {
 func (s *Store) Computer(ctx context.Context, device core.DeviceID) (view ComputerView, err error) {
 	view = ComputerView{Addresses: []Address{}, Affectations: []Affectation{}, History: []core.PackageID{},
 		Results: []Result{}, Programs: []Program{}}
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {
 			return err
@@ -303,7 +303,7 @@ func (s *Store) Computer(ctx context.Context, device core.DeviceID) (view Comput
 // readList appends one value for each row.
 func readList[T any](
 	ctx context.Context,
-	tx *sql.Tx,
+	tx *transaction,
 	list *[]T,
 	into func(*T) []any,
 	text string,
@@ -317,7 +317,7 @@ func readList[T any](
 	}, text, args...)
 }
 
-func readResults(ctx context.Context, tx *sql.Tx, list *[]Result, computer int64) error {
+func readResults(ctx context.Context, tx *transaction, list *[]Result, computer int64) error {
 	return each(ctx, tx, func(scan func(...any) error) error {
 		var r Result
 		var received int64
@@ -337,7 +337,7 @@ func (s *Store) SetComputer(
 	site *core.SiteName,
 	tag *string,
 ) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {
 			return err
@@ -357,7 +357,7 @@ func (s *Store) SetComputer(
 // DeleteComputer forgets a computer with everything about it. It comes back as a new one when its agent
 // calls again.
 func (s *Store) DeleteComputer(ctx context.Context, device core.DeviceID) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {
 			return err
@@ -394,7 +394,7 @@ var duplicateQueries = []struct{ by, text string }{
 // machine under two device IDs, or a cloned image.
 func (s *Store) Duplicates(ctx context.Context) ([]DuplicateGroup, error) {
 	groups := []DuplicateGroup{}
-	err := s.view(ctx, func(tx *sql.Tx) error {
+	err := s.view(ctx, func(tx *transaction) error {
 		for _, query := range duplicateQueries {
 			var found []DuplicateGroup
 			err := each(ctx, tx, func(scan func(...any) error) error {

@@ -39,32 +39,28 @@ func (s *Store) Contact(
 	now time.Time,
 ) (c Contact, err error) {
 	var changes bool
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		c, changes, err = contact(ctx, tx, device, family, now, false)
 		return err
 	})
 	if err != nil || !changes {
 		return c, err
 	}
-	err = s.change(ctx, func(tx *sql.Tx) error { // again, under the lock
+	err = s.change(ctx, func(tx *transaction) error { // again, under the lock
 		c, _, err = contact(ctx, tx, device, family, now, true)
 		return err
 	})
 	return c, err
 }
 
+const selectByDevice = "SELECT id, family, inventoried FROM computers WHERE device = ?"
+
 // contact computes the answer and reports whether affectations change by it; apply changes them.
-func contact(
-	ctx context.Context,
-	tx *sql.Tx,
-	device core.DeviceID,
-	family core.OS,
-	now time.Time,
-	apply bool,
-) (c Contact, changes bool, err error) {
-	id, computer, err := scanComputer(
-		tx.QueryRowContext(ctx, "SELECT "+computerColumns+" FROM computers WHERE device = ?", device).Scan,
-	)
+func contact(ctx context.Context, tx *transaction, device core.DeviceID, family core.OS, now time.Time, apply bool) (
+	c Contact, changes bool, err error) {
+	var id, inventoried int64
+	var inventoryFamily core.OS
+	err = tx.QueryRowContext(ctx, selectByDevice, device).Scan(&id, &inventoryFamily, &inventoried)
 	if errors.Is(err, sql.ErrNoRows) {
 		c.Settings, err = effective(ctx, tx, 0)
 		return c, false, err
@@ -72,13 +68,13 @@ func contact(
 	if err != nil {
 		return Contact{}, false, err
 	}
-	c.Known, c.Inventoried = true, computer.Inventoried
-	if c.Settings, err = effective(ctx, tx, id); err != nil || !c.Settings.Conf().On ||
-		c.Settings.Get(setting.Frequency) < 0 {
+	c.Known, c.Inventoried = true, moment(inventoried)
+	c.Settings, err = effective(ctx, tx, id)
+	if err != nil || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
 		return c, false, err
 	}
 	if family == "" {
-		family = computer.Family
+		family = inventoryFamily
 	}
 	rows, err := openRows(ctx, tx, id, family)
 	if err != nil {
@@ -113,7 +109,15 @@ type openRow struct {
 	installed bool // by the computer's own history
 }
 
-func openRows(ctx context.Context, tx *sql.Tx, computer int64, family core.OS) (rows []openRow, err error) {
+const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, state, EXISTS
+		(SELECT 1 FROM history h WHERE h.computer = affectations.computer AND h.package = packages.id)
+	FROM affectations
+	JOIN packages ON packages.id = affectations.package
+	JOIN activations ON activations.id = affectations.activation
+	WHERE affectations.computer = ? AND state IN (?, ?) AND packages.os = ?
+	ORDER BY packages.priority, packages.id`
+
+func openRows(ctx context.Context, tx *transaction, computer int64, family core.OS) (rows []openRow, err error) {
 	err = each(ctx, tx, func(scan func(...any) error) error {
 		var row openRow
 		err := scan(
@@ -126,20 +130,13 @@ func openRows(ctx context.Context, tx *sql.Tx, computer int64, family core.OS) (
 		)
 		rows = append(rows, row)
 		return err
-	}, `SELECT packages.id, info_url, fragments_url, force, state,
-			EXISTS (SELECT 1 FROM history WHERE history.computer = affectations.computer AND history.package = packages.id)
-		FROM affectations
-		JOIN packages ON packages.id = affectations.package
-		JOIN activations ON activations.id = affectations.activation
-		WHERE affectations.computer = ? AND state IN (?, ?) AND packages.os = ?
-		ORDER BY packages.priority, packages.id`,
-		computer, outcome.Waiting, outcome.Notified, family)
+	}, selectOpenRows, computer, outcome.Waiting, outcome.Notified, family)
 	return rows, err
 }
 
 func advance(
 	ctx context.Context,
-	tx *sql.Tx,
+	tx *transaction,
 	computer int64,
 	id core.PackageID,
 	next outcome.State,
@@ -178,28 +175,27 @@ type Touch struct {
 	Offers []core.PackageID // what its reply listed
 }
 
+const (
+	touchComputer = `UPDATE computers SET last_contact = max(last_contact, ?), agent = iif(? = '', agent, ?)
+		WHERE id = ?`
+	touchOffer = "UPDATE affectations SET offered = offered + 1 WHERE computer = ? AND package = ?"
+)
+
 // Touch notes contacts in bulk: when, by which agent, and which packages were offered. It is called
 // about once a second, so that a contact without news costs no write of its own.
 func (s *Store) Touch(ctx context.Context, touches []Touch) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *transaction) error {
 		for _, touch := range touches {
 			id, err := computerID(ctx, tx, touch.Device)
 			if errors.Is(err, ErrUnknownComputer) {
 				continue // it has not sent its inventory yet
 			}
 			if err == nil {
-				_, err = execute(ctx, tx, `UPDATE computers SET last_contact = max(last_contact, ?),
-					agent = iif(? = '', agent, ?) WHERE id = ?`, unix(touch.At), touch.Agent, touch.Agent, id)
+				_, err = execute(ctx, tx, touchComputer, unix(touch.At), touch.Agent, touch.Agent, id)
 			}
 			for _, offer := range touch.Offers {
 				if err == nil {
-					_, err = execute(
-						ctx,
-						tx,
-						"UPDATE affectations SET offered = offered + 1 WHERE computer = ? AND package = ?",
-						id,
-						offer,
-					)
+					_, err = execute(ctx, tx, touchOffer, id, offer)
 				}
 			}
 			if err != nil {
@@ -222,7 +218,7 @@ func (s *Store) SaveResult(
 	result ocs.Result,
 	now time.Time,
 ) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {
 			return err
@@ -269,7 +265,7 @@ func (s *Store) SaveResult(
 
 // appendResult adds to a computer's results. The same text again in a row, as stock agents repeat it
 // until they are answered, is counted.
-func appendResult(ctx context.Context, tx *sql.Tx, computer int64, result ocs.Result, now time.Time) error {
+func appendResult(ctx context.Context, tx *transaction, computer int64, result ocs.Result, now time.Time) error {
 	repeated, err := execute(ctx, tx, `UPDATE results SET repeated = repeated + 1
 		WHERE id = (SELECT max(id) FROM results WHERE computer = ? AND package = ?) AND text = ? AND exit = ? AND detail = ? AND output = ?`,
 		computer, result.Package, result.Text, result.Exit, result.Detail, result.Output)

@@ -53,7 +53,7 @@ func scanPackage(scan func(...any) error) (Package, error) {
 // It stays given out whatever becomes of the package.
 func (s *Store) ReserveID(ctx context.Context, now time.Time) (core.PackageID, error) {
 	id := now.Unix()
-	err := s.change(ctx, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *transaction) error {
 		for {
 			inserted, err := execute(ctx, tx, "INSERT OR IGNORE INTO package_ids (id) VALUES (?)", id)
 			if err != nil || inserted == 1 {
@@ -70,7 +70,7 @@ func (s *Store) ReserveID(ctx context.Context, now time.Time) (core.PackageID, e
 
 // AddPackage records a package whose files are published. Its ID must have been reserved.
 func (s *Store) AddPackage(ctx context.Context, p Package) error {
-	err := s.change(ctx, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *transaction) error {
 		_, err := execute(ctx, tx, "INSERT INTO packages ("+packageColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
 			p.ID, p.Name, p.OS, p.Priority, p.Action, p.Target, p.Protocol, p.ArchiveSize, p.FragmentSize,
 			p.Fragments, p.SuccessCodes.String(), p.InfoDigest.String(), unix(p.Built))
@@ -84,14 +84,14 @@ func (s *Store) AddPackage(ctx context.Context, p Package) error {
 
 // Package returns one package, or ErrUnknownPackage.
 func (s *Store) Package(ctx context.Context, id core.PackageID) (p Package, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		p, err = findPackage(ctx, tx, id)
 		return err
 	})
 	return p, err
 }
 
-func findPackage(ctx context.Context, tx *sql.Tx, id core.PackageID) (Package, error) {
+func findPackage(ctx context.Context, tx *transaction, id core.PackageID) (Package, error) {
 	row := tx.QueryRowContext(ctx, "SELECT "+packageColumns+" FROM packages WHERE id = ?", id)
 	p, err := scanPackage(row.Scan)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -135,7 +135,7 @@ func (c *Counts) add(state outcome.State, rows int) {
 
 // Packages lists all packages, newest first.
 func (s *Store) Packages(ctx context.Context) (list []PackageSummary, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		counts := map[core.PackageID]Counts{}
 		err := each(ctx, tx, func(scan func(...any) error) error {
 			var id core.PackageID
@@ -167,7 +167,7 @@ func (s *Store) Packages(ctx context.Context) (list []PackageSummary, err error)
 // DeletePackage forgets a package with its activations and affectations. Results that computers
 // reported stay in their history. The package's files are the caller's to remove, afterwards.
 func (s *Store) DeletePackage(ctx context.Context, id core.PackageID) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *transaction) error {
 		deleted, err := execute(ctx, tx, "DELETE FROM packages WHERE id = ?", id)
 		if err == nil && deleted == 0 {
 			return fmt.Errorf("package %s: %w; see \"package list\"", id, ErrUnknownPackage)

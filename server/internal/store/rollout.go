@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"time"
 
@@ -39,7 +38,7 @@ func (s *Store) Rollout(ctx context.Context, id core.PackageID, now time.Time) (
 	for _, state := range outcome.States() {
 		r.States[state] = 0
 	}
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		pkg, err := findPackage(ctx, tx, id)
 		if err != nil {
 			return err
@@ -96,7 +95,7 @@ func (s *Store) validate(
 	clear func(outcome.State) bool,
 	waiting bool,
 ) (v Validation, err error) {
-	err = s.change(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := findPackage(ctx, tx, id); err != nil {
 			return err
 		}
@@ -121,7 +120,7 @@ func (s *Store) validate(
 	return v, err
 }
 
-func deleteState(ctx context.Context, tx *sql.Tx, id core.PackageID, state outcome.State) (int, error) {
+func deleteState(ctx context.Context, tx *transaction, id core.PackageID, state outcome.State) (int, error) {
 	return execute(ctx, tx, "DELETE FROM affectations WHERE package = ? AND state = ?", id, state)
 }
 
@@ -133,7 +132,7 @@ func (s *Store) RetryErrors(
 	id core.PackageID,
 	now time.Time,
 ) (retried, kept int, err error) {
-	err = s.change(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := findPackage(ctx, tx, id); err != nil {
 			return err
 		}
@@ -174,7 +173,7 @@ func (s *Store) Tidy(
 	age time.Duration,
 	now time.Time,
 ) (validated []core.PackageID, err error) {
-	err = s.change(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := execute(ctx, tx, "DELETE FROM programs WHERE id NOT IN (SELECT program FROM installed)"); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"net/netip"
 	"slices"
@@ -29,7 +28,7 @@ type selected struct {
 
 // computers returns the chosen computers, by name and device ID. A named one that does not exist is
 // ErrUnknownComputer.
-func (s Selection) computers(ctx context.Context, tx *sql.Tx, now time.Time) ([]selected, error) {
+func (s Selection) computers(ctx context.Context, tx *transaction, now time.Time) ([]selected, error) {
 	if len(s.Devices) > 0 {
 		return namedComputers(ctx, tx, s.Devices)
 	}
@@ -54,7 +53,7 @@ func (s Selection) computers(ctx context.Context, tx *sql.Tx, now time.Time) ([]
 	return list, err
 }
 
-func namedComputers(ctx context.Context, tx *sql.Tx, devices []core.DeviceID) ([]selected, error) {
+func namedComputers(ctx context.Context, tx *transaction, devices []core.DeviceID) ([]selected, error) {
 	var list []selected
 	var problems []error
 	devices = slices.Compact(slices.Sorted(slices.Values(devices)))
@@ -79,7 +78,7 @@ func namedComputers(ctx context.Context, tx *sql.Tx, devices []core.DeviceID) ([
 // Search returns the computers of a selection, by name and device ID.
 func (s *Store) Search(ctx context.Context, selection Selection, now time.Time) ([]Computer, error) {
 	found := []Computer{}
-	err := s.view(ctx, func(tx *sql.Tx) error {
+	err := s.view(ctx, func(tx *transaction) error {
 		list, err := selection.computers(ctx, tx, now)
 		for _, one := range list {
 			found = append(found, one.Computer)
@@ -100,7 +99,7 @@ type matcher struct {
 	addresses map[int64][]Address
 }
 
-func newMatcher(ctx context.Context, tx *sql.Tx, expr query.Expr, now time.Time) (*matcher, error) {
+func newMatcher(ctx context.Context, tx *transaction, expr query.Expr, now time.Time) (*matcher, error) {
 	m := &matcher{expr: expr, now: now, software: map[int64][]query.SoftwareItem{},
 		states: map[int64]map[core.PackageID]string{}, addresses: map[int64][]Address{}}
 	terms := collect(expr, nil)
@@ -150,7 +149,7 @@ func collect(expr query.Expr, to []query.Expr) []query.Expr {
 	return to
 }
 
-func (m *matcher) readSoftware(ctx context.Context, tx *sql.Tx, terms []query.Software) error {
+func (m *matcher) readSoftware(ctx context.Context, tx *transaction, terms []query.Software) error {
 	if len(terms) == 0 {
 		return nil
 	}
@@ -182,7 +181,7 @@ func (m *matcher) readSoftware(ctx context.Context, tx *sql.Tx, terms []query.So
 	return nil
 }
 
-func (m *matcher) readStates(ctx context.Context, tx *sql.Tx, id core.PackageID) error {
+func (m *matcher) readStates(ctx context.Context, tx *transaction, id core.PackageID) error {
 	return each(ctx, tx, func(scan func(...any) error) error {
 		var computer int64
 		var state string
@@ -195,7 +194,7 @@ func (m *matcher) readStates(ctx context.Context, tx *sql.Tx, id core.PackageID)
 	}, "SELECT computer, state FROM affectations WHERE package = ?", id)
 }
 
-func (m *matcher) readAddresses(ctx context.Context, tx *sql.Tx) error {
+func (m *matcher) readAddresses(ctx context.Context, tx *transaction) error {
 	return each(ctx, tx, func(scan func(...any) error) error {
 		var computer int64
 		var a Address

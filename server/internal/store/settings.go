@@ -13,7 +13,7 @@ import (
 // Settings returns what is set for the deployment and, when device is not empty, for that computer;
 // an unknown one is ErrUnknownComputer.
 func (s *Store) Settings(ctx context.Context, device core.DeviceID) (e setting.Effective, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
+	err = s.view(ctx, func(tx *transaction) error {
 		id := int64(0)
 		if device != "" {
 			if id, err = computerID(ctx, tx, device); err != nil {
@@ -26,8 +26,11 @@ func (s *Store) Settings(ctx context.Context, device core.DeviceID) (e setting.E
 	return e, err
 }
 
+const selectSettings = `SELECT 0, name, value FROM settings UNION ALL
+	SELECT 1, name, value FROM computer_settings WHERE computer = ?`
+
 // effective reads the settings that bear on the computer with this ID, or on none for 0.
-func effective(ctx context.Context, tx *sql.Tx, computer int64) (setting.Effective, error) {
+func effective(ctx context.Context, tx *transaction, computer int64) (setting.Effective, error) {
 	e := setting.Effective{Computer: setting.Values{}, Deployment: setting.Values{}}
 	err := each(ctx, tx, func(scan func(...any) error) error {
 		var own bool
@@ -40,14 +43,13 @@ func effective(ctx context.Context, tx *sql.Tx, computer int64) (setting.Effecti
 			e.Deployment[name] = value
 		}
 		return err
-	}, `SELECT 0, name, value FROM settings UNION ALL
-		SELECT 1, name, value FROM computer_settings WHERE computer = ?`, computer)
+	}, selectSettings, computer)
 	return e, err
 }
 
 // Set sets a value for the deployment, or for one computer when device is not empty.
 func (s *Store) Set(ctx context.Context, device core.DeviceID, name setting.Name, value int) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *transaction) error {
 		if device == "" {
 			_, err := execute(ctx, tx, "INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", name, value)
 			return err
@@ -70,7 +72,7 @@ func (s *Store) Set(ctx context.Context, device core.DeviceID, name setting.Name
 
 // Unset takes a value back, so that the next level holds. It reports whether there was one.
 func (s *Store) Unset(ctx context.Context, device core.DeviceID, name setting.Name) (was bool, err error) {
-	err = s.change(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *transaction) error {
 		var deleted int
 		if device == "" {
 			deleted, err = execute(ctx, tx, "DELETE FROM settings WHERE name = ?", name)
@@ -87,10 +89,12 @@ func (s *Store) Unset(ctx context.Context, device core.DeviceID, name setting.Na
 	return was, err
 }
 
+const selectID = "SELECT id FROM computers WHERE device = ?"
+
 // computerID returns the row of a device, or ErrUnknownComputer.
-func computerID(ctx context.Context, tx *sql.Tx, device core.DeviceID) (int64, error) {
+func computerID(ctx context.Context, tx *transaction, device core.DeviceID) (int64, error) {
 	var id int64
-	err := tx.QueryRowContext(ctx, "SELECT id FROM computers WHERE device = ?", device).Scan(&id)
+	err := tx.QueryRowContext(ctx, selectID, device).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("computer %s: %w; see \"computer search\"", device, ErrUnknownComputer)
 	}

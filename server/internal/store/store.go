@@ -50,8 +50,8 @@ const busyTimeout = 20 * time.Second
 
 // A Store is an open database. Close it.
 type Store struct {
-	write *sql.DB // one connection, whose transactions take the write lock at once
-	read  *sql.DB
+	write *database // one connection, whose transactions take the write lock at once
+	read  *database
 }
 
 // Create makes the database in dir, which must not have one yet.
@@ -66,7 +66,7 @@ func Create(ctx context.Context, dir string) error {
 	}
 	s := connect(path)
 	defer s.Close()
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
@@ -91,11 +91,14 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 			"database %s has schema %d, this program knows %d: use the enjambre-server that made it, or a newer one",
 			path, version, schemaVersion), s.Close())
 	}
+	if err := errors.Join(s.write.prepare(ctx), s.read.prepare(ctx)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
+	}
 	return s, nil
 }
 
 func connect(path string) *Store {
-	open := func(lock string, most int) *sql.DB {
+	open := func(lock string, most int) *database {
 		pragmas := url.Values{
 			"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(WAL)",
 				"synchronous(FULL)", "foreign_keys(1)"},
@@ -112,7 +115,7 @@ func connect(path string) *Store {
 		}
 		db.SetMaxOpenConns(most)
 		db.SetMaxIdleConns(most)
-		return db
+		return &database{DB: db}
 	}
 	return &Store{write: open("immediate", 1), read: open("deferred", 4)}
 }
@@ -133,8 +136,8 @@ func (s *Store) Check(ctx context.Context) error {
 }
 
 // change runs do in a transaction that holds the write lock, and makes its effect durable.
-func (s *Store) change(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+func (s *Store) change(ctx context.Context, do func(*transaction) error) error {
+	tx, err := s.write.begin(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -148,7 +151,7 @@ func (s *Store) change(ctx context.Context, do func(*sql.Tx) error) error {
 }
 
 // rollback ends a transaction without effect. One that a cancelled context has ended already is fine.
-func rollback(tx *sql.Tx) error {
+func rollback(tx *transaction) error {
 	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
 		return err
 	}
@@ -156,8 +159,8 @@ func rollback(tx *sql.Tx) error {
 }
 
 // view runs do on a snapshot of the database.
-func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+func (s *Store) view(ctx context.Context, do func(*transaction) error) error {
+	tx, err := s.read.begin(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -167,7 +170,7 @@ func (s *Store) view(ctx context.Context, do func(*sql.Tx) error) error {
 // each runs a query and calls visit, which scans, for every row.
 func each(
 	ctx context.Context,
-	tx *sql.Tx,
+	tx *transaction,
 	visit func(scan func(...any) error) error,
 	text string,
 	args ...any,
@@ -186,7 +189,7 @@ func each(
 }
 
 // execute runs one statement and returns how many rows it changed.
-func execute(ctx context.Context, tx *sql.Tx, text string, args ...any) (int, error) {
+func execute(ctx context.Context, tx *transaction, text string, args ...any) (int, error) {
 	result, err := tx.ExecContext(ctx, text, args...)
 	if err != nil {
 		return 0, err
