@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"time"
 
@@ -92,7 +91,7 @@ func (s *Store) SaveInventory(
 	now time.Time,
 ) (update []ocs.AccountField, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
-		id, isNew, err := findOrAdd(ctx, tx, facts, old, now)
+		id, err := findOrAdd(ctx, tx, facts, old, now)
 		if err != nil {
 			return err
 		}
@@ -119,7 +118,7 @@ func (s *Store) SaveInventory(
 		if err != nil {
 			return err
 		}
-		if update, err = settleAccount(ctx, tx, id, isNew, facts.Account); err != nil {
+		if update, err = settleAccount(ctx, tx, id, facts.Account); err != nil {
 			return err
 		}
 		return replaceLists(ctx, tx, id, facts)
@@ -128,43 +127,37 @@ func (s *Store) SaveInventory(
 }
 
 // findOrAdd returns the row of the computer, made now if need be.
-func findOrAdd(
-	ctx context.Context,
-	tx *transaction,
-	facts Facts,
-	old core.DeviceID,
-	now time.Time,
-) (id int64, isNew bool, err error) {
+func findOrAdd(ctx context.Context, tx *transaction, facts Facts, old core.DeviceID, now time.Time) (id int64, err error) {
 	id, err = computerID(ctx, tx, facts.Device)
 	if errors.Is(err, ErrUnknownComputer) && old != "" {
 		if id, err = computerID(ctx, tx, old); err == nil {
 			_, err = execute(ctx, tx, "UPDATE computers SET device = ? WHERE id = ?", facts.Device, id)
-			return id, false, err
+			return id, err
 		}
 	}
 	if !errors.Is(err, ErrUnknownComputer) {
-		return id, false, err
+		return id, err
 	}
-	err = tx.QueryRowContext(ctx, `INSERT INTO computers (device, name, os, family, agent, site, tag, user, serial, uuid,
-		manufacturer, model, memory, disk, first_seen, last_contact, inventoried)
-		VALUES (?,'','','','','','','','','','','',0,0,?,0,0) RETURNING id`, facts.Device, unix(now)).
-		Scan(&id)
-	return id, true, err
+	row := tx.QueryRowContext(ctx, `INSERT INTO computers (device, name, os, family, agent, site, tag, tag_owner, user,
+		serial, uuid, manufacturer, model, memory, disk, first_seen, last_contact, inventoried)
+		VALUES (?,'','','','','','',0,'','','','','',0,0,?,0,0) RETURNING id`, facts.Device, unix(now))
+	return id, row.Scan(&id)
 }
 
-// settleAccount decides between the agent's tag and ours. The agent's is taken when we have none; else
-// ours is sent once: an agent whose file cannot hold it would otherwise be told for ever. The Unix agent
-// replaces all its fields by those it is sent, so the others are sent back with the tag.
-func settleAccount(
-	ctx context.Context,
-	tx *transaction,
-	id int64,
-	isNew bool,
-	account []ocs.AccountField,
-) ([]ocs.AccountField, error) {
+// Whose a computer's tag is; see column tag_owner.
+const (
+	tagOfAgent = iota
+	tagToSend
+	tagSent
+)
+
+// settleAccount decides between the agent's tag and ours. The agent's is taken while we have none; later
+// ours holds, and a computer that says otherwise is told so once, since an agent whose file cannot hold it would otherwise be told for ever. The
+// Unix agent replaces all its fields by those it is sent, so the others are sent back with the tag.
+func settleAccount(ctx context.Context, tx *transaction, id int64, account []ocs.AccountField) ([]ocs.AccountField, error) {
 	var ours string
-	var sent sql.NullString
-	if err := tx.QueryRowContext(ctx, "SELECT tag, tag_sent FROM computers WHERE id = ?", id).Scan(&ours, &sent); err != nil {
+	var owner int
+	if err := tx.QueryRowContext(ctx, "SELECT tag, tag_owner FROM computers WHERE id = ?", id).Scan(&ours, &owner); err != nil {
 		return nil, err
 	}
 	theirs := ""
@@ -177,15 +170,13 @@ func settleAccount(
 		}
 	}
 	switch {
-	case theirs == ours:
+	case theirs == ours, owner == tagSent:
 		return nil, nil
-	case isNew || ours == "" && !sent.Valid:
+	case owner == tagOfAgent && ours == "":
 		_, err := execute(ctx, tx, "UPDATE computers SET tag = ? WHERE id = ?", theirs, id)
 		return nil, err
-	case sent.Valid && sent.String == ours:
-		return nil, nil
 	}
-	_, err := execute(ctx, tx, "UPDATE computers SET tag_sent = ? WHERE id = ?", ours, id)
+	_, err := execute(ctx, tx, "UPDATE computers SET tag_owner = ? WHERE id = ?", tagSent, id)
 	return update, err
 }
 
@@ -347,8 +338,8 @@ func (s *Store) SetComputer(
 				return err
 			}
 		}
-		if tag != nil { // tag_sent other than the tag: it is still to be sent
-			_, err = execute(ctx, tx, "UPDATE computers SET tag = ?, tag_sent = '' WHERE id = ?", *tag, id)
+		if tag != nil {
+			_, err = execute(ctx, tx, "UPDATE computers SET tag = ?, tag_owner = ? WHERE id = ?", *tag, tagToSend, id)
 		}
 		return err
 	})

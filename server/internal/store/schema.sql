@@ -46,7 +46,7 @@ CREATE TABLE computers (
     agent        TEXT NOT NULL,
     site         TEXT NOT NULL,
     tag          TEXT NOT NULL,
-    tag_sent     TEXT,          -- the tag that the computer was last told to take over
+    tag_owner    INTEGER NOT NULL, -- 0: the agent's own, 1: set here and to be sent, 2: set here and sent
     user         TEXT NOT NULL,
     serial       TEXT NOT NULL,
     uuid         TEXT NOT NULL,

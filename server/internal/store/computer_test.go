@@ -1,0 +1,281 @@
+package store
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/core/outcome"
+	"enjambre/server/internal/query"
+)
+
+func TestTags(t *testing.T) {
+	f := newFixture(t)
+	call := func(name, tag string) []ocs.AccountField {
+		t.Helper()
+		facts := Facts{
+			Computer: Computer{Device: device(name)},
+			Account:  []ocs.AccountField{{Key: "fields_3", Value: "room 12"}},
+		}
+		if tag != "" {
+			facts.Account = append(facts.Account, ocs.AccountField{Key: ocs.TagKey, Value: tag})
+		}
+		update, err := f.SaveInventory(f.ctx(), facts, "", now)
+		f.check(err)
+		return update
+	}
+	tag := func(name string) string {
+		view, err := f.Computer(f.ctx(), device(name))
+		f.check(err)
+		return view.Tag
+	}
+	f.want("a new computer's own", call("a", "PARIS"), []ocs.AccountField{})
+	f.want("taken", tag("a"), "PARIS")
+	lyon := "LYON"
+	f.check(f.SetComputer(f.ctx(), device("a"), nil, &lyon))
+	want := []ocs.AccountField{{Key: ocs.TagKey, Value: "LYON"}, {Key: "fields_3", Value: "room 12"}}
+	f.want("ours is sent, with the other fields", call("a", "PARIS"), want)
+	f.want(
+		"but once: an agent that cannot keep it would be told for ever",
+		call("a", "PARIS"),
+		[]ocs.AccountField{},
+	)
+	f.want("ours stays", tag("a"), "LYON")
+	f.want("taken over", call("a", "LYON"), []ocs.AccountField{})
+	f.check(f.SetComputer(f.ctx(), device("a"), nil, &lyon))
+	f.want("set again, lost by the agent", call("a", ""), want)
+
+	f.want("without a tag", call("b", ""), []ocs.AccountField{})
+	f.want("a later one is taken", call("b", "OSLO"), []ocs.AccountField{})
+	f.want("taken", tag("b"), "OSLO")
+	none := ""
+	f.check(f.SetComputer(f.ctx(), device("b"), nil, &none))
+	f.want("an emptied tag is sent", call("b", "OSLO")[0].Value, "")
+	f.want("and stays empty", tag("b"), "")
+}
+
+func TestOldDevice(t *testing.T) {
+	f := newFixture(t)
+	old := f.computer("old")
+	id := f.affected(old)
+	site := core.SiteName("lyon")
+	f.check(f.SetComputer(f.ctx(), old, &site, nil))
+	renamed := device("new")
+	_, err := f.SaveInventory(
+		f.ctx(),
+		Facts{Computer: Computer{Device: renamed, Name: "new", Family: core.Linux}},
+		old,
+		now,
+	)
+	f.check(err)
+	_, err = f.Computer(f.ctx(), old)
+	wantIs(t, err, ErrUnknownComputer)
+	view, err := f.Computer(f.ctx(), renamed)
+	f.check(err)
+	f.want("site", view.Site, "lyon")
+	f.wantRecord(renamed, id, outcome.Waiting, "")
+	// When both are known, neither swallows the other.
+	other := f.computer("other")
+	_, err = f.SaveInventory(
+		f.ctx(),
+		Facts{Computer: Computer{Device: renamed, Family: core.Linux}},
+		other,
+		now,
+	)
+	f.check(err)
+	_, err = f.Computer(f.ctx(), other)
+	f.check(err)
+}
+
+func TestInventoryLists(t *testing.T) {
+	f := newFixture(t)
+	a := device("a")
+	id := f.pkg(5)
+	save := func(facts Facts) ComputerView {
+		t.Helper()
+		facts.Device = a
+		_, err := f.SaveInventory(f.ctx(), facts, "", now)
+		f.check(err)
+		view, err := f.Computer(f.ctx(), a)
+		f.check(err)
+		return view
+	}
+	view := save(
+		Facts{
+			Programs:  []Program{{"bash", "5"}, {"bash", "5"}, {"dash", ""}},
+			Addresses: []Address{{"10.0.0.1", "m"}},
+			History:   []core.PackageID{id, 999},
+			Reported:  true,
+		},
+	)
+	f.want("programs", view.Programs, []Program{{"bash", "5"}, {"dash", ""}})
+	f.want("history: only what was ever ours", view.History, []core.PackageID{id})
+	view = save(Facts{})
+	f.want(
+		"nothing said, nothing changed",
+		[]int{len(view.Programs), len(view.Addresses), len(view.History)},
+		[]int{2, 1, 1},
+	)
+	view = save(Facts{Programs: []Program{{"zsh", "5"}}, Addresses: []Address{}, Reported: true})
+	f.want(
+		"replaced",
+		[]any{view.Programs, len(view.Addresses), len(view.History)},
+		[]any{[]Program{{"zsh", "5"}}, 0, 0},
+	)
+	f.check(f.DeleteComputer(f.ctx(), a))
+	_, err := f.Tidy(f.ctx(), 0, now)
+	f.check(err)
+	var programs int
+	f.check(f.read.QueryRow("SELECT count(*) FROM programs").Scan(&programs))
+	f.want("programs that nobody has are forgotten", programs, 0)
+}
+
+func TestTouch(t *testing.T) {
+	f := newFixture(t)
+	a := f.computer("a")
+	id := f.affected(a)
+	f.contact(a)
+	for i := range 3 {
+		f.check(
+			f.Touch(
+				f.ctx(),
+				[]Touch{
+					{
+						Device: a,
+						Agent:  "agent/2",
+						At:     now.Add(time.Duration(2-i) * time.Hour),
+						Offers: []core.PackageID{id},
+					},
+					{Device: device("gone"), At: now},
+				},
+			),
+		)
+	}
+	view, err := f.Computer(f.ctx(), a)
+	f.check(err)
+	f.want(
+		"contact, agent, offers",
+		[]any{view.LastContact, view.Agent, view.Affectations[0].Offered},
+		[]any{now.Add(2 * time.Hour), "agent/2", 3},
+	)
+	for after, want := range map[time.Duration]int{time.Hour: 0, 25 * time.Hour: 1} {
+		rollout, err := f.Rollout(f.ctx(), id, now.Add(after))
+		f.check(err)
+		f.want(fmt.Sprint("without result after ", after), rollout.NoResult, want)
+	}
+}
+
+// TestSearchIsMatch: the store finds exactly the computers that the evaluator accepts.
+func TestSearchIsMatch(t *testing.T) {
+	f := newFixture(t)
+	id := f.pkg(5)
+	f.activate(id, "")
+	models := map[core.DeviceID]query.Computer{}
+	oses := map[string]core.OS{"Windows 11 Pro": core.Windows, "Debian GNU/Linux 12": core.Linux, "": ""}
+	n := 0
+	for os, family := range oses {
+		for i := range 12 {
+			name := fmt.Sprint("PC", n)
+			n++
+			m := query.Computer{
+				Name:        name,
+				OS:          os,
+				Family:      family,
+				User:        []string{"", "Müller", "ana"}[i%3],
+				MemoryBytes: int64(i) << 30,
+				DiskBytes: int64(
+					n,
+				) << 30,
+				LastContact: now.Add(-time.Duration(i*5) * 24 * time.Hour),
+				Inventory:   now.Add(-time.Duration(i*5) * 24 * time.Hour),
+			}
+			facts := Facts{
+				Computer: Computer{Device: device(name), Name: m.Name, OS: os, Family: family, User: m.User,
+					Memory: m.MemoryBytes, Disk: m.DiskBytes},
+				Programs:  []Program{},
+				Addresses: []Address{},
+			}
+			for p := range i % 4 {
+				facts.Programs = append(
+					facts.Programs,
+					Program{Name: fmt.Sprint("Firefox ", p), Version: fmt.Sprint(130 + i)},
+				)
+				m.Software = append(
+					m.Software,
+					query.SoftwareItem{Name: fmt.Sprint("Firefox ", p), Version: fmt.Sprint(130 + i)},
+				)
+			}
+			if i%2 == 0 {
+				facts.Addresses = append(
+					facts.Addresses,
+					Address{IP: fmt.Sprint("10.1.0.", i), MAC: fmt.Sprintf("00:11:22:33:44:%02x", i)},
+				)
+				m.IPs, m.MACs = []netip.Addr{
+					netip.MustParseAddr(fmt.Sprint("10.1.0.", i)),
+				}, []string{
+					fmt.Sprintf("00:11:22:33:44:%02x", i),
+				}
+			}
+			_, err := f.SaveInventory(f.ctx(), facts, "", m.Inventory)
+			f.check(err)
+			if family == core.Linux && i%3 == 0 {
+				f.affect(id, Selection{Devices: []core.DeviceID{device(name)}}, AffectOptions{})
+				m.States = map[core.PackageID]string{id: string(outcome.Waiting)}
+			}
+			models[device(name)] = m
+		}
+	}
+	terms := []string{
+		`os = windows`,
+		`os ~ debian`,
+		`os = ""`,
+		`user = müller`,
+		`user != ""`,
+		`memory >= 4GiB`,
+		`disk < 10GiB`,
+		`name in (pc1, pc2, pc30)`,
+		`software("firefox")`,
+		`software("firefox 1", >= 135)`,
+		`ip in 10.1.0.0/30`,
+		`ip != 10.1.0.2`,
+		`mac ~ 44:0a`,
+		`last_contact > 20d`,
+		`inventory = never`,
+		`site = ""`,
+		fmt.Sprintf(`state("%d") = WAITING_NOTIFICATION`, id),
+		fmt.Sprintf(`state("%d") in (NONE, SUCCESS)`, id),
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.SampledFrom(terms).Draw(r, "first")
+		for range rapid.IntRange(0, 3).Draw(r, "more") {
+			text = fmt.Sprintf(
+				"%s(%s) %s %s%s",
+				rapid.SampledFrom([]string{"", "not "}).Draw(r, "outer"),
+				text,
+				rapid.SampledFrom([]string{"and", "or"}).
+					Draw(r, "join"),
+				rapid.SampledFrom([]string{"", "not "}).Draw(r, "not"),
+				rapid.SampledFrom(terms).Draw(r, "term"),
+			)
+		}
+		expr := mustQuery(t, text)
+		found, err := f.Search(f.ctx(), Selection{Query: expr}, now)
+		if err != nil {
+			r.Fatal(err)
+		}
+		got := map[core.DeviceID]bool{}
+		for _, computer := range found {
+			got[computer.Device] = true
+		}
+		for device, model := range models {
+			if want := query.Match(expr, model, now); got[device] != want {
+				r.Fatalf("%s: %s found %v, want %v", text, device, got[device], want)
+			}
+		}
+	})
+}
