@@ -181,7 +181,7 @@ func cause(err error) string {
 		return "its certificate is for another host: " + hostname.Error()
 	case errors.As(err, &invalid):
 		return "its certificate is not valid: " + invalid.Error()
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "no TLS is spoken there"
 	case errors.As(err, &dns):
 		return fmt.Sprintf("host name %q cannot be resolved", dns.Name)

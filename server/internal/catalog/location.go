@@ -85,7 +85,9 @@ func (l Location) checkHost(own []string) error {
 		)
 	}
 	if address, err := netip.ParseAddr(host); err == nil {
-		return checkAddress(address)
+		if err := checkAddress(address); err != nil {
+			return fmt.Errorf("%s: %w", l, err)
+		}
 	}
 	return nil
 }
