@@ -14,6 +14,7 @@ type Reloader struct {
 	deployment *Deployment
 	passphrase Passphrase
 	report     func(error)
+	now        func() time.Time
 
 	mu      sync.Mutex // guards what follows; held for a stat and, after a change, for reading two files
 	current *tls.Certificate
@@ -27,13 +28,13 @@ const lookAgain = time.Second
 // NewReloader returns a Reloader that has the certificate, and warnings about it, or why a server must not
 // start with it. What later goes wrong goes to report.
 func NewReloader(d *Deployment, passphrase Passphrase, report func(error)) (*Reloader, []string, error) {
-	r := &Reloader{deployment: d, passphrase: remember(passphrase), report: report}
+	r := &Reloader{deployment: d, passphrase: remember(passphrase), report: report, now: time.Now}
 	seen, _ := os.Stat(d.path(serverFile)) // missing: the next call says so
-	certificate, warnings, err := d.ServerCertificate(r.passphrase, time.Now())
+	certificate, warnings, err := d.ServerCertificate(r.passphrase, r.now())
 	if err != nil {
 		return nil, nil, err
 	}
-	r.current, r.seen, r.looked = &certificate, seen, time.Now()
+	r.current, r.seen, r.looked = &certificate, seen, r.now()
 	return r, warnings, nil
 }
 
@@ -49,7 +50,7 @@ func remember(passphrase Passphrase) Passphrase {
 func (r *Reloader) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
+	now := r.now()
 	if now.Sub(r.looked) < lookAgain {
 		return r.current, nil
 	}
