@@ -20,12 +20,8 @@ const maxPackageIDDigits = 18
 // zero. It accepts no other spelling, since the ID is also a folder's name.
 func ParsePackageID(text string) (PackageID, error) {
 	if len(text) == 0 || len(text) > maxPackageIDDigits || text[0] == '0' {
-		return 0, Refuse(
-			ClassField,
-			"package ID %q is not 1 to %d digits without a leading zero",
-			clip(text),
-			maxPackageIDDigits,
-		)
+		return 0, Refuse(ClassField, "package ID %q is not 1 to %d digits without a leading zero", clip(text),
+			maxPackageIDDigits)
 	}
 	for i := range len(text) {
 		if text[i] < '0' || text[i] > '9' {
@@ -59,13 +55,8 @@ func DigestOf(data []byte) Digest { return sha256.Sum256(data) }
 func ParseDigest(text string) (Digest, error) {
 	var digest Digest
 	if len(text) != hex.EncodedLen(len(digest)) {
-		return Digest{}, Refuse(
-			ClassField,
-			"digest %q has %d characters, want %d",
-			clip(text),
-			len(text),
-			2*len(digest),
-		)
+		return Digest{}, Refuse(ClassField, "digest %q has %d characters, want %d", clip(text), len(text),
+			2*len(digest))
 	}
 	if _, err := hex.Decode(digest[:], []byte(text)); err != nil || digest.String() != text {
 		return Digest{}, Refuse(ClassField, "digest %q is not lower-case hexadecimal", text)

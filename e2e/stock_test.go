@@ -1,5 +1,3 @@
-// Package e2e tests the real programs as processes: the server, its commands, and the stock OCS agent of
-// Debian as a client, over HTTPS and plain HTTP. The rows are those that a server can provoke.
 package e2e
 
 import (

@@ -29,14 +29,9 @@ func NewPlan(size, fragmentSize int64) (Plan, error) {
 		return Plan{}, core.Refuse(core.ClassLimit, "fragment size %d: use %d (16 KiB) to %d (16 MiB) bytes",
 			fragmentSize, core.MinFragmentSize, core.MaxFragmentSize)
 	case (size-1)/fragmentSize >= core.MaxFragments:
-		return Plan{}, core.Refuse(
-			core.ClassLimit,
-			"%d bytes in fragments of %d are more than %d fragments; use fragments of %d or more",
-			size,
-			fragmentSize,
-			core.MaxFragments,
-			(size-1)/core.MaxFragments+1,
-		)
+		return Plan{}, core.Refuse(core.ClassLimit,
+			"%d bytes in fragments of %d are more than %d fragments; use fragments of %d or more", size,
+			fragmentSize, core.MaxFragments, (size-1)/core.MaxFragments+1)
 	}
 	return Plan{size: size, fragmentSize: fragmentSize}, nil
 }
@@ -96,14 +91,8 @@ func (d Digests) Bytes() []byte {
 func (d Digests) Verify(index core.FragmentIndex, data []byte, plan Plan) error {
 	switch {
 	case int(index) >= len(d) || int64(len(data)) != plan.Size(index):
-		return core.Refuse(
-			core.ClassHash,
-			"fragment %d of %d: %d bytes, want %d",
-			index+1,
-			len(d),
-			len(data),
-			plan.Size(index),
-		)
+		return core.Refuse(core.ClassHash, "fragment %d of %d: %d bytes, want %d", index+1, len(d), len(data),
+			plan.Size(index))
 	case core.DigestOf(data) != d[index]:
 		return core.Refuse(core.ClassHash, "fragment %d of %d: wrong digest", index+1, len(d))
 	}

@@ -61,13 +61,8 @@ func TestPlanCoversArchive(t *testing.T) {
 		for i := range plan.Count() {
 			index := core.FragmentIndex(i)
 			if plan.Offset(index) != end || plan.Size(index) < 1 {
-				t.Fatalf(
-					"fragment %d begins at %d with %d bytes, want %d",
-					i,
-					plan.Offset(index),
-					plan.Size(index),
-					end,
-				)
+				t.Fatalf("fragment %d begins at %d with %d bytes, want %d", i, plan.Offset(index), plan.Size(index),
+					end)
 			}
 			end += plan.Size(index)
 		}

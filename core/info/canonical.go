@@ -57,11 +57,8 @@ func (i *Info) attributes() []strictxml.Attribute {
 	unless(i.ExecTime == DefaultExecTime, "EXEC_SECONDS", seconds(i.ExecTime))
 	unless(!i.Interactive, "INTERACTIVE", "1")
 	unless(!i.Retry, "ON_INTERRUPT", "retry")
-	unless(
-		!i.Notice.MayDelay || i.Notice.MaxDelays == DefaultMaxDelays,
-		"MAX_DELAYS",
-		strconv.Itoa(i.Notice.MaxDelays),
-	)
+	unless(!i.Notice.MayDelay || i.Notice.MaxDelays == DefaultMaxDelays, "MAX_DELAYS",
+		strconv.Itoa(i.Notice.MaxDelays))
 	unless(i.NotBefore.IsZero(), "NOT_BEFORE", i.NotBefore.UTC().Format(time.RFC3339))
 	unless(!i.NoSwarm, "SWARM", "0")
 	add("ISSUED", i.Issued.UTC().Format(time.RFC3339))

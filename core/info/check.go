@@ -56,11 +56,8 @@ func wholeSecond(t time.Time) bool {
 
 func (i *Info) checkTarget(c *checker) {
 	name := targetName(i.Action)
-	c.field(
-		i.Target == strings.TrimSpace(i.Target) && i.Target != "",
-		"%s: it is empty or begins or ends with a blank",
-		name,
-	)
+	c.field(i.Target == strings.TrimSpace(i.Target) && i.Target != "",
+		"%s: it is empty or begins or ends with a blank", name)
 	c.limit(len(i.Target) <= MaxTarget, "%s: longer than %d bytes", name, MaxTarget)
 	c.field(readable(i.Target), "%s: it holds control or deceptive characters", name)
 }
@@ -89,12 +86,8 @@ func (i *Info) checkNotice(c *checker) {
 	c.limit(n.Countdown >= 0 && n.Countdown <= MaxCountdown && n.Countdown%time.Second == 0,
 		"NOTIFY_COUNTDOWN: %v is not whole seconds from 0 to %v", n.Countdown, MaxCountdown)
 	if n.MayDelay {
-		c.limit(
-			n.MaxDelays >= 1 && n.MaxDelays <= MaxDelays,
-			"MAX_DELAYS: %d is not 1 to %d",
-			n.MaxDelays,
-			MaxDelays,
-		)
+		c.limit(n.MaxDelays >= 1 && n.MaxDelays <= MaxDelays, "MAX_DELAYS: %d is not 1 to %d", n.MaxDelays,
+			MaxDelays)
 	} else {
 		c.field(n.MaxDelays == 0, "MAX_DELAYS: the user may not delay")
 	}
@@ -108,10 +101,8 @@ func (i *Info) checkExecution(c *checker) {
 		"SUCCESS_CODES: %d codes, use 1 to %d", len(codes), outcome.MaxSuccessCodes)
 	c.field(slices.IsSorted(codes) && len(slices.Compact(slices.Clone(codes))) == len(codes),
 		"SUCCESS_CODES: %v are not ascending and unique", codes)
-	c.field(
-		!slices.Equal(codes, outcome.DefaultSuccessCodes(i.OS)),
-		"SUCCESS_CODES: the defaults are written as nil",
-	)
+	c.field(!slices.Equal(codes, outcome.DefaultSuccessCodes(i.OS)),
+		"SUCCESS_CODES: the defaults are written as nil")
 }
 
 // readable allows what a person can read: printable characters, tab and line feed. A command needs no

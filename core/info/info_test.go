@@ -218,10 +218,8 @@ func TestRoundTrip(t *testing.T) {
 			Target: strings.TrimSpace(
 				"x" + texts.Draw(r, "target"),
 			), Protocol: rapid.SampledFrom([]Protocol{HTTP, HTTPS}).Draw(r, "protocol"),
-			Completion: texts.Draw(
-				r,
-				"completion",
-			), ExecTime: time.Duration(rapid.IntRange(1, 604_800).Draw(r, "exec")) * time.Second,
+			Completion: texts.Draw(r,
+				"completion"), ExecTime: time.Duration(rapid.IntRange(1, 604_800).Draw(r, "exec")) * time.Second,
 			Interactive: rapid.Bool().
 				Draw(r, "interactive"),
 			Retry: rapid.Bool().Draw(r, "retry"), NoSwarm: rapid.Bool().Draw(r, "no swarm"),

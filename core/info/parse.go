@@ -169,10 +169,8 @@ func (f *fields) archive(fragments int) *Archive {
 		return nil
 	}
 	const mostBytes = int64(core.MaxFragments) * core.MaxFragmentSize
-	plan, err := fragment.NewPlan(
-		f.number("SIZE", -1, mostBytes),
-		f.number("FRAG_SIZE", -1, core.MaxFragmentSize),
-	)
+	plan, err := fragment.NewPlan(f.number("SIZE", -1, mostBytes),
+		f.number("FRAG_SIZE", -1, core.MaxFragmentSize))
 	if err != nil {
 		f.fail(err)
 		return nil

@@ -158,18 +158,9 @@ func (s *Swarm) check(sited bool) error {
 		len(s.Keys) > MaxKeys,
 		len(s.Policy) > MaxPolicy,
 		len(s.Infos) > MaxPacks:
-		return core.Refuse(
-			core.ClassLimit,
-			"option SWARM has %d members, %d keys, %d policies and %d infos: at most %d, %d, %d, %d",
-			len(s.Members),
-			len(s.Keys),
-			len(s.Policy),
-			len(s.Infos),
-			MaxMembers,
-			MaxKeys,
-			MaxPolicy,
-			MaxPacks,
-		)
+		return core.Refuse(core.ClassLimit,
+			"option SWARM has %d members, %d keys, %d policies and %d infos: at most %d, %d, %d, %d", len(s.Members),
+			len(s.Keys), len(s.Policy), len(s.Infos), MaxMembers, MaxKeys, MaxPolicy, MaxPacks)
 	}
 	return nil
 }

@@ -47,12 +47,8 @@ func Decode(body []byte, limit int) ([]byte, error) {
 	case err != nil:
 		return nil, core.Refuse(core.ClassXML, "the body's compressed stream is damaged: %v", err)
 	case document.Len() > most && most < limit:
-		return nil, core.Refuse(
-			core.ClassBomb,
-			"a body of %d bytes inflates to more than %d times its size",
-			len(body),
-			maxRatio,
-		)
+		return nil, core.Refuse(core.ClassBomb, "a body of %d bytes inflates to more than %d times its size",
+			len(body), maxRatio)
 	case document.Len() > limit:
 		return nil, core.Refuse(core.ClassLimit, "the message is longer than %d bytes", limit)
 	}

@@ -111,28 +111,16 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		request.OldDevice()
 		if result, err := request.Result(); err == nil {
-			roundTrip(
-				t,
-				result.Append(nil, request.Device),
-				func(r *Request) (any, error) { return r.Result() },
-				result,
-			)
+			roundTrip(t, result.Append(nil, request.Device), func(r *Request) (any, error) { return r.Result() },
+				result)
 		}
 		if progress, err := request.Progress(); err == nil {
-			roundTrip(
-				t,
-				progress.Append(nil, request.Device),
-				func(r *Request) (any, error) { return r.Progress() },
-				progress,
-			)
+			roundTrip(t, progress.Append(nil, request.Device), func(r *Request) (any, error) { return r.Progress() },
+				progress)
 		}
 		if enrolment, err := request.Enrolment(); err == nil {
-			roundTrip(
-				t,
-				enrolment.Append(nil, request.Device),
-				func(r *Request) (any, error) { return r.Enrolment() },
-				enrolment,
-			)
+			roundTrip(t, enrolment.Append(nil, request.Device),
+				func(r *Request) (any, error) { return r.Enrolment() }, enrolment)
 		}
 		if inventory, err := request.Inventory(); err == nil {
 			if _, err := mustInventory(inventory.Append(nil, request.Device)); err != nil {

@@ -114,11 +114,8 @@ func (r *Request) Inventory() (Inventory, error) {
 			inventory.Sections = append(inventory.Sections, parseSection(element))
 		}
 		if len(inventory.Account) > MaxAccount {
-			return Inventory{}, core.Refuse(
-				core.ClassLimit,
-				"the inventory has more than %d account fields",
-				MaxAccount,
-			)
+			return Inventory{}, core.Refuse(core.ClassLimit, "the inventory has more than %d account fields",
+				MaxAccount)
 		}
 	}
 	return inventory, nil

@@ -71,10 +71,8 @@ func TestOldDevice(t *testing.T) {
 		"history":  "<CONTENT><DOWNLOAD><HISTORY>" + old + "</HISTORY></DOWNLOAD></CONTENT>",
 		"download": "<CONTENT><DOWNLOAD>" + old + "</DOWNLOAD></CONTENT>",
 	} {
-		request := mustParse(
-			t,
-			[]byte("<REQUEST><DEVICEID>"+string(device)+"</DEVICEID>"+content+"<QUERY>INVENTORY</QUERY></REQUEST>"),
-		)
+		request := mustParse(t,
+			[]byte("<REQUEST><DEVICEID>"+string(device)+"</DEVICEID>"+content+"<QUERY>INVENTORY</QUERY></REQUEST>"))
 		if got := request.OldDevice(); got != "pc6-2025-01-01-00-00-00" {
 			t.Errorf("%s: got %q", name, got)
 		}
@@ -295,11 +293,8 @@ func TestRefusals(t *testing.T) {
 		{"bad device", "<REQUEST><QUERY>PROLOG</QUERY><DEVICEID>x</DEVICEID></REQUEST>", core.ClassField},
 		{
 			"device as attribute and element",
-			`<REQUEST DEVICEID="` + string(
-				device,
-			) + `"><DEVICEID>` + string(
-				device,
-			) + `</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>`,
+			`<REQUEST DEVICEID="` + string(device) + `"><DEVICEID>` + string(
+				device) + `</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>`,
 			core.ClassXML,
 		},
 		{"query twice", wrap("<QUERY>PROLOG</QUERY><QUERY>DOWNLOAD</QUERY>"), core.ClassXML},

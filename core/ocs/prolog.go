@@ -275,13 +275,8 @@ func (n *numbers) read(name string, absent, most int) int {
 	if err == nil {
 		number, err = strconv.Atoi(text)
 		if err != nil || number < 0 || number > most {
-			err = core.Refuse(
-				core.ClassLimit,
-				"%s=%q: use a whole number from 0 to %d",
-				name,
-				printable(text, 40),
-				most,
-			)
+			err = core.Refuse(core.ClassLimit, "%s=%q: use a whole number from 0 to %d", name, printable(text, 40),
+				most)
 		}
 	}
 	if err != nil && n.err == nil {

@@ -155,23 +155,16 @@ func ParseSuccessCodes(text string) (SuccessCodes, error) {
 	for _, one := range strings.Split(text, ",") {
 		code, err := strconv.ParseInt(strings.TrimSpace(one), 10, 64)
 		if err != nil || code < -1<<31 || code > 1<<32-1 {
-			return nil, core.Refuse(
-				core.ClassField,
-				"success code %q is not an exit code; use numbers such as 0,3010",
-				one,
-			)
+			return nil, core.Refuse(core.ClassField,
+				"success code %q is not an exit code; use numbers such as 0,3010", one)
 		}
 		codes = append(codes, int(code))
 	}
 	slices.Sort(codes)
 	codes = slices.Compact(codes)
 	if len(codes) > MaxSuccessCodes {
-		return nil, core.Refuse(
-			core.ClassLimit,
-			"%d success codes: at most %d are allowed",
-			len(codes),
-			MaxSuccessCodes,
-		)
+		return nil, core.Refuse(core.ClassLimit, "%d success codes: at most %d are allowed", len(codes),
+			MaxSuccessCodes)
 	}
 	return codes, nil
 }

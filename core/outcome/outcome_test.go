@@ -106,8 +106,7 @@ func TestNext(t *testing.T) {
 // nothing, so that an agent may send it as often as it likes.
 func TestNextLaws(t *testing.T) {
 	texts := rapid.SampledFrom(
-		[]string{"SUCCESS", "SUCCESS_", "SUCCESS_0", "SUCCESS_5", "ERR_BUILD", "EXIT_CODE_1", "x"},
-	)
+		[]string{"SUCCESS", "SUCCESS_", "SUCCESS_0", "SUCCESS_5", "ERR_BUILD", "EXIT_CODE_1", "x"})
 	rapid.Check(t, func(t *rapid.T) {
 		record := Record{State: rapid.SampledFrom([]State{Waiting, Notified}).Draw(t, "start")}
 		for _, text := range rapid.SliceOfN(texts, 1, 10).Draw(t, "texts") {

@@ -165,12 +165,8 @@ func (p Policy) Verify(data []byte, payloadType string) ([]byte, error) {
 		return nil, err
 	}
 	if opened.PayloadType != payloadType {
-		return nil, core.Refuse(
-			core.ClassType,
-			"sealed document of type %q, want %q",
-			opened.PayloadType,
-			payloadType,
-		)
+		return nil, core.Refuse(core.ClassType, "sealed document of type %q, want %q", opened.PayloadType,
+			payloadType)
 	}
 	text := preAuthentication(payloadType, payload)
 	owners := map[string]bool{}
@@ -188,12 +184,8 @@ func (p Policy) Verify(data []byte, payloadType string) ([]byte, error) {
 		}
 	}
 	if len(owners) < p.Threshold {
-		return nil, core.Refuse(
-			core.ClassKeys,
-			"signed by %d of the %d owners that the policy demands",
-			len(owners),
-			p.Threshold,
-		)
+		return nil, core.Refuse(core.ClassKeys, "signed by %d of the %d owners that the policy demands",
+			len(owners), p.Threshold)
 	}
 	return payload, nil
 }
@@ -201,24 +193,16 @@ func (p Policy) Verify(data []byte, payloadType string) ([]byte, error) {
 // open decodes an envelope and holds it to its bounds and its one spelling.
 func open(data []byte) (envelope, []byte, error) {
 	if len(data) > MaxEnvelope {
-		return envelope{}, nil, core.Refuse(
-			core.ClassLimit,
-			"envelope of %d bytes: at most %d are allowed",
-			len(data),
-			MaxEnvelope,
-		)
+		return envelope{}, nil, core.Refuse(core.ClassLimit, "envelope of %d bytes: at most %d are allowed",
+			len(data), MaxEnvelope)
 	}
 	var opened envelope
 	if err := json.Unmarshal(data, &opened); err != nil {
 		return envelope{}, nil, core.Refuse(core.ClassFormat, "envelope: %v", err)
 	}
 	if len(opened.Signatures) > MaxSignatures {
-		return envelope{}, nil, core.Refuse(
-			core.ClassLimit,
-			"%d signatures: at most %d are allowed",
-			len(opened.Signatures),
-			MaxSignatures,
-		)
+		return envelope{}, nil, core.Refuse(core.ClassLimit, "%d signatures: at most %d are allowed",
+			len(opened.Signatures), MaxSignatures)
 	}
 	if len(opened.Signatures) == 0 {
 		return envelope{}, nil, core.Refuse(core.ClassKeys, "the envelope has no signature")
@@ -228,12 +212,8 @@ func open(data []byte) (envelope, []byte, error) {
 		return envelope{}, nil, core.Refuse(core.ClassCanon, "the payload is not standard base64: %v", err)
 	}
 	if len(payload) > MaxPayload {
-		return envelope{}, nil, core.Refuse(
-			core.ClassLimit,
-			"payload of %d bytes: at most %d are allowed",
-			len(payload),
-			MaxPayload,
-		)
+		return envelope{}, nil, core.Refuse(core.ClassLimit, "payload of %d bytes: at most %d are allowed",
+			len(payload), MaxPayload)
 	}
 	again := opened
 	again.Payload = base64.StdEncoding.EncodeToString(payload)
@@ -247,10 +227,8 @@ func open(data []byte) (envelope, []byte, error) {
 	}
 	for i := 1; i < len(opened.Signatures); i++ {
 		if opened.Signatures[i].KeyID <= opened.Signatures[i-1].KeyID {
-			return envelope{}, nil, core.Refuse(
-				core.ClassCanon,
-				"the signatures are not in ascending order of distinct keys",
-			)
+			return envelope{}, nil, core.Refuse(core.ClassCanon,
+				"the signatures are not in ascending order of distinct keys")
 		}
 	}
 	return opened, payload, nil

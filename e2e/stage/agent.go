@@ -19,15 +19,12 @@ const AgentProgram = "ocsinventory-agent"
 // support, without which the agent silently leaves it out.
 func HaveAgent() error {
 	if _, err := exec.LookPath(AgentProgram); err != nil {
-		return fmt.Errorf(
-			"%s is not installed: apt-get install ocsinventory-agent liblwp-protocol-https-perl",
-			AgentProgram,
-		)
+		return fmt.Errorf("%s is not installed: apt-get install ocsinventory-agent liblwp-protocol-https-perl",
+			AgentProgram)
 	}
 	if err := exec.Command("perl", "-MLWP::Protocol::https", "-e", "1").Run(); err != nil {
 		return errors.New(
-			"the HTTPS support of Perl is not installed: apt-get install liblwp-protocol-https-perl",
-		)
+			"the HTTPS support of Perl is not installed: apt-get install liblwp-protocol-https-perl")
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("the stock agent needs root")
@@ -88,8 +85,7 @@ func (a *Agent) start() (*exec.Cmd, error) {
 	}
 	command := exec.Command(AgentProgram, args...)
 	file, err := os.Create(
-		filepath.Join(a.Folder, "output.log"),
-	) // a pipe would stay open with the download process
+		filepath.Join(a.Folder, "output.log")) // a pipe would stay open with the download process
 	if err != nil {
 		return nil, err
 	}

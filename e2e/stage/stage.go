@@ -119,11 +119,8 @@ func (s *Server) StartAt(ctx context.Context, listen, listenHTTP string) error {
 	case s.Address = <-ready:
 		return s.readPorts()
 	case err := <-s.ended:
-		return fmt.Errorf(
-			"the server ended: %w\n%s",
-			errors.Join(err, errors.New("before it was ready")),
-			s.stderr,
-		)
+		return fmt.Errorf("the server ended: %w\n%s", errors.Join(err, errors.New("before it was ready")),
+			s.stderr)
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), s.Kill())
 	case <-time.After(readyTimeout):

@@ -45,12 +45,8 @@ func (e *Element) Attribute(name string) (string, bool) {
 // exceeded; the text names the byte where reading stopped.
 func Parse(data []byte, limits Limits) (*Element, error) {
 	if len(data) > limits.Bytes {
-		return nil, core.Refuse(
-			core.ClassLimit,
-			"XML document of %d bytes: at most %d are allowed",
-			len(data),
-			limits.Bytes,
-		)
+		return nil, core.Refuse(core.ClassLimit, "XML document of %d bytes: at most %d are allowed", len(data),
+			limits.Bytes)
 	}
 	text, err := decodeText(data)
 	if err != nil {

@@ -204,12 +204,8 @@ func BenchmarkParse(b *testing.B) {
 	var document strings.Builder
 	document.WriteString("<REQUEST><CONTENT>")
 	for i := range 1000 {
-		fmt.Fprintf(
-			&document,
-			"<SOFTWARES><NAME>package%d</NAME><VERSION>1.2.%d</VERSION><FROM>deb</FROM></SOFTWARES>\n",
-			i,
-			i,
-		)
+		fmt.Fprintf(&document,
+			"<SOFTWARES><NAME>package%d</NAME><VERSION>1.2.%d</VERSION><FROM>deb</FROM></SOFTWARES>\n", i, i)
 	}
 	document.WriteString("</CONTENT></REQUEST>")
 	data := []byte(document.String())

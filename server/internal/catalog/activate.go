@@ -74,22 +74,14 @@ func fetchInfo(ctx context.Context, client *http.Client, address string, want []
 		return err
 	})
 	if err == nil && !bytes.Equal(got.Bytes(), want) {
-		err = fmt.Errorf(
-			"%s: it is not the info file of this package (%d bytes, want %d)",
-			address,
-			got.Len(),
-			len(want),
-		)
+		err = fmt.Errorf("%s: it is not the info file of this package (%d bytes, want %d)", address, got.Len(),
+			len(want))
 	}
 	return err
 }
 
-func (c *Catalog) checkFragments(
-	ctx context.Context,
-	client *http.Client,
-	place Location,
-	made *info.Info,
-) error {
+func (c *Catalog) checkFragments(ctx context.Context, client *http.Client, place Location,
+	made *info.Info) error {
 	digests, err := c.Depot.ReadFile(made.ID, depot.DigestsFile)
 	if err != nil {
 		return fmt.Errorf("package %s: its digests cannot be read: %w", made.ID, err)
@@ -101,13 +93,8 @@ func (c *Catalog) checkFragments(
 		group.Go(func() error {
 			index := core.FragmentIndex(i)
 			address := place.URL(strings.ToLower(string(made.Protocol)), made.ID, depot.FragmentName(made.ID, index))
-			failed[i] = fetchFragment(
-				ctx,
-				client,
-				address,
-				made.Archive.Plan.Size(index),
-				digests[i*sha256.Size:][:sha256.Size],
-			)
+			failed[i] = fetchFragment(ctx, client, address, made.Archive.Plan.Size(index),
+				digests[i*sha256.Size:][:sha256.Size])
 			return ctx.Err() // one bad fragment does not stop the others; the administrator does
 		})
 	}
@@ -121,13 +108,8 @@ func (c *Catalog) checkFragments(
 	return errors.Join(failed...)
 }
 
-func fetchFragment(
-	ctx context.Context,
-	client *http.Client,
-	address string,
-	size int64,
-	want []byte,
-) error {
+func fetchFragment(ctx context.Context, client *http.Client, address string, size int64,
+	want []byte) error {
 	sum := sha256.New()
 	var n int64
 	err := fetch(ctx, client, address, func(body io.Reader) (err error) {

@@ -18,11 +18,8 @@ import (
 func TestCheck(t *testing.T) {
 	c := newCatalog(t)
 	archive := write(t, "p.tar.gz", tarGz(t, "a", "b"))
-	built, err := c.Build(
-		t.Context(),
-		Form{Name: "a", OS: "linux", Action: "STORE", Priority: "1", Path: "/x", File: archive},
-		now,
-	)
+	built, err := c.Build(t.Context(),
+		Form{Name: "a", OS: "linux", Action: "STORE", Priority: "1", Path: "/x", File: archive}, now)
 	check(t, err)
 	id := built.Package.ID
 	folder := c.Depot.Folder(id)
@@ -88,11 +85,8 @@ func TestCheck(t *testing.T) {
 			server := httptest.NewTLSServer(handler)
 			defer server.Close()
 			place := strings.TrimPrefix(server.URL, "https://") + "/d"
-			err := c.Check(
-				t.Context(),
-				store.Activation{Package: id, InfoURL: place, FragmentsURL: place},
-				reachOf(server),
-			)
+			err := c.Check(t.Context(), store.Activation{Package: id, InfoURL: place, FragmentsURL: place},
+				reachOf(server))
 			wantMessage(t, err, one.want)
 		})
 	}
@@ -119,11 +113,8 @@ func wantMessage(t *testing.T, err error, want []string) {
 // TestCheckConnection: why a place cannot be reached at all.
 func TestCheckConnection(t *testing.T) {
 	c := newCatalog(t)
-	built, err := c.Build(
-		t.Context(),
-		Form{Name: "a", OS: "linux", Action: "EXECUTE", Priority: "1", Command: "true"},
-		now,
-	)
+	built, err := c.Build(t.Context(),
+		Form{Name: "a", OS: "linux", Action: "EXECUTE", Priority: "1", Command: "true"}, now)
 	check(t, err)
 	handler := http.NotFoundHandler()
 	secure, plain := httptest.NewTLSServer(handler), httptest.NewServer(handler)
@@ -168,11 +159,8 @@ func TestCheckConnection(t *testing.T) {
 	}
 	for _, one := range cases {
 		t.Run(one.name, func(t *testing.T) {
-			err := c.Check(
-				t.Context(),
-				store.Activation{Package: built.Package.ID, InfoURL: one.place + "/d"},
-				one.reach,
-			)
+			err := c.Check(t.Context(), store.Activation{Package: built.Package.ID, InfoURL: one.place + "/d"},
+				one.reach)
 			wantMessage(t, err, []string{one.want, one.place})
 		})
 	}

@@ -83,13 +83,8 @@ func (c *Catalog) sweep(ctx context.Context) error {
 }
 
 // fill writes all files of the draft.
-func (c *Catalog) fill(
-	ctx context.Context,
-	draft *depot.Draft,
-	id core.PackageID,
-	order *order,
-	now time.Time,
-) (Built, error) {
+func (c *Catalog) fill(ctx context.Context, draft *depot.Draft, id core.PackageID, order *order,
+	now time.Time) (Built, error) {
 	made := &order.info
 	made.ID, made.Issued, made.Deployment = id, now.UTC().Truncate(time.Second), c.Deployment
 	var built Built
@@ -133,12 +128,8 @@ func (c *Catalog) fill(
 }
 
 // judge reads the archive back as it was cut and refuses what agents would.
-func judge(
-	ctx context.Context,
-	draft *depot.Draft,
-	cutting depot.Cutting,
-	made *info.Info,
-) (archive.Report, error) {
+func judge(ctx context.Context, draft *depot.Draft, cutting depot.Cutting,
+	made *info.Info) (archive.Report, error) {
 	rules := archive.Rules{
 		OS:     made.OS,
 		Limits: archive.Limits{Entries: info.MaxEntries, TotalBytes: info.MaxUnpacked},
@@ -191,17 +182,8 @@ func (c *Catalog) publish(ctx context.Context, draft *depot.Draft, pkg store.Pac
 	if err := c.Store.AddPackage(ctx, pkg); err != nil {
 		return errors.Join(err, draft.Withdraw())
 	}
-	c.Log.Info(
-		"package built",
-		"package",
-		pkg.ID,
-		"name",
-		pkg.Name,
-		"bytes",
-		pkg.ArchiveSize,
-		"fragments",
-		pkg.Fragments,
-	)
+	c.Log.Info("package built", "package", pkg.ID, "name", pkg.Name, "bytes", pkg.ArchiveSize, "fragments",
+		pkg.Fragments)
 	return nil
 }
 
@@ -239,11 +221,9 @@ func warnings(made *info.Info, settings setting.Effective) []string {
 	}
 	program, _, _ := strings.Cut(made.Target, " ")
 	launch := made.Action == core.Launch
-	warn(
-		launch && made.OS == core.Linux && strings.Contains(program, "-"),
+	warn(launch && made.OS == core.Linux && strings.Contains(program, "-"),
 		"stock Unix agents take %q up to its hyphen for the program and will answer ERR_EXECUTE; rename the file",
-		program,
-	)
+		program)
 	warn(
 		launch &&
 			(strings.HasPrefix(program, ".") || strings.HasPrefix(program, "/") || strings.HasPrefix(program, `"`)),
@@ -252,20 +232,14 @@ func warnings(made *info.Info, settings setting.Effective) []string {
 	)
 	warn(made.Action == core.Store && made.OS == core.Linux && strings.ContainsAny(made.Target, " \t"),
 		"stock Unix agents split the path %q at its blanks and will answer ERR_EXECUTE", made.Target)
-	warn(
-		made.OS == core.Windows && len(made.Target) > 254,
+	warn(made.OS == core.Windows && len(made.Target) > 254,
 		"stock Windows agents take at most 254 characters of a command after expansion; this one has %d",
-		len(made.Target),
-	)
+		len(made.Target))
 	warn(made.OS == core.Windows && strings.Contains(made.Notice.Text+made.Completion, `"`),
 		"stock Windows agents cannot show a text with double quotes")
-	warn(
-		made.OS == core.Linux && made.Notice.Text != "",
-		"stock Unix agents show no notice; the command runs at once",
-	)
-	warn(
-		made.OS == core.Linux && made.ExecTime != info.DefaultExecTime,
-		"stock Unix agents have no execution timeout",
-	)
+	warn(made.OS == core.Linux && made.Notice.Text != "",
+		"stock Unix agents show no notice; the command runs at once")
+	warn(made.OS == core.Linux && made.ExecTime != info.DefaultExecTime,
+		"stock Unix agents have no execution timeout")
 	return list
 }

@@ -69,10 +69,8 @@ func tarGz(t testing.TB, files ...string) []byte {
 	compressed := gzip.NewWriter(&data)
 	writer := tar.NewWriter(compressed)
 	for _, name := range files {
-		check(
-			t,
-			writer.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(name)), Typeflag: tar.TypeReg}),
-		)
+		check(t,
+			writer.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(name)), Typeflag: tar.TypeReg}))
 		_, err := writer.Write([]byte(name))
 		check(t, err)
 	}
@@ -285,11 +283,8 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	if !errors.As(err, &mistakes) || !mistakes.Usage || len(mistakes.Mistakes) != 10 {
 		t.Errorf("got %v", err)
 	}
-	_, err = c.Build(
-		t.Context(),
-		Form{Name: "a", OS: "linux", Action: "STORE", Priority: "1", Path: "/x", File: "/nonexistent"},
-		now,
-	)
+	_, err = c.Build(t.Context(),
+		Form{Name: "a", OS: "linux", Action: "STORE", Priority: "1", Path: "/x", File: "/nonexistent"}, now)
 	if !errors.As(err, &mistakes) || mistakes.Usage {
 		t.Errorf("a missing file is no wrong usage: %v", err)
 	}
@@ -402,11 +397,8 @@ func TestBuildMemory(t *testing.T) {
 			}
 		}
 	}()
-	_, err = c.Build(
-		t.Context(),
-		Form{Name: "big", OS: "linux", Action: "STORE", Priority: "5", Path: "/x", File: path},
-		now,
-	)
+	_, err = c.Build(t.Context(),
+		Form{Name: "big", OS: "linux", Action: "STORE", Priority: "5", Path: "/x", File: path}, now)
 	close(done)
 	<-sampled
 	check(t, err)

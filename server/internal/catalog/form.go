@@ -164,11 +164,8 @@ func (f Form) readExecution(o *order, p *problems) {
 	if f.ExecTimeout != "" {
 		d, err := time.ParseDuration(f.ExecTimeout)
 		if err != nil || d < time.Second || d > info.MaxExecTime || d%time.Second != 0 {
-			p.add(
-				"--exec-timeout: %.40q is not a duration from 1s to %v, such as 90s or 2h",
-				f.ExecTimeout,
-				info.MaxExecTime,
-			)
+			p.add("--exec-timeout: %.40q is not a duration from 1s to %v, such as 90s or 2h", f.ExecTimeout,
+				info.MaxExecTime)
 		}
 		o.info.ExecTime = d
 	}
@@ -187,8 +184,7 @@ func (f Form) readNotice(o *order, p *problems) {
 	if f.NotifyText == "" {
 		if f.NotifyCountdown != "" || f.UserMayCancel || f.UserMayDelay || f.MaxDelays != "" {
 			p.add(
-				"--notify-text: give the text that the user is shown, or leave out the other options of the notice",
-			)
+				"--notify-text: give the text that the user is shown, or leave out the other options of the notice")
 		}
 		return
 	}
@@ -196,11 +192,8 @@ func (f Form) readNotice(o *order, p *problems) {
 	if f.NotifyCountdown != "" && f.NotifyCountdown != "0" {
 		d, err := time.ParseDuration(f.NotifyCountdown)
 		if err != nil || d < 0 || d > info.MaxCountdown || d%time.Second != 0 {
-			p.add(
-				"--notify-countdown: %.40q is not a duration from 0 to %v, such as 60s",
-				f.NotifyCountdown,
-				info.MaxCountdown,
-			)
+			p.add("--notify-countdown: %.40q is not a duration from 0 to %v, such as 60s", f.NotifyCountdown,
+				info.MaxCountdown)
 		}
 		n.Countdown = d
 	}

@@ -33,11 +33,8 @@ func ParseLocation(text, scheme string) (Location, error) {
 	if err != nil || parsed.Host == "" || parsed.User != nil || parsed.RawQuery != "" ||
 		parsed.Fragment != "" ||
 		parsed.Hostname() == "" {
-		return "", core.Refuse(
-			core.ClassField,
-			"%q is not host[:port]/folder, such as deploy.example.net:8443/download",
-			text,
-		)
+		return "", core.Refuse(core.ClassField,
+			"%q is not host[:port]/folder, such as deploy.example.net:8443/download", text)
 	}
 	if port := parsed.Port(); strings.HasSuffix(parsed.Host, ":") || port != "" && !validPort(port) {
 		return "", core.Refuse(core.ClassField, "%q: the port is not 1 to 65535", text)
@@ -78,11 +75,8 @@ func (l Location) checkHost(own []string) error {
 		}
 	}
 	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
-		return core.Refuse(
-			core.ClassField,
-			"%s: each agent would look for the package on its own computer; give the server's name",
-			l,
-		)
+		return core.Refuse(core.ClassField,
+			"%s: each agent would look for the package on its own computer; give the server's name", l)
 	}
 	if address, err := netip.ParseAddr(host); err == nil {
 		if err := checkAddress(address); err != nil {
@@ -97,11 +91,8 @@ func checkAddress(address netip.Addr) error {
 	address = address.Unmap()
 	switch {
 	case address.IsLoopback(), address.IsUnspecified():
-		return core.Refuse(
-			core.ClassField,
-			"address %s: each agent would look for the package on its own computer",
-			address,
-		)
+		return core.Refuse(core.ClassField,
+			"address %s: each agent would look for the package on its own computer", address)
 	case address.IsLinkLocalUnicast(), address.IsMulticast(), address == netip.MustParseAddr("fd00:ec2::254"):
 		return core.Refuse(core.ClassField, "address %s cannot be a distribution server", address)
 	}

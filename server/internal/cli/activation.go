@@ -46,23 +46,15 @@ fetched from there and compared.`
 	id = packageFlag(command, true)
 	flags := command.Flags()
 	flags.StringVar(&places.info, "info-url", "", "host[:port]/folder of the info file (default: this server)")
-	flags.StringVar(
-		&places.fragments,
-		"fragments-url",
-		"",
-		"host[:port]/folder of the fragments (default: this server)",
-	)
+	flags.StringVar(&places.fragments, "fragments-url", "",
+		"host[:port]/folder of the fragments (default: this server)")
 	flags.StringVar(&places.site, "site", "", "for the computers of this site (default: of any)")
 	flags.BoolVar(&places.force, "force", false, "activate although the check fails")
 	return command
 }
 
-func (p *program) createActivation(
-	ctx context.Context,
-	folder *datafolder.Folder,
-	id core.PackageID,
-	places activationPlaces,
-) error {
+func (p *program) createActivation(ctx context.Context, folder *datafolder.Folder, id core.PackageID,
+	places activationPlaces) error {
 	pkg, err := folder.Store.Package(ctx, id)
 	if err != nil {
 		return err
@@ -94,12 +86,8 @@ func (p *program) createActivation(
 }
 
 // placeActivation fills in where a package is made available.
-func placeActivation(
-	folder *datafolder.Folder,
-	pkg store.Package,
-	places activationPlaces,
-	to *store.Activation,
-) (err error) {
+func placeActivation(folder *datafolder.Folder, pkg store.Package, places activationPlaces,
+	to *store.Activation) (err error) {
 	if places.site != "" {
 		if to.Site, err = core.ParseSiteName(places.site); err != nil {
 			return usage(fmt.Errorf("--site: %w", err))
@@ -145,11 +133,8 @@ func placeActivation(
 }
 
 // checkActivation fetches everything as agents would.
-func (p *program) checkActivation(
-	ctx context.Context,
-	folder *datafolder.Folder,
-	activation store.Activation,
-) error {
+func (p *program) checkActivation(ctx context.Context, folder *datafolder.Folder,
+	activation store.Activation) error {
 	authorities, err := folder.Deployment.Authorities()
 	if err != nil {
 		return err
@@ -244,31 +229,11 @@ func (p *program) activationList() *cobra.Command {
 				return err
 			}
 			return p.print(map[string]any{"activations": orEmpty(list)}, func(w *tabwriter.Writer) {
-				row(
-					w,
-					"ACTIVATION",
-					"PACKAGE",
-					"NAME",
-					"SITE",
-					"INFO",
-					"FRAGMENTS",
-					"NOT NOTIFIED",
-					"SUCCESS",
-					"ERRORS",
-				)
+				row(w, "ACTIVATION", "PACKAGE", "NAME", "SITE", "INFO", "FRAGMENTS", "NOT NOTIFIED", "SUCCESS",
+					"ERRORS")
 				for _, one := range list {
-					row(
-						w,
-						one.ID,
-						one.Package,
-						one.Name,
-						dash(one.Site),
-						one.InfoURL,
-						one.FragmentsURL,
-						one.NotNotified,
-						one.Success,
-						one.Errors,
-					)
+					row(w, one.ID, one.Package, one.Name, dash(one.Site), one.InfoURL, one.FragmentsURL, one.NotNotified,
+						one.Success, one.Errors)
 				}
 			})
 		})

@@ -158,19 +158,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 	root.PersistentPreRun = func(command *cobra.Command, _ []string) {
 		p.path = strings.TrimPrefix(strings.TrimPrefix(command.CommandPath(), Name), " ")
 	}
-	root.AddCommand(
-		p.initCommand(),
-		p.runCommand(),
-		p.tlsCommand(),
-		p.serviceCommand(),
-		p.packageCommand(),
-		p.activationCommand(),
-		p.computerCommand(),
-		p.affectCommand(),
-		p.unaffectCommand(),
-		p.rolloutCommand(),
-		p.configCommand(),
-	)
+	root.AddCommand(p.initCommand(), p.runCommand(), p.tlsCommand(), p.serviceCommand(), p.packageCommand(),
+		p.activationCommand(), p.computerCommand(), p.affectCommand(), p.unaffectCommand(), p.rolloutCommand(),
+		p.configCommand())
 	return root
 }
 
@@ -185,12 +175,8 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 			}
 			if len(args) > 0 {
 				return usage(
-					fmt.Errorf(
-						"unknown command %q for %q; there are %s",
-						args[0],
-						command.CommandPath(),
-						strings.Join(names, ", "),
-					),
+					fmt.Errorf("unknown command %q for %q; there are %s", args[0], command.CommandPath(),
+						strings.Join(names, ", ")),
 				)
 			}
 			return usage(fmt.Errorf("%q needs one of %s", command.CommandPath(), strings.Join(names, ", ")))
@@ -201,11 +187,8 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 }
 
 // action makes a command of its text and what it does. Arguments are checked by args.
-func (p *program) action(
-	use, short string,
-	args cobra.PositionalArgs,
-	do func(context.Context, []string) error,
-) *cobra.Command {
+func (p *program) action(use, short string, args cobra.PositionalArgs,
+	do func(context.Context, []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: args,
 		RunE: func(command *cobra.Command, args []string) error {
@@ -216,11 +199,8 @@ func (p *program) action(
 }
 
 // onFolder makes a command that works on the data folder.
-func (p *program) onFolder(
-	use, short string,
-	args cobra.PositionalArgs,
-	do func(context.Context, *datafolder.Folder, []string) error,
-) *cobra.Command {
+func (p *program) onFolder(use, short string, args cobra.PositionalArgs,
+	do func(context.Context, *datafolder.Folder, []string) error) *cobra.Command {
 	command := p.action(use, short, args, func(ctx context.Context, args []string) (err error) {
 		folder, err := datafolder.Open(ctx, p.data)
 		if err != nil {
@@ -234,11 +214,8 @@ func (p *program) onFolder(
 }
 
 // printing makes a command that works on the data folder and prints data.
-func (p *program) printing(
-	use, short string,
-	args cobra.PositionalArgs,
-	do func(context.Context, *datafolder.Folder, []string) error,
-) *cobra.Command {
+func (p *program) printing(use, short string, args cobra.PositionalArgs,
+	do func(context.Context, *datafolder.Folder, []string) error) *cobra.Command {
 	command := p.onFolder(use, short, args, do)
 	p.jsonFlag(command)
 	return command

@@ -47,18 +47,8 @@ func (p *program) computerSearch() *cobra.Command {
 			return p.print(map[string]any{"computers": found}, func(w *tabwriter.Writer) {
 				row(w, "COMPUTER", "NAME", "OS", "SITE", "TAG", "USER", "MEMORY", "DISK FREE", "LAST CONTACT")
 				for _, one := range found {
-					row(
-						w,
-						one.Device,
-						one.Name,
-						dash(one.OS),
-						dash(one.Site),
-						dash(one.Tag),
-						dash(one.User),
-						size(one.Memory),
-						size(one.Disk),
-						when(one.LastContact),
-					)
+					row(w, one.Device, one.Name, dash(one.OS), dash(one.Site), dash(one.Tag), dash(one.User),
+						size(one.Memory), size(one.Disk), when(one.LastContact))
 				}
 			})
 		})
@@ -117,16 +107,8 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 	row(w, "last inventory", when(view.Inventoried))
 	row(w, "programs", len(view.Programs))
 	for _, one := range view.Affectations {
-		row(
-			w,
-			"package "+one.Package.String(),
-			one.PackageName,
-			one.State,
-			dash(one.Text),
-			"affected "+when(one.Affected),
-			"notified "+when(one.Notified),
-			"ended "+when(one.Ended),
-		)
+		row(w, "package "+one.Package.String(), one.PackageName, one.State, dash(one.Text),
+			"affected "+when(one.Affected), "notified "+when(one.Notified), "ended "+when(one.Ended))
 		if one.Detail != "" {
 			row(w, "  detail", one.Detail)
 		}

@@ -49,11 +49,8 @@ func viewSetting(definition setting.Definition, effective setting.Effective) set
 }
 
 // settings reads what holds for the computer that the flag names.
-func (p *program) settings(
-	ctx context.Context,
-	folder *datafolder.Folder,
-	computer func() (core.DeviceID, error),
-) (setting.Effective, error) {
+func (p *program) settings(ctx context.Context, folder *datafolder.Folder,
+	computer func() (core.DeviceID, error)) (setting.Effective, error) {
 	device, err := computer()
 	if err != nil {
 		return setting.Effective{}, err
@@ -141,12 +138,8 @@ func (p *program) warnPeriod(ctx context.Context, folder *datafolder.Folder, len
 		if int(one.Priority) > length {
 			p.warn(
 				fmt.Sprintf(
-					"package %s (%s) has priority %d, above the period length %d: agents will never download it",
-					one.ID,
-					one.Name,
-					one.Priority,
-					length,
-				),
+					"package %s (%s) has priority %d, above the period length %d: agents will never download it", one.ID,
+					one.Name, one.Priority, length),
 			)
 		}
 	}

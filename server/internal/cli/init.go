@@ -24,12 +24,8 @@ func (f *tlsFlags) add(command *cobra.Command) {
 	flags.StringVar(&f.certificate, "tls-cert", "", "file of a certificate made elsewhere, with intermediates")
 	flags.StringVar(&f.key, "tls-key", "", "file of its key")
 	flags.StringVar(&f.ca, "ca", "", "file of its authority, which becomes cacert.pem")
-	flags.StringVar(
-		&f.secret,
-		"tls-passphrase-file",
-		"",
-		"file with the passphrase of the key (default: ask on the terminal)",
-	)
+	flags.StringVar(&f.secret, "tls-passphrase-file", "",
+		"file with the passphrase of the key (default: ask on the terminal)")
 }
 
 func (p *program) initCommand() *cobra.Command {
@@ -63,25 +59,13 @@ func (p *program) initCommand() *cobra.Command {
 	p.dataFlag(command)
 	p.jsonFlag(command)
 	flags := command.Flags()
-	flags.StringSliceVar(
-		&options.Hosts,
-		"host",
-		nil,
-		"names and addresses by which agents reach this server, separated by commas",
-	)
+	flags.StringSliceVar(&options.Hosts, "host", nil,
+		"names and addresses by which agents reach this server, separated by commas")
 	flags.StringVar(&options.Name, "name", "", "name of the deployment (default: the first host)")
-	flags.BoolVar(
-		&stockAgents,
-		"stock-agents",
-		false,
-		"serve stock OCS agents, which cannot prove who they are",
-	)
-	flags.IntVar(
-		&f.days,
-		"tls-days",
-		0,
-		fmt.Sprintf("life of the self-signed certificate in days (default %d)", identity.DefaultDays),
-	)
+	flags.BoolVar(&stockAgents, "stock-agents", false,
+		"serve stock OCS agents, which cannot prove who they are")
+	flags.IntVar(&f.days, "tls-days", 0,
+		fmt.Sprintf("life of the self-signed certificate in days (default %d)", identity.DefaultDays))
 	flags.BoolVar(&options.Request, "csr", false, "make a certificate request for your own authority instead")
 	f.add(command)
 	require(command, "host")
@@ -106,11 +90,8 @@ func (p *program) tlsShow() *cobra.Command {
 					row(w, "issuer", d.Issuer)
 					row(w, "hosts", d.Hosts)
 					row(w, "key", d.Key)
-					row(
-						w,
-						"valid",
-						fmt.Sprintf("%s to %s (%d days left)", when(d.NotBefore), when(d.NotAfter), d.DaysLeft),
-					)
+					row(w, "valid",
+						fmt.Sprintf("%s to %s (%d days left)", when(d.NotBefore), when(d.NotAfter), d.DaysLeft))
 					row(w, "sha256", d.SHA256)
 					row(w, "intermediates", d.Intermediates)
 				}

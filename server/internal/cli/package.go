@@ -46,43 +46,23 @@ func (p *program) packageBuild() *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&form.Name, "name", "", "name for people")
 	flags.StringVar(&form.OS, "os", "", "linux or windows")
-	flags.StringVar(
-		&form.Action,
-		"action",
-		"",
-		"LAUNCH a file of the archive, EXECUTE a command, or STORE the files",
-	)
+	flags.StringVar(&form.Action, "action", "",
+		"LAUNCH a file of the archive, EXECUTE a command, or STORE the files")
 	flags.StringVar(&form.Priority, "priority", "", "0 (most urgent, stops all others) to 10")
 	flags.StringVar(&form.File, "file", "", "archive: tar.gz for Linux, zip for Windows")
-	flags.StringVar(
-		&form.Path,
-		"path",
-		"",
-		"STORE: folder to copy the files to; variables are expanded by the agent",
-	)
-	flags.StringVar(
-		&form.Command,
-		"command",
-		"",
-		"LAUNCH: program and arguments; EXECUTE: command for the system's shell",
-	)
+	flags.StringVar(&form.Path, "path", "",
+		"STORE: folder to copy the files to; variables are expanded by the agent")
+	flags.StringVar(&form.Command, "command", "",
+		"LAUNCH: program and arguments; EXECUTE: command for the system's shell")
 	flags.StringVar(&form.FragmentSize, "fragment-size", "", "16KiB to 16MiB (default 512KiB)")
 	flags.StringVar(&form.Protocol, "protocol", "", "http or https, for fragments (default https)")
-	flags.StringVar(
-		&form.SuccessCodes,
-		"success-codes",
-		"",
-		"exit codes that are a success (default 0; Windows also 1641,3010,3011)",
-	)
+	flags.StringVar(&form.SuccessCodes, "success-codes", "",
+		"exit codes that are a success (default 0; Windows also 1641,3010,3011)")
 	flags.StringVar(&form.ExecTimeout, "exec-timeout", "", "how long the command may run (default 2h)")
 	flags.BoolVar(&form.Interactive, "interactive", false, "the command needs the user's desktop")
 	flags.StringVar(&form.NotifyText, "notify-text", "", "tell the user before the command runs")
-	flags.StringVar(
-		&form.NotifyCountdown,
-		"notify-countdown",
-		"",
-		"go on by itself after this time (default 0: wait)",
-	)
+	flags.StringVar(&form.NotifyCountdown, "notify-countdown", "",
+		"go on by itself after this time (default 0: wait)")
 	flags.BoolVar(&form.UserMayCancel, "user-may-cancel", false, "the user may refuse")
 	flags.BoolVar(&form.UserMayDelay, "user-may-delay", false, "the user may ask to be asked later")
 	flags.StringVar(&form.MaxDelays, "max-delays", "", "how often (default 5)")
@@ -107,20 +87,8 @@ func (p *program) packageList() *cobra.Command {
 				return err
 			}
 			return p.print(map[string]any{"packages": orEmpty(list)}, func(w *tabwriter.Writer) {
-				row(
-					w,
-					"PACKAGE",
-					"NAME",
-					"OS",
-					"ACTION",
-					"PRIORITY",
-					"SIZE",
-					"FRAGMENTS",
-					"ACTIVATIONS",
-					"NOT NOTIFIED",
-					"SUCCESS",
-					"ERRORS",
-				)
+				row(w, "PACKAGE", "NAME", "OS", "ACTION", "PRIORITY", "SIZE", "FRAGMENTS", "ACTIVATIONS",
+					"NOT NOTIFIED", "SUCCESS", "ERRORS")
 				for _, one := range list {
 					row(w, one.ID, one.Name, one.OS, one.Action, one.Priority, size(one.ArchiveSize), one.Fragments,
 						one.Activations, one.NotNotified, one.Success, one.Errors)
@@ -187,25 +155,16 @@ func (p *program) packageShow() *cobra.Command {
 					row(
 						w,
 						"archive",
-						fmt.Sprintf(
-							"%s in %d fragments of %s (%s), %d entries, %s unpacked",
-							size(view.ArchiveSize),
-							view.Fragments,
-							size(view.FragmentSize),
-							strings.ToLower(view.Protocol),
-							view.Archive.Entries,
-							size(view.Archive.Unpacked),
-						),
+						fmt.Sprintf("%s in %d fragments of %s (%s), %d entries, %s unpacked", size(view.ArchiveSize),
+							view.Fragments, size(view.FragmentSize), strings.ToLower(view.Protocol), view.Archive.Entries,
+							size(view.Archive.Unpacked)),
 					)
 					row(w, "sha256", view.Archive.SHA256)
 				}
 				row(w, "success codes", view.SuccessCodes)
 				for _, one := range view.Activations {
-					row(
-						w,
-						"activation "+one.ID.String(),
-						fmt.Sprintf("info %s, fragments %s, site %s", one.InfoURL, one.FragmentsURL, dash(one.Site)),
-					)
+					row(w, "activation "+one.ID.String(),
+						fmt.Sprintf("info %s, fragments %s, site %s", one.InfoURL, one.FragmentsURL, dash(one.Site)))
 				}
 				row(w, "info", strings.TrimSpace(view.Info))
 			})
@@ -214,11 +173,8 @@ func (p *program) packageShow() *cobra.Command {
 	return command
 }
 
-func viewPackage(
-	ctx context.Context,
-	folder *datafolder.Folder,
-	read func() (core.PackageID, error),
-) (packageView, error) {
+func viewPackage(ctx context.Context, folder *datafolder.Folder,
+	read func() (core.PackageID, error)) (packageView, error) {
 	id, err := read()
 	if err != nil {
 		return packageView{}, err

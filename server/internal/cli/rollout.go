@@ -21,30 +21,19 @@ func (p *program) rolloutCommand() *cobra.Command {
 		"rollout",
 		"how a package stands on its computers, and clearing what is finished",
 		p.rolloutStatus(),
-		p.rolloutValidation(
-			"validate-success",
-			"clear the computers where it succeeded",
-			(*store.Store).ValidateSuccess,
-		),
-		p.rolloutValidation(
-			"unaffect-not-notified",
-			"unaffect the computers that have not been told",
-			(*store.Store).UnaffectNotNotified,
-		),
-		p.rolloutValidation(
-			"validate-all",
-			"clear successes and errors, unaffect those not told; NOTIFIED stay",
-			(*store.Store).ValidateAll,
-		),
+		p.rolloutValidation("validate-success", "clear the computers where it succeeded",
+			(*store.Store).ValidateSuccess),
+		p.rolloutValidation("unaffect-not-notified", "unaffect the computers that have not been told",
+			(*store.Store).UnaffectNotNotified),
+		p.rolloutValidation("validate-all", "clear successes and errors, unaffect those not told; NOTIFIED stay",
+			(*store.Store).ValidateAll),
 		p.rolloutRetry(),
 	)
 }
 
 // onPackage makes a printing command that needs --package.
-func (p *program) onPackage(
-	use, short string,
-	do func(context.Context, *datafolder.Folder, core.PackageID) error,
-) *cobra.Command {
+func (p *program) onPackage(use, short string,
+	do func(context.Context, *datafolder.Folder, core.PackageID) error) *cobra.Command {
 	var id func() (core.PackageID, error)
 	command := p.printing(
 		use,
@@ -104,10 +93,8 @@ func rolloutTable(w *tabwriter.Writer, r store.Rollout) {
 	}
 }
 
-func (p *program) rolloutValidation(
-	use, short string,
-	validate func(*store.Store, context.Context, core.PackageID) (store.Validation, error),
-) *cobra.Command {
+func (p *program) rolloutValidation(use, short string,
+	validate func(*store.Store, context.Context, core.PackageID) (store.Validation, error)) *cobra.Command {
 	return p.onPackage(
 		use,
 		short,
@@ -133,10 +120,8 @@ func (p *program) rolloutRetry() *cobra.Command {
 				return err
 			}
 			if kept > 0 {
-				p.note(
-					"%d computers keep their error: the activation they had is gone; affect them again with --force",
-					kept,
-				)
+				p.note("%d computers keep their error: the activation they had is gone; affect them again with --force",
+					kept)
 			}
 			return p.print(map[string]any{"retried": retried, "kept": kept}, func(w *tabwriter.Writer) {
 				row(w, "retried", retried)

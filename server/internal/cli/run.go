@@ -25,24 +25,12 @@ type runFlags struct {
 func (f *runFlags) add(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.listen, "listen", "", "address for HTTPS, such as :8443; port 0 takes a free one")
-	flags.StringVar(
-		&f.listenHTTP,
-		"listen-http",
-		"",
-		"address for plain HTTP, for stock agents and fragments (default: none)",
-	)
-	flags.StringVar(
-		&f.public,
-		"public",
-		"",
-		"host[:port] by which agents reach the HTTPS address (default: first --host of init, port of --listen)",
-	)
-	flags.StringVar(
-		&f.passphraseFile,
-		"tls-passphrase-file",
-		"",
-		"file with the passphrase of the TLS key (default: ask on the terminal)",
-	)
+	flags.StringVar(&f.listenHTTP, "listen-http", "",
+		"address for plain HTTP, for stock agents and fragments (default: none)")
+	flags.StringVar(&f.public, "public", "",
+		"host[:port] by which agents reach the HTTPS address (default: first --host of init, port of --listen)")
+	flags.StringVar(&f.passphraseFile, "tls-passphrase-file", "",
+		"file with the passphrase of the TLS key (default: ask on the terminal)")
 	require(command, "listen")
 }
 

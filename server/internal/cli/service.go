@@ -80,12 +80,8 @@ func (f *serviceFlags) add(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.name, "name", Name, "name of the service")
 	flags.BoolVar(&f.user, "user", false, "a service of the current user instead of the machine")
-	flags.StringVar(
-		&f.system,
-		"system",
-		"",
-		"service manager, such as linux-systemd (default: the one that runs)",
-	)
+	flags.StringVar(&f.system, "system", "",
+		"service manager, such as linux-systemd (default: the one that runs)")
 }
 
 // open returns the service as the machine's service manager knows it.
@@ -142,11 +138,8 @@ func (p *program) serviceInstall() *cobra.Command {
 				return err
 			}
 			if err := installed.Install(); err != nil {
-				return fmt.Errorf(
-					"install service %s: %w; \"service uninstall\" removes one that is there",
-					f.name,
-					err,
-				)
+				return fmt.Errorf("install service %s: %w; \"service uninstall\" removes one that is there", f.name,
+					err)
 			}
 			p.note("installed; start it with \"%s service start\"", Name)
 			return nil
@@ -197,10 +190,8 @@ func (p *program) serviceStatus() *cobra.Command {
 			case status == service.StatusStopped:
 				text = "stopped"
 			}
-			return p.print(
-				map[string]any{"service": f.name, "status": text},
-				func(w *tabwriter.Writer) { row(w, text) },
-			)
+			return p.print(map[string]any{"service": f.name, "status": text},
+				func(w *tabwriter.Writer) { row(w, text) })
 		},
 	)
 	f.add(command)

@@ -89,8 +89,7 @@ func (d *daemon) prepare(ctx context.Context) error {
 		return err
 	}
 	removed, err := d.folder.Depot.Sweep(
-		func(id core.PackageID) (bool, error) { return d.folder.Store.HasPackage(ctx, id) },
-	)
+		func(id core.PackageID) (bool, error) { return d.folder.Store.HasPackage(ctx, id) })
 	for _, name := range removed {
 		d.logs.errors.Warn("residue of an interrupted build removed", "folder", name)
 	}
@@ -183,18 +182,12 @@ func listen(flag, address string) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf(
-			"%s %s: the port is taken by another program; stop that program or choose another port",
-			flag,
-			address,
-		)
+			"%s %s: the port is taken by another program; stop that program or choose another port", flag, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("%s %s: this computer does not have that address", flag, address)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf(
-			"%s %s: not allowed; ports below 1024 need root or CAP_NET_BIND_SERVICE",
-			flag,
-			address,
-		)
+		return nil, fmt.Errorf("%s %s: not allowed; ports below 1024 need root or CAP_NET_BIND_SERVICE", flag,
+			address)
 	case err != nil:
 		return nil, fmt.Errorf("%s %s: %w; give an address such as :8443 or 192.0.2.1:8443", flag, address, err)
 	}
@@ -222,15 +215,8 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	done := make(chan struct{})
 	recorder := errgroup.Group{}
 	recorder.Go(func() error { d.record(touches, done); return nil })
-	d.logs.errors.Info(
-		"server started",
-		"https",
-		l.where.HTTPS,
-		"http",
-		l.where.HTTP,
-		"deployment",
-		d.folder.Deployment.Name(),
-	)
+	d.logs.errors.Info("server started", "https", l.where.HTTPS, "http", l.where.HTTP, "deployment",
+		d.folder.Deployment.Name())
 	if d.options.Ready != nil {
 		d.options.Ready("https://" + l.where.HTTPS)
 	}
@@ -348,10 +334,8 @@ func openLogs(folder string, stderr io.Writer) *logFiles {
 	l.access = slog.New(slog.NewTextHandler(l.files[0], nil))
 	handler := slog.Handler(slog.NewTextHandler(l.files[1], nil))
 	if stderr != nil {
-		handler = slog.NewMultiHandler(
-			handler,
-			slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}),
-		)
+		handler = slog.NewMultiHandler(handler,
+			slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	l.errors = slog.New(handler)
 	return l

@@ -13,11 +13,8 @@ import (
 func checkOwner(path string) error {
 	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf(
-			"data folder %s does not exist; make it with \"init --data %s --host NAME\"",
-			path,
-			path,
-		)
+		return fmt.Errorf("data folder %s does not exist; make it with \"init --data %s --host NAME\"", path,
+			path)
 	}
 	return err
 }

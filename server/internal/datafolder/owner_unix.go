@@ -16,11 +16,8 @@ import (
 func checkOwner(path string) error {
 	stat, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf(
-			"data folder %s does not exist; make it with \"init --data %s --host NAME\"",
-			path,
-			path,
-		)
+		return fmt.Errorf("data folder %s does not exist; make it with \"init --data %s --host NAME\"", path,
+			path)
 	}
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
@@ -34,9 +31,6 @@ func checkOwner(path string) error {
 		name = found.Username
 	}
 	return fmt.Errorf(
-		"data folder %s belongs to user %s; run this command as that user, for example with \"sudo -u %s\"",
-		path,
-		name,
-		name,
-	)
+		"data folder %s belongs to user %s; run this command as that user, for example with \"sudo -u %s\"", path,
+		name, name)
 }

@@ -30,10 +30,7 @@ func (f *Folder) Lock() (release func() error, err error) {
 		who = fmt.Sprintf("process %d (listening on %s)", running.PID, running.Listen)
 	}
 	return nil, fmt.Errorf(
-		"data folder %s is in use by %s: stop that server first, or use another data folder",
-		f.Path,
-		who,
-	)
+		"data folder %s is in use by %s: stop that server first, or use another data folder", f.Path, who)
 }
 
 // Announce writes where the server listens, for commands that need its address.

@@ -36,11 +36,8 @@ type Handler struct {
 }
 
 // New returns a Handler; recorded tells which packages may be served.
-func New(
-	files *depot.Depot,
-	recorded func(context.Context, core.PackageID) (bool, error),
-	log *slog.Logger,
-) *Handler {
+func New(files *depot.Depot, recorded func(context.Context, core.PackageID) (bool, error),
+	log *slog.Logger) *Handler {
 	return &Handler{depot: files, recorded: recorded, log: log}
 }
 

@@ -204,10 +204,8 @@ func TestSweep(t *testing.T) {
 	check(t, live.Close())
 	failing := errors.New("database away")
 	check(t, os.Mkdir(filepath.Join(d.root, "1764000009"), 0o755))
-	if _, err := d.Sweep(func(core.PackageID) (bool, error) { return false, failing }); !errors.Is(
-		err,
-		failing,
-	) {
+	if _, err := d.Sweep(func(core.PackageID) (bool, error) { return false, failing }); !errors.Is(err,
+		failing) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(d.Folder(1764000009)); err != nil {

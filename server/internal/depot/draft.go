@@ -77,9 +77,7 @@ func (w *Draft) Cut(ctx context.Context, archive io.Reader, size, fragmentSize i
 	}
 	if n, err := io.ReadFull(source, buffer[:1]); n > 0 || !errors.Is(err, io.EOF) {
 		return Cutting{}, errors.Join(
-			fmt.Errorf("the archive is longer than the %d bytes it had when the build began", size),
-			ignoreEOF(err),
-		)
+			fmt.Errorf("the archive is longer than the %d bytes it had when the build began", size), ignoreEOF(err))
 	}
 	whole.Sum(cutting.Digest[:0])
 	weak.Sum(cutting.MD5[:0])
@@ -93,12 +91,8 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-func (w *Draft) cutOne(
-	source io.Reader,
-	index core.FragmentIndex,
-	size int64,
-	buffer []byte,
-) (digest core.Digest, err error) {
+func (w *Draft) cutOne(source io.Reader, index core.FragmentIndex, size int64,
+	buffer []byte) (digest core.Digest, err error) {
 	sum := sha256.New()
 	err = w.create(FragmentName(w.id, index), func(file io.Writer) error {
 		n, err := io.CopyBuffer(plainWriter{io.MultiWriter(file, sum)}, io.LimitReader(source, size), buffer)

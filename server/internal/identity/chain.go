@@ -33,11 +33,8 @@ func makeChain(key privateKey, list []*x509.Certificate, name string) (*chain, e
 		}
 	}
 	if len(c.certificates) == 0 {
-		return nil, core.Refuse(
-			core.ClassKeys,
-			"%s: none of its certificates is for the key; they do not belong together",
-			name,
-		)
+		return nil, core.Refuse(core.ClassKeys,
+			"%s: none of its certificates is for the key; they do not belong together", name)
 	}
 	for range list {
 		last := c.certificates[len(c.certificates)-1]
@@ -73,32 +70,22 @@ func (c *chain) verify(hosts []string, authorities []*x509.Certificate, now time
 	case now.After(leaf.NotAfter):
 		problems = append(
 			problems,
-			core.Refuse(
-				core.ClassSig,
-				"the certificate expired on %s; renew it with \"tls self-signed\" or \"tls csr\"",
-				day(leaf.NotAfter),
-			),
+			core.Refuse(core.ClassSig,
+				"the certificate expired on %s; renew it with \"tls self-signed\" or \"tls csr\"", day(leaf.NotAfter)),
 		)
 	case now.Before(leaf.NotBefore):
 		problems = append(
 			problems,
-			core.Refuse(
-				core.ClassSig,
-				"the certificate is valid from %s on; it is %s here",
-				day(leaf.NotBefore),
-				day(now),
-			),
+			core.Refuse(core.ClassSig, "the certificate is valid from %s on; it is %s here", day(leaf.NotBefore),
+				day(now)),
 		)
 	}
 	for _, host := range hosts {
 		if err := leaf.VerifyHostname(host); err != nil {
 			problems = append(
 				problems,
-				core.Refuse(
-					core.ClassSig,
-					"the certificate is not for host %q, by which agents reach this server",
-					host,
-				),
+				core.Refuse(core.ClassSig, "the certificate is not for host %q, by which agents reach this server",
+					host),
 			)
 		}
 	}
@@ -106,11 +93,8 @@ func (c *chain) verify(hosts []string, authorities []*x509.Certificate, now time
 		return errors.Join(problems...) // a chain that is out of date verifies nowhere: say the cause only
 	}
 	if err := c.verifyAuthority(authorities, now); err != nil {
-		return core.Refuse(
-			core.ClassSig,
-			"agents, which trust cacert.pem, will not accept the certificate: %v",
-			err,
-		)
+		return core.Refuse(core.ClassSig, "agents, which trust cacert.pem, will not accept the certificate: %v",
+			err)
 	}
 	return nil
 }
@@ -135,16 +119,12 @@ func (c *chain) verifyAuthority(authorities []*x509.Certificate, now time.Time) 
 func (c *chain) warnings(now time.Time) []string {
 	var list []string
 	if left := c.leaf().NotAfter.Sub(now); left < expiryNotice {
-		list = append(
-			list,
-			fmt.Sprintf("the certificate expires on %s, in %d days", day(c.leaf().NotAfter), int(left.Hours()/24)),
-		)
+		list = append(list,
+			fmt.Sprintf("the certificate expires on %s, in %d days", day(c.leaf().NotAfter), int(left.Hours()/24)))
 	}
 	if _, isEd25519 := c.leaf().PublicKey.(ed25519.PublicKey); isEd25519 {
-		list = append(
-			list,
-			"an Ed25519 certificate is not accepted by stock agents on old systems; ECDSA P-256 is by all",
-		)
+		list = append(list,
+			"an Ed25519 certificate is not accepted by stock agents on old systems; ECDSA P-256 is by all")
 	}
 	return list
 }
@@ -183,11 +163,8 @@ func (d *Deployment) readChain(passphrase Passphrase) (*chain, error) {
 	data, err := readFile(d.path(serverFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if exists(d.path(requestFile)) {
-			return nil, fmt.Errorf(
-				"%w: a request was made (%s); have it signed, then \"tls install\" the answer",
-				errNoCertificate,
-				d.path(requestFile),
-			)
+			return nil, fmt.Errorf("%w: a request was made (%s); have it signed, then \"tls install\" the answer",
+				errNoCertificate, d.path(requestFile))
 		}
 		return nil, fmt.Errorf("%w; make one with \"tls self-signed\" or \"tls csr\"", errNoCertificate)
 	}
@@ -200,10 +177,8 @@ func (d *Deployment) readChain(passphrase Passphrase) (*chain, error) {
 // ServerCertificate returns the certificate to serve, and warnings about it. It refuses, with the reason
 // and what to do, whatever agents would refuse: none installed, expired, for other hosts, or not vouched
 // for by cacert.pem; and a key whose passphrase is missing or wrong.
-func (d *Deployment) ServerCertificate(
-	passphrase Passphrase,
-	now time.Time,
-) (tls.Certificate, []string, error) {
+func (d *Deployment) ServerCertificate(passphrase Passphrase,
+	now time.Time) (tls.Certificate, []string, error) {
 	served, err := d.readChain(passphrase)
 	if err != nil {
 		return tls.Certificate{}, nil, err

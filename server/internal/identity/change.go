@@ -104,8 +104,7 @@ func (d *Deployment) Install(files Installation, now time.Time) (warnings []stri
 	if keyFile == "" {
 		if keyFile = d.path(nextKeyFile); !exists(keyFile) {
 			return nil, errors.New(
-				"no key: give the file of the certificate's key, or make a request with \"tls csr\" first",
-			)
+				"no key: give the file of the certificate's key, or make a request with \"tls csr\" first")
 		}
 	}
 	data, err := readFile(keyFile)
@@ -149,20 +148,15 @@ func (d *Deployment) authoritiesFor(made *chain, file string, now time.Time) ([]
 	if err == nil && made.verifyAuthority(current, now) == nil || now.After(made.leaf().NotAfter) {
 		return current, nil // an expired one is refused for that, by its next check
 	}
-	return nil, core.Refuse(
-		core.ClassKeys,
+	return nil, core.Refuse(core.ClassKeys,
 		"agents do not know the authority %q that signed the certificate; give its certificate with --ca",
-		made.leaf().Issuer,
-	)
+		made.leaf().Issuer)
 }
 
 // putInService replaces the certificate and, where needed, cacert.pem. Whenever it is interrupted, the
 // certificate that is found verifies against the cacert.pem that is found.
-func (d *Deployment) putInService(
-	made *chain,
-	authorities []*x509.Certificate,
-	now time.Time,
-) (warnings []string, err error) {
+func (d *Deployment) putInService(made *chain, authorities []*x509.Certificate,
+	now time.Time) (warnings []string, err error) {
 	warnings = made.warnings(now)
 	old, err := readCertificates(d.path(authorityFile))
 	isFirst := errors.Is(err, fs.ErrNotExist)

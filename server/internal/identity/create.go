@@ -67,17 +67,13 @@ func (o Options) check() (Options, error) {
 	if ways > 1 {
 		problems = append(
 			problems,
-			core.Refuse(
-				core.ClassField,
-				"choose one: self-signed for some days, a request, or a certificate with its key",
-			),
+			core.Refuse(core.ClassField,
+				"choose one: self-signed for some days, a request, or a certificate with its key"),
 		)
 	}
 	if (o.Certificate == "") != (o.Key == "") {
-		problems = append(
-			problems,
-			core.Refuse(core.ClassField, "a certificate made elsewhere needs both its file and its key's"),
-		)
+		problems = append(problems,
+			core.Refuse(core.ClassField, "a certificate made elsewhere needs both its file and its key's"))
 	}
 	problems = append(problems, checkDays(o.Days))
 	return o, errors.Join(problems...)
@@ -159,11 +155,8 @@ func (d *Deployment) createKeys(now time.Time) error {
 	return errors.Join(
 		writeKey(d.path(signingKeyFile), signer),
 		writeKey(d.path(agentCAKeyFile), authority),
-		writeFile(
-			d.path(agentCACertFile),
-			pem.EncodeToMemory(&pem.Block{Type: certificateType, Bytes: der}),
-			publicMode,
-		),
+		writeFile(d.path(agentCACertFile), pem.EncodeToMemory(&pem.Block{Type: certificateType, Bytes: der}),
+			publicMode),
 	)
 }
 

@@ -49,11 +49,8 @@ func Load(dir string) (*Deployment, error) {
 	d := &Deployment{dir: dir}
 	data, err := readFile(d.path(deploymentFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf(
-			"folder %s holds no deployment; make one with \"enjambre-server init\": %w",
-			dir,
-			err,
-		)
+		return nil, fmt.Errorf("folder %s holds no deployment; make one with \"enjambre-server init\": %w", dir,
+			err)
 	}
 	if err == nil {
 		d.record, err = parseRecord(data)
@@ -74,12 +71,9 @@ func Load(dir string) (*Deployment, error) {
 	d.agentCA = certificates[0]
 	if len(certificates) != 1 || !d.agentCA.IsCA ||
 		!d.agentCAKey.Public().(ed25519.PublicKey).Equal(d.agentCA.PublicKey) {
-		return nil, core.Refuse(
-			core.ClassKeys,
-			"%s is not the certificate of the key in %s; restore both from a backup",
-			d.path(agentCACertFile),
-			d.path(agentCAKeyFile),
-		)
+		return nil, core.Refuse(core.ClassKeys,
+			"%s is not the certificate of the key in %s; restore both from a backup", d.path(agentCACertFile),
+			d.path(agentCAKeyFile))
 	}
 	return d, nil
 }
@@ -94,12 +88,9 @@ func parseRecord(data []byte) (record, error) {
 		return record{}, core.Refuse(core.ClassFormat, "%v", err)
 	}
 	if version.Version > deploymentVersion {
-		return record{}, core.Refuse(
-			core.ClassVersion,
-			"made by a newer enjambre-server (version %d, this program knows %d)",
-			version.Version,
-			deploymentVersion,
-		)
+		return record{}, core.Refuse(core.ClassVersion,
+			"made by a newer enjambre-server (version %d, this program knows %d)", version.Version,
+			deploymentVersion)
 	}
 	var read record
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -112,10 +103,8 @@ func parseRecord(data []byte) (record, error) {
 	}
 	hosts, problems := parseHosts(read.Hosts)
 	if read.Version != deploymentVersion {
-		problems = append(
-			problems,
-			core.Refuse(core.ClassField, "version %d: want %d", read.Version, deploymentVersion),
-		)
+		problems = append(problems,
+			core.Refuse(core.ClassField, "version %d: want %d", read.Version, deploymentVersion))
 	}
 	if read.Created.IsZero() {
 		problems = append(problems, core.Refuse(core.ClassField, "created is missing"))

@@ -100,11 +100,8 @@ func parseHost(text string) (string, error) {
 func parseAddress(text string, address netip.Addr) (string, error) {
 	switch {
 	case address.Zone() != "":
-		return "", core.Refuse(
-			core.ClassField,
-			"host %q: an address with a zone is valid on one computer only",
-			clip(text),
-		)
+		return "", core.Refuse(core.ClassField, "host %q: an address with a zone is valid on one computer only",
+			clip(text))
 	case address.IsUnspecified(), address.IsMulticast():
 		return "", core.Refuse(core.ClassField, "host %q: no server can be reached at this address", clip(text))
 	}

@@ -73,12 +73,8 @@ type authority struct {
 }
 
 // issue makes a certificate; signer nil makes it sign itself.
-func issue(
-	t testing.TB,
-	template x509.Certificate,
-	key crypto.Signer,
-	signer *authority,
-) *x509.Certificate {
+func issue(t testing.TB, template x509.Certificate, key crypto.Signer,
+	signer *authority) *x509.Certificate {
 	t.Helper()
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
 	if template.NotAfter.IsZero() {
@@ -147,19 +143,11 @@ func keyBlock(t testing.TB, key crypto.Signer) *pem.Block {
 }
 
 // handshake serves the certificate and connects to it as an agent does that has cacert.pem.
-func handshake(
-	t testing.TB,
-	d *Deployment,
-	certificate tls.Certificate,
-	name string,
-	version uint16,
-) error {
+func handshake(t testing.TB, d *Deployment, certificate tls.Certificate, name string,
+	version uint16) error {
 	t.Helper()
-	listener, err := tls.Listen(
-		"tcp",
-		"127.0.0.1:0",
-		&tls.Config{Certificates: []tls.Certificate{certificate}},
-	)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0",
+		&tls.Config{Certificates: []tls.Certificate{certificate}})
 	check(t, err)
 	defer listener.Close()
 	go func() {
@@ -283,12 +271,8 @@ func TestInstall(t *testing.T) {
 	key := newKey(t)
 	leaf := issue(t, forHost("a", "b"), key, middle)
 	d := made(t, Options{Hosts: []string{"a", "b"}})
-	chainFile := write(
-		t,
-		certBlock(middle.certificate),
-		certBlock(root.certificate),
-		certBlock(leaf),
-	) // in any order
+	chainFile := write(t, certBlock(middle.certificate), certBlock(root.certificate),
+		certBlock(leaf)) // in any order
 	files := Installation{Certificate: chainFile, Key: write(t, keyBlock(t, key))}
 	_, err := d.Install(files, now)
 	wantMessage(t, err, `agents do not know the authority "CN=middle"`, "--ca")
@@ -340,9 +324,7 @@ func TestRequest(t *testing.T) {
 	check(t, err)
 	answer := write(t, &pem.Block{Type: certificateType, Bytes: der})
 	warnings, err := d.Install(
-		Installation{Certificate: answer, Authority: write(t, certBlock(root.certificate))},
-		now,
-	)
+		Installation{Certificate: answer, Authority: write(t, certBlock(root.certificate))}, now)
 	check(t, err)
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "in 20 days") {
 		t.Errorf("got %v", warnings)
@@ -453,9 +435,7 @@ func TestInstallRefuses(t *testing.T) {
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
 	check(t, err)
 	warnings, err := d.Install(
-		Installation{Certificate: self(forHost("a"), edKey), Key: write(t, keyBlock(t, edKey))},
-		now,
-	)
+		Installation{Certificate: self(forHost("a"), edKey), Key: write(t, keyBlock(t, edKey))}, now)
 	if err != nil || !strings.Contains(strings.Join(warnings, " "), "Ed25519") {
 		t.Errorf("got %v, %v", warnings, err)
 	}

@@ -94,12 +94,8 @@ func parseKey(data []byte, name string, passphrase Passphrase) (privateKey, erro
 		}
 	}
 	if len(found) != 1 {
-		return privateKey{}, core.Refuse(
-			core.ClassFormat,
-			"%s holds %d private keys in PEM form, want one",
-			name,
-			len(found),
-		)
+		return privateKey{}, core.Refuse(core.ClassFormat, "%s holds %d private keys in PEM form, want one", name,
+			len(found))
 	}
 	block := found[0]
 	if block.Headers["DEK-Info"] != "" {

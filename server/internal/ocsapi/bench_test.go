@@ -42,10 +42,8 @@ func BenchmarkProlog(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(
-			recorder,
-			httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(bodies[i%len(bodies)])),
-		)
+		handler.ServeHTTP(recorder,
+			httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(bodies[i%len(bodies)])))
 		if recorder.Code != http.StatusOK {
 			b.Fatal(recorder.Code)
 		}

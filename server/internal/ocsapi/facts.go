@@ -49,10 +49,8 @@ func factsOf(inventory ocs.Inventory, agent string) store.Facts {
 		facts.Programs = []store.Program{}
 		for _, program := range programs[:min(len(programs), maxPrograms)] {
 			if name := text(program.Value("NAME")); name != "" {
-				facts.Programs = append(
-					facts.Programs,
-					store.Program{Name: name, Version: text(program.Value("VERSION"))},
-				)
+				facts.Programs = append(facts.Programs,
+					store.Program{Name: name, Version: text(program.Value("VERSION"))})
 			}
 		}
 	}

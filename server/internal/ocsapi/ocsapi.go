@@ -51,8 +51,7 @@ func New(s *store.Store, log *slog.Logger, now func() time.Time, touch chan<- st
 
 // errNotAllowed is the answer to agents that the deployment does not serve.
 var errNotAllowed = errors.New(
-	"stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"",
-)
+	"stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"")
 
 // ServeHTTP answers one message.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -153,11 +152,8 @@ func (h *Handler) answer(ctx context.Context, request *ocs.Request, agent string
 	case ocs.QueryNotify:
 		return nil, h.note(ctx, store.Touch{Device: request.Device, Agent: clipAgent(agent), At: h.now()})
 	case ocs.QueryEnroll, ocs.QueryProgress:
-		return nil, core.Refuse(
-			core.ClassField,
-			"%s is for enrolled agents, and this server enrols none yet",
-			request.Query,
-		)
+		return nil, core.Refuse(core.ClassField, "%s is for enrolled agents, and this server enrols none yet",
+			request.Query)
 	}
 	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
 }

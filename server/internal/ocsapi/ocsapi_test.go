@@ -70,12 +70,8 @@ func (l *lab) send(document []byte) []byte {
 	recorder := l.post(ocs.Encode(document), unixAgent)
 	if recorder.Code != http.StatusOK ||
 		recorder.Header().Get("Content-Length") != fmt.Sprint(recorder.Body.Len()) {
-		l.Fatalf(
-			"status %d, length %s of %d",
-			recorder.Code,
-			recorder.Header().Get("Content-Length"),
-			recorder.Body.Len(),
-		)
+		l.Fatalf("status %d, length %s of %d", recorder.Code, recorder.Header().Get("Content-Length"),
+			recorder.Body.Len())
 	}
 	if recorder.Body.Len() == 0 {
 		return nil
@@ -99,10 +95,7 @@ func inventory(fields ...ocs.Field) []byte {
 	return ocs.Inventory{
 		Reported: true,
 		Sections: []ocs.Section{{Name: "HARDWARE", Fields: fields}},
-	}.Append(
-		nil,
-		device,
-	)
+	}.Append(nil, device)
 }
 
 // TestConversation is one agent's way from its first call to a package's result.
@@ -115,8 +108,7 @@ func TestConversation(t *testing.T) {
 		t.Errorf("first call: got %+v", reply)
 	}
 	answer, err := ocs.ParseInventoryReply(
-		l.send(inventory(ocs.Field{Name: "NAME", Value: "pc7"}, ocs.Field{Name: "OSNAME", Value: "Debian"})),
-	)
+		l.send(inventory(ocs.Field{Name: "NAME", Value: "pc7"}, ocs.Field{Name: "OSNAME", Value: "Debian"})))
 	if err != nil || len(answer.Account) != 0 {
 		t.Errorf("inventory: got %v, %v", answer, err)
 	}
@@ -130,18 +122,11 @@ func TestConversation(t *testing.T) {
 				SuccessCodes: []int{0}, Protocol: "HTTPS", Built: now},
 		),
 	)
-	_, err = l.store.AddActivation(
-		t.Context(),
-		store.Activation{Package: id, InfoURL: "a:1/d", FragmentsURL: "b:2/d", Created: now},
-	)
+	_, err = l.store.AddActivation(t.Context(),
+		store.Activation{Package: id, InfoURL: "a:1/d", FragmentsURL: "b:2/d", Created: now})
 	check(t, err)
-	_, err = l.store.Affect(
-		t.Context(),
-		store.Target{Package: id},
-		store.Selection{All: true},
-		store.AffectOptions{},
-		now,
-	)
+	_, err = l.store.Affect(t.Context(), store.Target{Package: id}, store.Selection{All: true},
+		store.AffectOptions{}, now)
 	check(t, err)
 	reply = l.prolog()
 	want := []ocs.Pack{{ID: id, InfoLocation: "a:1/d", FragmentsLocation: "b:2/d"}}
@@ -155,8 +140,7 @@ func TestConversation(t *testing.T) {
 		t.Errorf("after the result: got %+v", reply.Download.Packs)
 	}
 	if answer := l.send([]byte(`<REQUEST><DEVICEID>` + string(device) + `</DEVICEID><QUERY>NOTIFY</QUERY><TYPE>IP</TYPE></REQUEST>`)); len(
-		answer,
-	) != 0 {
+		answer) != 0 {
 		t.Errorf("notify: answered %q", answer)
 	}
 	var offered []core.PackageID
@@ -285,31 +269,11 @@ func TestFactsOfWindows(t *testing.T) {
 		return s
 	}
 	facts := factsOf(ocs.Inventory{Sections: []ocs.Section{
-		section(
-			"HARDWARE",
-			"NAME",
-			" PC7 ",
-			"OSNAME",
-			"Microsoft Windows 11 Pro",
-			"MEMORY",
-			"7950",
-			"USERID",
-			"ana",
-			"UUID",
-			"u-1",
-			"IPADDR",
-			"10.1.2.3",
-			"CHECKSUM",
-			"1",
-		),
+		section("HARDWARE", "NAME", " PC7 ", "OSNAME", "Microsoft Windows 11 Pro", "MEMORY", "7950", "USERID",
+			"ana", "UUID", "u-1", "IPADDR", "10.1.2.3", "CHECKSUM", "1"),
 		section("BIOS", "SSN", "ABC", "SMANUFACTURER", "Maker", "SMODEL", "M1"),
-		section(
-			"DRIVES",
-			"LETTER",
-			"C:/",
-			"FREE",
-			"1000",
-		), section("DRIVES", "LETTER", "D:/", "FREE", "2000.5"), section("DRIVES", "FREE", "x"),
+		section("DRIVES", "LETTER", "C:/", "FREE",
+			"1000"), section("DRIVES", "LETTER", "D:/", "FREE", "2000.5"), section("DRIVES", "FREE", "x"),
 	}}, "OCS-NG_WINDOWS_AGENT_v2.11.0.1")
 	want := store.Facts{
 		Computer: store.Computer{
@@ -330,10 +294,8 @@ func TestFactsOfWindows(t *testing.T) {
 	if diff := cmp.Diff(want, facts); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	mac := factsOf(
-		ocs.Inventory{Sections: []ocs.Section{section("HARDWARE", "OSNAME", "macOS 15")}},
-		unixAgent,
-	)
+	mac := factsOf(ocs.Inventory{Sections: []ocs.Section{section("HARDWARE", "OSNAME", "macOS 15")}},
+		unixAgent)
 	if mac.Family != "" || mac.Programs == nil {
 		t.Errorf("got family %q, programs %v", mac.Family, mac.Programs)
 	}

@@ -103,27 +103,16 @@ func Lookup(text string) (Definition, error) {
 	for _, definition := range definitions {
 		names = append(names, string(definition.Name))
 	}
-	return Definition{}, core.Refuse(
-		core.ClassField,
-		"unknown setting %.60q; there are %s",
-		text,
-		strings.Join(names, ", "),
-	)
+	return Definition{}, core.Refuse(core.ClassField, "unknown setting %.60q; there are %s", text,
+		strings.Join(names, ", "))
 }
 
 // Parse reads a value within the definition's bounds.
 func (d Definition) Parse(text string) (int, error) {
 	value, err := strconv.Atoi(text)
 	if err != nil || value < d.Min || value > d.Max {
-		return 0, core.Refuse(
-			core.ClassLimit,
-			"%s: %.40q is not a whole number from %d to %d%s",
-			d.Name,
-			text,
-			d.Min,
-			d.Max,
-			unit(d.Unit),
-		)
+		return 0, core.Refuse(core.ClassLimit, "%s: %.40q is not a whole number from %d to %d%s", d.Name, text,
+			d.Min, d.Max, unit(d.Unit))
 	}
 	return value, nil
 }

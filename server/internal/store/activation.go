@@ -94,8 +94,7 @@ func (s *Store) Activation(ctx context.Context, id ActivationID) (a Activation, 
 
 func findActivation(ctx context.Context, tx *transaction, id ActivationID) (Activation, error) {
 	a, err := scanActivation(
-		tx.QueryRowContext(ctx, "SELECT "+activationColumns+" FROM activations WHERE id = ?", id).Scan,
-	)
+		tx.QueryRowContext(ctx, "SELECT "+activationColumns+" FROM activations WHERE id = ?", id).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Activation{}, fmt.Errorf("activation %s: %w; see \"activation list\"", id, ErrUnknownActivation)
 	}

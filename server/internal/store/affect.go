@@ -75,13 +75,8 @@ type AffectOptions struct {
 // Affect assigns the target to the computers that the selection chooses. Computers of another operating
 // system, and those it is affected to already, are skipped. Two activations that serve a computer
 // equally well are an error, and nothing is done.
-func (s *Store) Affect(
-	ctx context.Context,
-	target Target,
-	selection Selection,
-	options AffectOptions,
-	now time.Time,
-) (BulkReport, error) {
+func (s *Store) Affect(ctx context.Context, target Target, selection Selection, options AffectOptions,
+	now time.Time) (BulkReport, error) {
 	report := BulkReport{Skipped: []Skip{}}
 	err := s.bulk(ctx, options.DryRun, func(tx *transaction) error {
 		choice, err := chooseActivations(ctx, tx, target)
@@ -139,26 +134,14 @@ func affectOne(ctx context.Context, tx *transaction, id core.PackageID, activati
 		report.skip(one.Device, "already affected, %s", state)
 		return nil
 	case !options.Force:
-		report.skip(
-			one.Device,
-			"ended with %s (%s); --force installs again, \"rollout retry-errors\" retries errors",
-			state,
-			text,
-		)
+		report.skip(one.Device,
+			"ended with %s (%s); --force installs again, \"rollout retry-errors\" retries errors", state, text)
 		return nil
 	}
-	_, err = execute(
-		ctx,
-		tx,
-		`INSERT OR REPLACE INTO affectations (computer, package, activation, state, text, exit, detail,
-		output, force, offered, affected, notified, ended) VALUES (?,?,?,?,'','','','',?,0,?,0,0)`,
-		one.id,
-		id,
-		activation,
-		outcome.Waiting,
-		options.Force,
-		unix(now),
-	)
+	_, err = execute(ctx, tx, `INSERT OR REPLACE INTO affectations (computer, package, activation, state, text,
+		exit, detail, output, force, offered, affected, notified, ended)
+		VALUES (?,?,?,?,'','','','',?,0,?,0,0)`,
+		one.id, id, activation, outcome.Waiting, options.Force, unix(now))
 	report.Done++
 	return err
 }
@@ -188,11 +171,8 @@ func chooseActivations(ctx context.Context, tx *transaction, target Target) (cho
 		return choice{}, err
 	}
 	if len(activations) == 0 {
-		return choice{}, fmt.Errorf(
-			"package %s is not activated; run \"activation create --package %s\" first",
-			c.pkg.ID,
-			c.pkg.ID,
-		)
+		return choice{}, fmt.Errorf("package %s is not activated; run \"activation create --package %s\" first",
+			c.pkg.ID, c.pkg.ID)
 	}
 	for _, activation := range activations {
 		c.bySite[activation.Site] = append(c.bySite[activation.Site], activation.ID)
@@ -224,23 +204,14 @@ func (c choice) forComputer(computer Computer) (id ActivationID, reason string, 
 		return candidates[0], "", nil
 	}
 	return 0, "", fmt.Errorf(
-		"package %s has activations %v for computer %s (site %q): name one with --activation",
-		c.pkg.ID,
-		candidates,
-		computer.Device,
-		computer.Site,
-	)
+		"package %s has activations %v for computer %s (site %q): name one with --activation", c.pkg.ID,
+		candidates, computer.Device, computer.Site)
 }
 
 // Unaffect takes the target back from the chosen computers: rows that wait or are notified go. Finished
 // rows stay unless forced. Stock agents that have fetched the info file cannot be stopped.
-func (s *Store) Unaffect(
-	ctx context.Context,
-	target Target,
-	selection Selection,
-	options AffectOptions,
-	now time.Time,
-) (BulkReport, error) {
+func (s *Store) Unaffect(ctx context.Context, target Target, selection Selection, options AffectOptions,
+	now time.Time) (BulkReport, error) {
 	report := BulkReport{Skipped: []Skip{}}
 	err := s.bulk(ctx, options.DryRun, func(tx *transaction) error {
 		if target.Activation != 0 {
@@ -267,15 +238,8 @@ func (s *Store) Unaffect(
 	return report, err
 }
 
-func unaffectOne(
-	ctx context.Context,
-	tx *transaction,
-	target Target,
-	one selected,
-	selection Selection,
-	options AffectOptions,
-	report *BulkReport,
-) error {
+func unaffectOne(ctx context.Context, tx *transaction, target Target, one selected, selection Selection,
+	options AffectOptions, report *BulkReport) error {
 	var state outcome.State
 	err := tx.QueryRowContext(ctx, "SELECT state FROM affectations WHERE computer = ? AND package = ? AND ? IN (0, activation)",
 		one.id, target.Package, target.Activation).
@@ -292,13 +256,8 @@ func unaffectOne(
 		report.skip(one.Device, "ended with %s; \"rollout validate-all\" clears it, or use --force", state)
 		return nil
 	}
-	_, err = execute(
-		ctx,
-		tx,
-		"DELETE FROM affectations WHERE computer = ? AND package = ?",
-		one.id,
-		target.Package,
-	)
+	_, err = execute(ctx, tx, "DELETE FROM affectations WHERE computer = ? AND package = ?", one.id,
+		target.Package)
 	report.Done++
 	return err
 }

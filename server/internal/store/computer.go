@@ -35,26 +35,8 @@ const computerColumns = `id, device, name, os, family, agent, site, tag, user, s
 
 func scanComputer(scan func(...any) error) (id int64, c Computer, err error) {
 	var first, contact, inventoried int64
-	err = scan(
-		&id,
-		&c.Device,
-		&c.Name,
-		&c.OS,
-		&c.Family,
-		&c.Agent,
-		&c.Site,
-		&c.Tag,
-		&c.User,
-		&c.Serial,
-		&c.UUID,
-		&c.Manufacturer,
-		&c.Model,
-		&c.Memory,
-		&c.Disk,
-		&first,
-		&contact,
-		&inventoried,
-	)
+	err = scan(&id, &c.Device, &c.Name, &c.OS, &c.Family, &c.Agent, &c.Site, &c.Tag, &c.User, &c.Serial,
+		&c.UUID, &c.Manufacturer, &c.Model, &c.Memory, &c.Disk, &first, &contact, &inventoried)
 	c.FirstSeen, c.LastContact, c.Inventoried = moment(first), moment(contact), moment(inventoried)
 	return id, c, err
 }
@@ -84,37 +66,18 @@ type Program struct {
 // SaveInventory keeps an inventory: a new computer is made, a known one brought up to date. When old is
 // not empty, unknown computers are looked up under it first: a computer whose name changed keeps its
 // site, settings and affectations. It returns the account fields that the agent should take over.
-func (s *Store) SaveInventory(
-	ctx context.Context,
-	facts Facts,
-	old core.DeviceID,
-	now time.Time,
-) (update []ocs.AccountField, err error) {
+func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceID,
+	now time.Time) (update []ocs.AccountField, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
 		id, err := findOrAdd(ctx, tx, facts, old, now)
 		if err != nil {
 			return err
 		}
-		_, err = execute(
-			ctx,
-			tx,
-			`UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, serial = ?,
-			uuid = ?, manufacturer = ?, model = ?, memory = ?, disk = ?, last_contact = ?, inventoried = ? WHERE id = ?`,
-			facts.Name,
-			facts.OS,
-			facts.Family,
-			facts.Agent,
-			facts.User,
-			facts.Serial,
-			facts.UUID,
-			facts.Manufacturer,
-			facts.Model,
-			facts.Memory,
-			facts.Disk,
-			unix(now),
-			unix(now),
-			id,
-		)
+		_, err = execute(ctx, tx, `UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, serial = ?,
+			uuid = ?, manufacturer = ?, model = ?, memory = ?, disk = ?, last_contact = ?, inventoried = ?
+			WHERE id = ?`,
+			facts.Name, facts.OS, facts.Family, facts.Agent, facts.User, facts.Serial, facts.UUID, facts.Manufacturer,
+			facts.Model, facts.Memory, facts.Disk, unix(now), unix(now), id)
 		if err != nil {
 			return err
 		}
@@ -152,8 +115,9 @@ const (
 )
 
 // settleAccount decides between the agent's tag and ours. The agent's is taken while we have none; later
-// ours holds, and a computer that says otherwise is told so once, since an agent whose file cannot hold it would otherwise be told for ever. The
-// Unix agent replaces all its fields by those it is sent, so the others are sent back with the tag.
+// ours holds, and a computer that says otherwise is told so once: an agent whose file cannot hold it would
+// otherwise be told for ever. The Unix agent replaces all its fields by those it is sent, so the others are
+// sent back with the tag.
 func settleAccount(ctx context.Context, tx *transaction, id int64, account []ocs.AccountField) ([]ocs.AccountField, error) {
 	var ours string
 	var owner int
@@ -292,14 +256,8 @@ func (s *Store) Computer(ctx context.Context, device core.DeviceID) (view Comput
 }
 
 // readList appends one value for each row.
-func readList[T any](
-	ctx context.Context,
-	tx *transaction,
-	list *[]T,
-	into func(*T) []any,
-	text string,
-	args ...any,
-) error {
+func readList[T any](ctx context.Context, tx *transaction, list *[]T, into func(*T) []any, text string,
+	args ...any) error {
 	return each(ctx, tx, func(scan func(...any) error) error {
 		var one T
 		err := scan(into(&one)...)
@@ -322,12 +280,8 @@ func readResults(ctx context.Context, tx *transaction, list *[]Result, computer 
 
 // SetComputer changes a computer's site and tag; nil leaves one as it is. A new tag is sent to the agent
 // with its next inventory.
-func (s *Store) SetComputer(
-	ctx context.Context,
-	device core.DeviceID,
-	site *core.SiteName,
-	tag *string,
-) error {
+func (s *Store) SetComputer(ctx context.Context, device core.DeviceID, site *core.SiteName,
+	tag *string) error {
 	return s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {

@@ -40,11 +40,8 @@ func TestTags(t *testing.T) {
 	f.check(f.SetComputer(f.ctx(), device("a"), nil, &lyon))
 	want := []ocs.AccountField{{Key: ocs.TagKey, Value: "LYON"}, {Key: "fields_3", Value: "room 12"}}
 	f.want("ours is sent, with the other fields", call("a", "PARIS"), want)
-	f.want(
-		"but once: an agent that cannot keep it would be told for ever",
-		call("a", "PARIS"),
-		[]ocs.AccountField{},
-	)
+	f.want("but once: an agent that cannot keep it would be told for ever", call("a", "PARIS"),
+		[]ocs.AccountField{})
 	f.want("ours stays", tag("a"), "LYON")
 	f.want("taken over", call("a", "LYON"), []ocs.AccountField{})
 	f.check(f.SetComputer(f.ctx(), device("a"), nil, &lyon))
@@ -66,12 +63,8 @@ func TestOldDevice(t *testing.T) {
 	site := core.SiteName("lyon")
 	f.check(f.SetComputer(f.ctx(), old, &site, nil))
 	renamed := device("new")
-	_, err := f.SaveInventory(
-		f.ctx(),
-		Facts{Computer: Computer{Device: renamed, Name: "new", Family: core.Linux}},
-		old,
-		now,
-	)
+	_, err := f.SaveInventory(f.ctx(),
+		Facts{Computer: Computer{Device: renamed, Name: "new", Family: core.Linux}}, old, now)
 	f.check(err)
 	_, err = f.Computer(f.ctx(), old)
 	wantIs(t, err, ErrUnknownComputer)
@@ -81,12 +74,8 @@ func TestOldDevice(t *testing.T) {
 	f.wantRecord(renamed, id, outcome.Waiting, "")
 	// When both are known, neither swallows the other.
 	other := f.computer("other")
-	_, err = f.SaveInventory(
-		f.ctx(),
-		Facts{Computer: Computer{Device: renamed, Family: core.Linux}},
-		other,
-		now,
-	)
+	_, err = f.SaveInventory(f.ctx(), Facts{Computer: Computer{Device: renamed, Family: core.Linux}}, other,
+		now)
 	f.check(err)
 	_, err = f.Computer(f.ctx(), other)
 	f.check(err)
@@ -116,17 +105,11 @@ func TestInventoryLists(t *testing.T) {
 	f.want("programs", view.Programs, []Program{{"bash", "5"}, {"dash", ""}})
 	f.want("history: only what was ever ours", view.History, []core.PackageID{id})
 	view = save(Facts{})
-	f.want(
-		"nothing said, nothing changed",
-		[]int{len(view.Programs), len(view.Addresses), len(view.History)},
-		[]int{2, 1, 1},
-	)
+	f.want("nothing said, nothing changed", []int{len(view.Programs), len(view.Addresses), len(view.History)},
+		[]int{2, 1, 1})
 	view = save(Facts{Programs: []Program{{"zsh", "5"}}, Addresses: []Address{}, Reported: true})
-	f.want(
-		"replaced",
-		[]any{view.Programs, len(view.Addresses), len(view.History)},
-		[]any{[]Program{{"zsh", "5"}}, 0, 0},
-	)
+	f.want("replaced", []any{view.Programs, len(view.Addresses), len(view.History)},
+		[]any{[]Program{{"zsh", "5"}}, 0, 0})
 	f.check(f.DeleteComputer(f.ctx(), a))
 	_, err := f.Tidy(f.ctx(), 0, now)
 	f.check(err)
@@ -158,11 +141,8 @@ func TestTouch(t *testing.T) {
 	}
 	view, err := f.Computer(f.ctx(), a)
 	f.check(err)
-	f.want(
-		"contact, agent, offers",
-		[]any{view.LastContact, view.Agent, view.Affectations[0].Offered},
-		[]any{now.Add(2 * time.Hour), "agent/2", 3},
-	)
+	f.want("contact, agent, offers", []any{view.LastContact, view.Agent, view.Affectations[0].Offered},
+		[]any{now.Add(2 * time.Hour), "agent/2", 3})
 	for after, want := range map[time.Duration]int{time.Hour: 0, 25 * time.Hour: 1} {
 		rollout, err := f.Rollout(f.ctx(), id, now.Add(after))
 		f.check(err)
@@ -188,9 +168,7 @@ func TestSearchIsMatch(t *testing.T) {
 				Family:      family,
 				User:        []string{"", "Müller", "ana"}[i%3],
 				MemoryBytes: int64(i) << 30,
-				DiskBytes: int64(
-					n,
-				) << 30,
+				DiskBytes:   int64(n) << 30,
 				LastContact: now.Add(-time.Duration(i*5) * 24 * time.Hour),
 				Inventory:   now.Add(-time.Duration(i*5) * 24 * time.Hour),
 			}
@@ -201,20 +179,14 @@ func TestSearchIsMatch(t *testing.T) {
 				Addresses: []Address{},
 			}
 			for p := range i % 4 {
-				facts.Programs = append(
-					facts.Programs,
-					Program{Name: fmt.Sprint("Firefox ", p), Version: fmt.Sprint(130 + i)},
-				)
-				m.Software = append(
-					m.Software,
-					query.SoftwareItem{Name: fmt.Sprint("Firefox ", p), Version: fmt.Sprint(130 + i)},
-				)
+				facts.Programs = append(facts.Programs,
+					Program{Name: fmt.Sprint("Firefox ", p), Version: fmt.Sprint(130 + i)})
+				m.Software = append(m.Software,
+					query.SoftwareItem{Name: fmt.Sprint("Firefox ", p), Version: fmt.Sprint(130 + i)})
 			}
 			if i%2 == 0 {
-				facts.Addresses = append(
-					facts.Addresses,
-					Address{IP: fmt.Sprint("10.1.0.", i), MAC: fmt.Sprintf("00:11:22:33:44:%02x", i)},
-				)
+				facts.Addresses = append(facts.Addresses,
+					Address{IP: fmt.Sprint("10.1.0.", i), MAC: fmt.Sprintf("00:11:22:33:44:%02x", i)})
 				m.IPs, m.MACs = []netip.Addr{
 					netip.MustParseAddr(fmt.Sprint("10.1.0.", i)),
 				}, []string{

@@ -32,12 +32,8 @@ type Contact struct {
 // listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history
 // has end as already set up instead. Family is the system that the agent says it is made for, "" when it
 // does not say; packages for another system are not listed.
-func (s *Store) Contact(
-	ctx context.Context,
-	device core.DeviceID,
-	family core.OS,
-	now time.Time,
-) (c Contact, err error) {
+func (s *Store) Contact(ctx context.Context, device core.DeviceID, family core.OS,
+	now time.Time) (c Contact, err error) {
 	var changes bool
 	err = s.view(ctx, func(tx *transaction) error {
 		c, changes, err = contact(ctx, tx, device, family, now, false)
@@ -120,50 +116,25 @@ const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, stat
 func openRows(ctx context.Context, tx *transaction, computer int64, family core.OS) (rows []openRow, err error) {
 	err = each(ctx, tx, func(scan func(...any) error) error {
 		var row openRow
-		err := scan(
-			&row.offer.Package,
-			&row.offer.InfoURL,
-			&row.offer.FragmentsURL,
-			&row.offer.Force,
-			&row.state,
-			&row.installed,
-		)
+		err := scan(&row.offer.Package, &row.offer.InfoURL, &row.offer.FragmentsURL, &row.offer.Force, &row.state,
+			&row.installed)
 		rows = append(rows, row)
 		return err
 	}, selectOpenRows, computer, outcome.Waiting, outcome.Notified, family)
 	return rows, err
 }
 
-func advance(
-	ctx context.Context,
-	tx *transaction,
-	computer int64,
-	id core.PackageID,
-	next outcome.State,
-	now time.Time,
-) error {
+func advance(ctx context.Context, tx *transaction, computer int64, id core.PackageID, next outcome.State,
+	now time.Time) error {
 	if next == outcome.Notified {
-		_, err := execute(
-			ctx,
-			tx,
-			"UPDATE affectations SET state = ?, notified = ? WHERE computer = ? AND package = ?",
-			next,
-			unix(now),
-			computer,
-			id,
-		)
+		_, err := execute(ctx, tx,
+			"UPDATE affectations SET state = ?, notified = ? WHERE computer = ? AND package = ?", next, unix(now),
+			computer, id)
 		return err
 	}
-	_, err := execute(
-		ctx,
-		tx,
-		"UPDATE affectations SET state = ?, text = ?, ended = ? WHERE computer = ? AND package = ?",
-		next,
-		outcome.AlreadyInHistory,
-		unix(now),
-		computer,
-		id,
-	)
+	_, err := execute(ctx, tx,
+		"UPDATE affectations SET state = ?, text = ?, ended = ? WHERE computer = ? AND package = ?", next,
+		outcome.AlreadyInHistory, unix(now), computer, id)
 	return err
 }
 
@@ -212,12 +183,7 @@ const maxResults = 500
 // SaveResult keeps a result that a computer reported, whether or not the package is affected to it, and
 // ends the affectation if there is one. An unknown computer is ErrUnknownComputer: its result is not
 // acknowledged, so that it comes again after its inventory.
-func (s *Store) SaveResult(
-	ctx context.Context,
-	device core.DeviceID,
-	result ocs.Result,
-	now time.Time,
-) error {
+func (s *Store) SaveResult(ctx context.Context, device core.DeviceID, result ocs.Result, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {
@@ -245,20 +211,9 @@ func (s *Store) SaveResult(
 		if next == record {
 			return nil
 		}
-		_, err = execute(
-			ctx,
-			tx,
-			`UPDATE affectations SET state = ?, text = ?, exit = ?, detail = ?, output = ?, ended = ?
-			WHERE computer = ? AND package = ?`,
-			next.State,
-			next.Text,
-			result.Exit,
-			result.Detail,
-			result.Output,
-			unix(now),
-			id,
-			result.Package,
-		)
+		_, err = execute(ctx, tx, `UPDATE affectations SET state = ?, text = ?, exit = ?, detail = ?, output = ?,
+			ended = ? WHERE computer = ? AND package = ?`,
+			next.State, next.Text, result.Exit, result.Detail, result.Output, unix(now), id, result.Package)
 		return err
 	})
 }
@@ -267,23 +222,15 @@ func (s *Store) SaveResult(
 // until they are answered, is counted.
 func appendResult(ctx context.Context, tx *transaction, computer int64, result ocs.Result, now time.Time) error {
 	repeated, err := execute(ctx, tx, `UPDATE results SET repeated = repeated + 1
-		WHERE id = (SELECT max(id) FROM results WHERE computer = ? AND package = ?) AND text = ? AND exit = ? AND detail = ? AND output = ?`,
+		WHERE id = (SELECT max(id) FROM results WHERE computer = ? AND package = ?)
+			AND text = ? AND exit = ? AND detail = ? AND output = ?`,
 		computer, result.Package, result.Text, result.Exit, result.Detail, result.Output)
 	if err != nil || repeated > 0 {
 		return err
 	}
-	_, err = execute(
-		ctx,
-		tx,
-		"INSERT INTO results (computer, package, text, exit, detail, output, received, repeated) VALUES (?,?,?,?,?,?,?,0)",
-		computer,
-		result.Package,
-		result.Text,
-		result.Exit,
-		result.Detail,
-		result.Output,
-		unix(now),
-	)
+	_, err = execute(ctx, tx, `INSERT INTO results (computer, package, text, exit, detail, output, received, repeated)
+		VALUES (?,?,?,?,?,?,?,0)`,
+		computer, result.Package, result.Text, result.Exit, result.Detail, result.Output, unix(now))
 	if err != nil {
 		return err
 	}

@@ -42,13 +42,8 @@ func TestRolloutModel(t *testing.T) {
 			},
 			"unaffect": func(r *rapid.T) {
 				device := pick(r)
-				_, err := f.Unaffect(
-					f.ctx(),
-					Target{Package: id},
-					Selection{Devices: []core.DeviceID{device}},
-					AffectOptions{},
-					now,
-				)
+				_, err := f.Unaffect(f.ctx(), Target{Package: id}, Selection{Devices: []core.DeviceID{device}},
+					AffectOptions{}, now)
 				f.check(err)
 				if record, has := model[device]; has && !record.State.Final() {
 					delete(model, device)
@@ -177,10 +172,8 @@ func TestKilled(t *testing.T) {
 		if err := writer.Start(); err != nil {
 			t.Fatal(err)
 		}
-		killed := time.AfterFunc(
-			time.Duration(20+round*35)*time.Millisecond,
-			func() { _ = writer.Process.Kill() },
-		)
+		killed := time.AfterFunc(time.Duration(20+round*35)*time.Millisecond,
+			func() { _ = writer.Process.Kill() })
 		var acknowledged []string
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
 			acknowledged = append(acknowledged, lines.Text())

@@ -89,12 +89,8 @@ func (s *Store) ValidateAll(ctx context.Context, id core.PackageID) (Validation,
 	return s.validate(ctx, id, outcome.State.Final, true)
 }
 
-func (s *Store) validate(
-	ctx context.Context,
-	id core.PackageID,
-	clear func(outcome.State) bool,
-	waiting bool,
-) (v Validation, err error) {
+func (s *Store) validate(ctx context.Context, id core.PackageID, clear func(outcome.State) bool,
+	waiting bool) (v Validation, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := findPackage(ctx, tx, id); err != nil {
 			return err
@@ -127,11 +123,8 @@ func deleteState(ctx context.Context, tx *transaction, id core.PackageID, state 
 // RetryErrors affects a package again to the computers where it ended in an error, by the activation
 // they had. A Unix agent keeps a LAUNCH with any exit code as installed, so those are forced. It returns
 // how many wait again, and how many cannot because their activation is gone.
-func (s *Store) RetryErrors(
-	ctx context.Context,
-	id core.PackageID,
-	now time.Time,
-) (retried, kept int, err error) {
+func (s *Store) RetryErrors(ctx context.Context, id core.PackageID,
+	now time.Time) (retried, kept int, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := findPackage(ctx, tx, id); err != nil {
 			return err
@@ -139,13 +132,10 @@ func (s *Store) RetryErrors(
 		failed := failedStates()
 		marks := strings.TrimSuffix(strings.Repeat("?,", len(failed)), ",")
 		args := append([]any{outcome.Waiting, unix(now), id}, failed...)
-		retried, err = execute(
-			ctx,
-			tx,
-			`UPDATE affectations SET state = ?, affected = ?, force = (force OR text LIKE 'SUCCESS\_%' ESCAPE '\'),
+		retried, err = execute(ctx, tx, `UPDATE affectations SET state = ?, affected = ?,
+			force = (force OR text LIKE 'SUCCESS\_%' ESCAPE '\'),
 			text = '', exit = '', detail = '', output = '', offered = 0, notified = 0, ended = 0
-			WHERE package = ? AND activation IS NOT NULL AND state IN (`+marks+")",
-			args...)
+			WHERE package = ? AND activation IS NOT NULL AND state IN (`+marks+")", args...)
 		if err != nil {
 			return err
 		}
@@ -168,11 +158,8 @@ func failedStates() (failed []any) {
 // Tidy does what must be done now and then: it validates finished rollouts whose last result is older
 // than age (0: none), and forgets programs that no computer has any more. It returns the packages that
 // it validated.
-func (s *Store) Tidy(
-	ctx context.Context,
-	age time.Duration,
-	now time.Time,
-) (validated []core.PackageID, err error) {
+func (s *Store) Tidy(ctx context.Context, age time.Duration,
+	now time.Time) (validated []core.PackageID, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := execute(ctx, tx, "DELETE FROM programs WHERE id NOT IN (SELECT program FROM installed)"); err != nil {
 			return err

@@ -65,8 +65,7 @@ func namedComputers(ctx context.Context, tx *transaction, devices []core.DeviceI
 		}
 		one := selected{id: id}
 		_, one.Computer, err = scanComputer(
-			tx.QueryRowContext(ctx, "SELECT "+computerColumns+" FROM computers WHERE id = ?", id).Scan,
-		)
+			tx.QueryRowContext(ctx, "SELECT "+computerColumns+" FROM computers WHERE id = ?", id).Scan)
 		if err != nil {
 			return nil, err
 		}

@@ -58,14 +58,8 @@ func (s *Store) Set(ctx context.Context, device core.DeviceID, name setting.Name
 		if err != nil {
 			return err
 		}
-		_, err = execute(
-			ctx,
-			tx,
-			"INSERT OR REPLACE INTO computer_settings (computer, name, value) VALUES (?, ?, ?)",
-			id,
-			name,
-			value,
-		)
+		_, err = execute(ctx, tx,
+			"INSERT OR REPLACE INTO computer_settings (computer, name, value) VALUES (?, ?, ?)", id, name, value)
 		return err
 	})
 }

@@ -168,13 +168,8 @@ func (s *Store) view(ctx context.Context, do func(*transaction) error) error {
 }
 
 // each runs a query and calls visit, which scans, for every row.
-func each(
-	ctx context.Context,
-	tx *transaction,
-	visit func(scan func(...any) error) error,
-	text string,
-	args ...any,
-) (err error) {
+func each(ctx context.Context, tx *transaction, visit func(scan func(...any) error) error, text string,
+	args ...any) (err error) {
 	rows, err := tx.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err

@@ -31,12 +31,8 @@ func TestAffect(t *testing.T) {
 	f := newFixture(t)
 	lyon, oslo := f.computer("lyon1"), f.computer("oslo1")
 	windows := device("win1")
-	_, err := f.SaveInventory(
-		f.ctx(),
-		Facts{Computer: Computer{Device: windows, Name: "win1", OS: "Windows 11", Family: core.Windows}},
-		"",
-		now,
-	)
+	_, err := f.SaveInventory(f.ctx(),
+		Facts{Computer: Computer{Device: windows, Name: "win1", OS: "Windows 11", Family: core.Windows}}, "", now)
 	f.check(err)
 	site := core.SiteName("lyon")
 	f.check(f.SetComputer(f.ctx(), lyon, &site, nil))
@@ -69,32 +65,20 @@ func TestAffect(t *testing.T) {
 		f.want("activation", view.Affectations[0].Activation, want)
 	}
 
-	other, err := f.AddActivation(
-		f.ctx(),
-		Activation{Package: id, InfoURL: "b/d", FragmentsURL: "b/d", Site: "lyon", Created: now},
-	)
+	other, err := f.AddActivation(f.ctx(),
+		Activation{Package: id, InfoURL: "b/d", FragmentsURL: "b/d", Site: "lyon", Created: now})
 	f.check(err)
 	_, err = f.Affect(f.ctx(), Target{Package: id}, Selection{All: true}, AffectOptions{Force: true}, now)
 	if err == nil || !strings.Contains(err.Error(), "name one with --activation") {
 		t.Errorf("two candidates: got %v", err)
 	}
-	report, err = f.Affect(
-		f.ctx(),
-		Target{Activation: other},
-		Selection{Devices: []core.DeviceID{lyon}},
-		AffectOptions{Force: true},
-		now,
-	)
+	report, err = f.Affect(f.ctx(), Target{Activation: other}, Selection{Devices: []core.DeviceID{lyon}},
+		AffectOptions{Force: true}, now)
 	f.check(err)
 	f.want("a named activation", report.Done, 1)
 
-	_, err = f.Affect(
-		f.ctx(),
-		Target{Package: id},
-		Selection{Devices: []core.DeviceID{oslo, device("gone")}},
-		AffectOptions{Force: true},
-		now,
-	)
+	_, err = f.Affect(f.ctx(), Target{Package: id}, Selection{Devices: []core.DeviceID{oslo, device("gone")}},
+		AffectOptions{Force: true}, now)
 	wantIs(t, err, ErrUnknownComputer)
 	_, err = f.Affect(f.ctx(), Target{Package: 1}, Selection{All: true}, AffectOptions{}, now)
 	wantIs(t, err, ErrUnknownPackage)
@@ -115,13 +99,8 @@ func TestUnaffect(t *testing.T) {
 		report,
 		BulkReport{2, []Skip{{done, `ended with SUCCESS; "rollout validate-all" clears it, or use --force`}}},
 	)
-	report, err = f.Unaffect(
-		f.ctx(),
-		Target{Package: id},
-		Selection{Devices: []core.DeviceID{waiting, done}},
-		AffectOptions{Force: true},
-		now,
-	)
+	report, err = f.Unaffect(f.ctx(), Target{Package: id}, Selection{Devices: []core.DeviceID{waiting, done}},
+		AffectOptions{Force: true}, now)
 	f.check(err)
 	f.want("forced", report, BulkReport{1, []Skip{{waiting, "not affected"}}})
 }
@@ -242,11 +221,8 @@ func TestResults(t *testing.T) {
 	f := newFixture(t)
 	a := f.computer("a")
 	id := f.affected(a)
-	wantIs(
-		t,
-		f.SaveResult(f.ctx(), device("gone"), ocs.Result{Package: id, Text: "SUCCESS"}, now),
-		ErrUnknownComputer,
-	)
+	wantIs(t, f.SaveResult(f.ctx(), device("gone"), ocs.Result{Package: id, Text: "SUCCESS"}, now),
+		ErrUnknownComputer)
 	f.result(a, 77, "ERR_BUILD") // not affected, not even a package
 	for _, text := range []string{"SUCCESS_0", "SUCCESS_0", "SUCCESS_", "SUCCESS_ALREADY_SETUP", "ERR_TIMEOUT"} {
 		f.result(a, id, text)
@@ -419,10 +395,8 @@ func TestDuplicates(t *testing.T) {
 		}, {"mac", "00:00:00:00:00:01", devices(4, 3)}, {"name", "pc0", devices(3, 2, 1, 0)},
 	}
 	f.want("groups", groups, want)
-	if !slices.IsSortedFunc(
-		groups[2].Computers,
-		func(a, b core.DeviceID) int { return strings.Compare(string(b), string(a)) },
-	) {
+	if !slices.IsSortedFunc(groups[2].Computers,
+		func(a, b core.DeviceID) int { return strings.Compare(string(b), string(a)) }) {
 		t.Error("the most recent contact comes first")
 	}
 }

@@ -62,12 +62,8 @@ func device(name string) core.DeviceID { return core.DeviceID(name + "-2026-01-0
 // computer makes a Linux computer.
 func (f fixture) computer(name string) core.DeviceID {
 	f.Helper()
-	_, err := f.SaveInventory(
-		f.ctx(),
-		Facts{Computer: Computer{Device: device(name), Name: name, OS: "Debian", Family: core.Linux}},
-		"",
-		now,
-	)
+	_, err := f.SaveInventory(f.ctx(),
+		Facts{Computer: Computer{Device: device(name), Name: name, OS: "Debian", Family: core.Linux}}, "", now)
 	f.check(err)
 	return device(name)
 }
@@ -88,10 +84,8 @@ func (f fixture) pkg(priority core.Priority) core.PackageID {
 
 func (f fixture) activate(id core.PackageID, site core.SiteName) ActivationID {
 	f.Helper()
-	activation, err := f.AddActivation(
-		f.ctx(),
-		Activation{Package: id, InfoURL: "a/d", FragmentsURL: "a/d", Site: site, Created: now},
-	)
+	activation, err := f.AddActivation(f.ctx(),
+		Activation{Package: id, InfoURL: "a/d", FragmentsURL: "a/d", Site: site, Created: now})
 	f.check(err)
 	return activation
 }
@@ -132,12 +126,8 @@ func (f fixture) result(device core.DeviceID, id core.PackageID, text string) {
 // installed reports a computer's history.
 func (f fixture) installed(device core.DeviceID, ids ...core.PackageID) {
 	f.Helper()
-	_, err := f.SaveInventory(
-		f.ctx(),
-		Facts{Computer: Computer{Device: device, Family: core.Linux}, History: ids, Reported: true},
-		"",
-		now,
-	)
+	_, err := f.SaveInventory(f.ctx(),
+		Facts{Computer: Computer{Device: device, Family: core.Linux}, History: ids, Reported: true}, "", now)
 	f.check(err)
 }
 
