@@ -1,7 +1,6 @@
 # What each target does is one line here; logic lives in Go programs and tests.
 
-GO      ?= go
-VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+GO ?= go
 
 .PHONY: build test check demo demo-once fuzz golden clean
 

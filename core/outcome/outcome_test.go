@@ -152,3 +152,27 @@ func TestParseSuccessCodes(t *testing.T) {
 		}
 	}
 }
+
+func FuzzSuccessCodes(f *testing.F) {
+	f.Add("0,3010")
+	f.Add("-1")
+	f.Fuzz(func(t *testing.T, text string) {
+		codes, err := ParseSuccessCodes(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSuccessCodes(codes.String()); err != nil || !slices.Equal(again, codes) {
+			t.Fatalf("%q: %v, then %v, %v", text, codes, again, err)
+		}
+	})
+}
+
+func FuzzJudge(f *testing.F) {
+	f.Add("SUCCESS_3")
+	f.Add("EXIT_CODE_-5")
+	f.Fuzz(func(t *testing.T, text string) {
+		if state := Judge(text, SuccessCodes{0}); !state.Final() || !slices.Contains(States(), state) {
+			t.Fatalf("%q: %q is no final state", text, state)
+		}
+	})
+}

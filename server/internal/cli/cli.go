@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -89,8 +90,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitFailed
 }
 
-// numbersLast moves negative numbers of "config set" behind "--", so that "config set FREQUENCY -1" means what
-// it says: the flag parser would take -1 for a flag. No flag of that command has a number for its value.
+// numbersLast moves negative numbers of "config set" behind "--", so that "config set FREQUENCY -1" means
+// what it says: the flag parser would take -1 for a flag. No flag of that command has a number for its value.
 func numbersLast(args []string) []string {
 	if len(args) < 2 || args[0] != "config" || args[1] != "set" {
 		return args
@@ -152,6 +153,7 @@ func (p *program) command() *cobra.Command {
 
 Every command works while a server runs on the same data folder, and when none does.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -162,6 +164,21 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 		p.activationCommand(), p.computerCommand(), p.affectCommand(), p.unaffectCommand(), p.rolloutCommand(),
 		p.configCommand())
 	return root
+}
+
+// version says which source the program was built from, as far as the build knew.
+func version() string {
+	build, known := debug.ReadBuildInfo()
+	if !known {
+		return "unknown"
+	}
+	text := build.Main.Version + " " + build.GoVersion
+	for _, setting := range build.Settings {
+		if setting.Key == "vcs.revision" {
+			text += " " + setting.Value
+		}
+	}
+	return strings.TrimSpace(text)
 }
 
 // group makes a command that only has sub-commands; without one it is wrong usage.

@@ -60,6 +60,9 @@ func (p *program) rolloutStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if rollout.Computers > 0 && rollout.States[outcome.Waiting]+rollout.States[outcome.Notified] == 0 {
+				p.note("this rollout is over: \"rollout validate-all\" clears it, results stay with the computers")
+			}
 			return p.print(rollout, func(w *tabwriter.Writer) { rolloutTable(w, rollout) })
 		},
 	)
