@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/md5"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -309,7 +311,7 @@ func TestDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	digest, noInfo, otherID := store(), store(), store()
+	digest, noInfo, otherID, noArchive := store(), store(), store(), store()
 	tamper(digest, digest+"-1", func(data []byte) []byte { data[100] ^= 1; return data })
 	if err := os.Remove(l.published(noInfo, "info")); err != nil {
 		t.Fatal(err)
@@ -317,7 +319,13 @@ func TestDamage(t *testing.T) {
 	tamper(otherID, "info", func(data []byte) []byte {
 		return bytes.Replace(data, []byte(`ID="`+otherID), []byte(`ID="1`), 1)
 	})
+	junk := []byte("this is no archive at all")
+	tamper(noArchive, noArchive+"-1", func([]byte) []byte { return junk })
+	tamper(noArchive, "info", func(data []byte) []byte {
+		return regexp.MustCompile(` DIGEST="[0-9a-f]*"`).ReplaceAll(data, fmt.Appendf(nil, ` DIGEST="%x"`, md5.Sum(junk)))
+	})
 	l.call()
+	l.want(noArchive, "ERR_BUILD", "ERR_BUILD")
 	l.want(digest, "ERR_BAD_DIGEST", "ERR_BAD_DIGEST")
 	l.want(noInfo, "ERR_BAD_ID", "ERR_DOWNLOAD_INFO")
 	l.want(otherID, "ERR_BAD_ID", "ERR_BAD_ID")

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,41 @@ func TestResult(t *testing.T) {
 	got, err := mustParse(t, read(t, "windows-download.xml")).Result()
 	if want := (Result{Package: 1700000002, Text: "SUCCESS"}); err != nil || got != want {
 		t.Errorf("windows: got %+v, %v", got, err)
+	}
+}
+
+// TestTraces reads every message of whole runs of the stock agent, and writes its results as it does.
+func TestTraces(t *testing.T) {
+	files, err := filepath.Glob("testdata/0[89]-*.txt")
+	if err != nil || len(files) < 7 {
+		t.Fatalf("traces: %v, %v", files, err)
+	}
+	message := regexp.MustCompile(`(?s)<REQUEST>.*?</REQUEST>|<REQUEST [^>]*/>\n`)
+	messages := 0
+	for _, file := range files {
+		for _, document := range message.FindAll(read(t, filepath.Base(file)), -1) {
+			messages++
+			request := mustParse(t, document)
+			if request.Query != QueryDownload {
+				continue
+			}
+			result, err := request.Result()
+			if again := result.Append(nil, request.Device); err != nil || string(again) != string(document) {
+				t.Errorf("%s: got %s, %v, want %s", file, again, err, document)
+			}
+		}
+	}
+	if messages < 35 {
+		t.Errorf("only %d messages found", messages)
+	}
+}
+
+// TestNotification: the Windows agent's word that its adapters have changed.
+func TestNotification(t *testing.T) {
+	want := []Adapter{{MAC: "02:00:5E:10:00:09", IP: "192.0.2.77"}, {MAC: "02:00:5E:10:00:0A"}}
+	got, err := mustParse(t, read(t, "windows-notify.xml")).Adapters()
+	if err != nil || !cmp.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 }
 

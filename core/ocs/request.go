@@ -73,7 +73,8 @@ func (r *Request) OldDevice() core.DeviceID {
 	if content == nil {
 		return ""
 	}
-	for _, place := range []*strictxml.Element{content, child(content, "DOWNLOAD"), child(child(content, "DOWNLOAD"), "HISTORY")} {
+	download := child(content, "DOWNLOAD")
+	for _, place := range []*strictxml.Element{content, download, child(download, "HISTORY")} {
 		if place == nil {
 			continue
 		}
@@ -84,6 +85,30 @@ func (r *Request) OldDevice() core.DeviceID {
 		}
 	}
 	return ""
+}
+
+// An Adapter is a network adapter that changed; IP is "" when it has no address.
+type Adapter struct{ MAC, IP string }
+
+// MaxAdapters is how many adapters a NOTIFY may name; more are refused with E_LIMIT.
+const MaxAdapters = 256
+
+// Adapters reads a NOTIFY request: the adapters that changed.
+func (r *Request) Adapters() ([]Adapter, error) {
+	var adapters []Adapter
+	err := children(r.root, "IFACE", func(element *strictxml.Element) error {
+		mac, err := field(element, "MAC")
+		if err != nil {
+			return err
+		}
+		address, err := field(element, "IP")
+		if err == nil && len(adapters) == MaxAdapters {
+			err = core.Refuse(core.ClassLimit, "the notification names more than %d adapters", MaxAdapters)
+		}
+		adapters = append(adapters, Adapter{MAC: mac, IP: address})
+		return err
+	})
+	return adapters, err
 }
 
 // AppendProlog appends a PROLOG request in the Unix agent's form.

@@ -29,7 +29,7 @@ func (b *bulkFlags) add(command *cobra.Command, force string) {
 	flags := command.Flags()
 	flags.BoolVar(&b.all, "all", false, "all computers")
 	flags.StringVar(&b.query, "query", "", "the computers that a search finds")
-	flags.StringArrayVar(&b.computers, "computer", nil, "this computer; may be repeated")
+	flags.StringArrayVar(&b.computers, "computer", nil, "this computer, and those named after it")
 	flags.BoolVar(&b.options.Force, "force", false, force)
 	flags.BoolVar(&b.options.DryRun, "dry-run", false, "only say what would be done")
 	command.MarkFlagsOneRequired("package", "activation")
@@ -38,13 +38,17 @@ func (b *bulkFlags) add(command *cobra.Command, force string) {
 	command.MarkFlagsMutuallyExclusive("all", "query", "computer")
 }
 
-// read returns what the flags say; a --query that is given empty is refused, never taken for all.
-func (b *bulkFlags) read() (target store.Target, selection store.Selection, err error) {
+// read returns what the flags say, and the arguments, which name more computers after --computer. A --query
+// that is given empty is refused, never taken for all.
+func (b *bulkFlags) read(more []string) (target store.Target, selection store.Selection, err error) {
 	if target.Package, err = b.pkg(); err != nil {
 		return target, selection, err
 	}
 	if target.Activation, err = b.activation(); err != nil {
 		return target, selection, err
+	}
+	if len(more) > 0 && len(b.computers) == 0 {
+		return target, selection, usage(fmt.Errorf("unexpected argument %q; name computers with --computer", more[0]))
 	}
 	switch {
 	case target == store.Target{}:
@@ -52,7 +56,7 @@ func (b *bulkFlags) read() (target store.Target, selection store.Selection, err 
 	case b.all:
 		selection.All = true
 	case len(b.computers) > 0:
-		for _, text := range b.computers {
+		for _, text := range append(b.computers, more...) {
 			device, err := core.ParseDeviceID(text)
 			if err != nil {
 				return target, selection, usage(err)
@@ -67,9 +71,9 @@ func (b *bulkFlags) read() (target store.Target, selection store.Selection, err 
 
 func (p *program) affectCommand() *cobra.Command {
 	var flags bulkFlags
-	command := p.printing("affect", "assign a package to computers", cobra.NoArgs,
-		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
-			target, selection, err := flags.read()
+	command := p.printing("affect", "assign a package to computers", cobra.ArbitraryArgs,
+		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
+			target, selection, err := flags.read(args)
 			if err != nil {
 				return err
 			}
@@ -87,9 +91,9 @@ activation of its site, else the one without site.`
 
 func (p *program) unaffectCommand() *cobra.Command {
 	var flags bulkFlags
-	command := p.printing("unaffect", "take a package back from computers", cobra.NoArgs,
-		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
-			target, selection, err := flags.read()
+	command := p.printing("unaffect", "take a package back from computers", cobra.ArbitraryArgs,
+		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
+			target, selection, err := flags.read(args)
 			if err != nil {
 				return err
 			}

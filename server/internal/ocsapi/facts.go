@@ -159,6 +159,17 @@ func addressesOf(inventory ocs.Inventory, own string) []store.Address {
 	return addresses
 }
 
+// addressesOfAdapters keeps those adapters of a notification that have a valid MAC address.
+func addressesOfAdapters(adapters []ocs.Adapter) []store.Address {
+	var addresses []store.Address
+	for _, adapter := range adapters {
+		if mac, valid := query.NormalMAC(adapter.MAC); valid {
+			addresses = append(addresses, store.Address{IP: ip(adapter.IP), MAC: mac})
+		}
+	}
+	return addresses
+}
+
 // ip returns an address in its one spelling, or "" when it is none.
 func ip(value string) string {
 	address, err := netip.ParseAddr(strings.TrimSpace(value))

@@ -150,7 +150,7 @@ func (h *Handler) answer(ctx context.Context, request *ocs.Request, agent string
 	case ocs.QueryDownload:
 		return nil, h.result(ctx, request)
 	case ocs.QueryNotify:
-		return nil, h.note(ctx, store.Touch{Device: request.Device, Agent: clipAgent(agent), At: h.now()})
+		return nil, h.notification(ctx, request)
 	case ocs.QueryEnroll, ocs.QueryProgress:
 		return nil, core.Refuse(core.ClassField, "%s is for enrolled agents, and this server enrols none yet",
 			request.Query)
@@ -210,6 +210,15 @@ func (h *Handler) inventory(ctx context.Context, request *ocs.Request, agent str
 		return nil, err
 	}
 	return ocs.Encode(ocs.InventoryReply{Account: update}.Append(nil)), nil
+}
+
+// notification takes over the addresses of adapters that changed since the last inventory.
+func (h *Handler) notification(ctx context.Context, request *ocs.Request) error {
+	adapters, err := request.Adapters()
+	if err != nil {
+		return err
+	}
+	return h.store.SaveAddresses(ctx, request.Device, addressesOfAdapters(adapters), h.now())
 }
 
 func (h *Handler) result(ctx context.Context, request *ocs.Request) error {

@@ -139,12 +139,18 @@ func TestConversation(t *testing.T) {
 	if reply = l.prolog(); len(reply.Download.Packs) != 0 {
 		t.Errorf("after the result: got %+v", reply.Download.Packs)
 	}
-	if answer := l.send([]byte(`<REQUEST><DEVICEID>` + string(device) + `</DEVICEID><QUERY>NOTIFY</QUERY><TYPE>IP</TYPE></REQUEST>`)); len(
-		answer) != 0 {
+	notify := `<REQUEST><DEVICEID>` + string(device) + `</DEVICEID><QUERY>NOTIFY</QUERY><TYPE>IP</TYPE>` +
+		`<IFACE><MAC>00:11:22:33:44:55</MAC><IP>10.1.2.3</IP></IFACE></REQUEST>`
+	if answer := l.send([]byte(notify)); len(answer) != 0 {
 		t.Errorf("notify: answered %q", answer)
 	}
+	view, err := l.store.Computer(t.Context(), device)
+	check(t, err)
+	if want := []store.Address{{IP: "10.1.2.3", MAC: "00:11:22:33:44:55"}}; !cmp.Equal(view.Addresses, want) {
+		t.Errorf("addresses after a notification: %v", view.Addresses)
+	}
 	var offered []core.PackageID
-	for range 4 {
+	for range 3 {
 		touch := <-l.touches
 		offered = append(offered, touch.Offers...)
 	}
@@ -202,6 +208,7 @@ func TestRefused(t *testing.T) {
 			http.StatusForbidden,
 		},
 		{"inventory without content", wrap("<QUERY>INVENTORY</QUERY>"), http.StatusBadRequest},
+		{"notification of an unknown computer", wrap("<QUERY>NOTIFY</QUERY>"), http.StatusForbidden},
 		{"enrolment", wrap("<QUERY>ENROLL</QUERY>"), http.StatusBadRequest},
 		{"bomb", ocs.Encode(make([]byte, 32<<20)), http.StatusRequestEntityTooLarge},
 		{"body too long", bytes.Repeat([]byte(" "), ocs.MaxBody+1), http.StatusRequestEntityTooLarge},

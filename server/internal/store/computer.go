@@ -155,7 +155,7 @@ func replaceLists(ctx context.Context, tx *transaction, id int64, facts Facts) e
 			return err
 		}
 		for _, a := range facts.Addresses {
-			if _, err := execute(ctx, tx, "INSERT OR IGNORE INTO addresses (computer, ip, mac) VALUES (?,?,?)", id, a.IP, a.MAC); err != nil {
+			if _, err := execute(ctx, tx, insertAddress, id, a.IP, a.MAC); err != nil {
 				return err
 			}
 		}
@@ -201,6 +201,31 @@ func addPrograms(ctx context.Context, tx *transaction, id int64, programs []Prog
 	}
 	return nil
 }
+
+// SaveAddresses replaces the addresses of those adapters, known by their MAC, that a computer says have
+// changed, and notes the contact. An unknown computer is ErrUnknownComputer.
+func (s *Store) SaveAddresses(ctx context.Context, device core.DeviceID, addresses []Address, now time.Time) error {
+	return s.change(ctx, func(tx *transaction) error {
+		id, err := computerID(ctx, tx, device)
+		if err != nil {
+			return err
+		}
+		for _, a := range addresses {
+			if _, err := execute(ctx, tx, "DELETE FROM addresses WHERE computer = ? AND mac = ?", id, a.MAC); err != nil {
+				return err
+			}
+		}
+		for _, a := range addresses {
+			if _, err := execute(ctx, tx, insertAddress, id, a.IP, a.MAC); err != nil {
+				return err
+			}
+		}
+		_, err = execute(ctx, tx, touchComputer, unix(now), "", "", id)
+		return err
+	})
+}
+
+const insertAddress = "INSERT OR IGNORE INTO addresses (computer, ip, mac) VALUES (?,?,?)"
 
 // A Result is one result that a computer reported.
 type Result struct {
