@@ -27,11 +27,11 @@ import (
 // Path is where agents post.
 const Path = "/ocsinventory"
 
-// maxBusy is how many messages are worked on at once; others wait for requestTimeout at most. Each may
-// hold an inflated inventory in memory.
+// maxBusy is how many messages are decoded or answered at once. Each may hold an inflated inventory in
+// memory; none waits for its sender.
 const maxBusy = 16
 
-// requestTimeout is how long an agent may take to send a message, and how long it waits for its turn.
+// requestTimeout is how long a message may take in all: to be sent, to wait for its turns, to be answered.
 const requestTimeout = time.Minute
 
 // A Handler answers messages. Make one with New.
@@ -39,14 +39,15 @@ type Handler struct {
 	store *store.Store
 	log   *slog.Logger
 	now   func() time.Time
-	busy  chan struct{}
+	gate  *gate         // while a message is received
+	busy  chan struct{} // while it is worked on
 	touch chan<- store.Touch
 }
 
 // New returns a Handler. Contacts are sent to touch, which somebody must receive from; when it is full,
 // the handler waits. A message is logged under Debug when it was answered, under Warn when refused.
 func New(s *store.Store, log *slog.Logger, now func() time.Time, touch chan<- store.Touch) *Handler {
-	return &Handler{store: s, log: log, now: now, busy: make(chan struct{}, maxBusy), touch: touch}
+	return &Handler{store: s, log: log, now: now, gate: newGate(), busy: make(chan struct{}, maxBusy), touch: touch}
 }
 
 // errNotAllowed is the answer to agents that the deployment does not serve.
@@ -63,23 +64,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	select {
-	case h.busy <- struct{}{}:
-		defer func() { <-h.busy }()
-	case <-ctx.Done():
-		w.Header().Set("Retry-After", "60")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	request, err := read(w, r)
+	request, err := h.receive(ctx, w, r)
 	if err != nil {
 		log.Warn("message refused", "reason", err)
-		w.WriteHeader(statusOf(err))
+		refuse(w, err)
 		return
 	}
 	accesslog.Name(r.Context(), request.Device)
 	log = log.With("computer", request.Device, "query", request.Query)
-	body, err := h.answer(ctx, request, r.UserAgent())
+	body, err := h.work(ctx, request, r.UserAgent())
 	if err != nil {
 		status := statusOf(err)
 		if status >= http.StatusInternalServerError {
@@ -87,7 +80,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else {
 			log.Warn("message refused", "reason", err)
 		}
-		w.WriteHeader(status)
+		refuse(w, err)
 		return
 	}
 	log.Debug("message answered", "bytes", len(body))
@@ -103,19 +96,58 @@ func reply(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(body) // an agent that has hung up will call again
 }
 
-// read receives and decodes one message.
-func read(w http.ResponseWriter, r *http.Request) (*ocs.Request, error) {
+// refuse answers with the status of an error and no body. Who finds the server busy may come again.
+func refuse(w http.ResponseWriter, err error) {
+	status := statusOf(err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "60")
+	}
+	w.WriteHeader(status)
+}
+
+// receive reads the body and decodes it, each when its turn has come.
+func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Request) (*ocs.Request, error) {
+	leave, err := h.gate.enter(ctx, r.RemoteAddr)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	deadline := http.NewResponseController(w)
 	_ = deadline.SetReadDeadline(time.Now().Add(requestTimeout)) // a recorder in a test has no deadline
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, ocs.MaxBody))
 	if err != nil {
 		return nil, core.Refuse(core.ClassLimit, "the body cannot be read: %v", err)
 	}
+	if err := h.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer h.leave()
 	document, err := ocs.Decode(body, ocs.MaxInventory)
 	if err != nil {
 		return nil, err
 	}
 	return ocs.ParseRequest(document)
+}
+
+// enter waits until fewer than maxBusy messages are worked on.
+func (h *Handler) enter(ctx context.Context) error {
+	select {
+	case h.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *Handler) leave() { <-h.busy }
+
+// work answers one message when its turn has come.
+func (h *Handler) work(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+	if err := h.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer h.leave()
+	return h.answer(ctx, request, agent)
 }
 
 // statusOf maps errors to what stock agents expect: anything that is their mistake is a 4xx.

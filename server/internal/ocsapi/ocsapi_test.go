@@ -3,12 +3,15 @@ package ocsapi
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,6 +236,60 @@ func TestRefused(t *testing.T) {
 	check(t, l.store.Set(t.Context(), "", setting.StockAgents, 0))
 	if got := l.post(ocs.Encode(ocs.AppendProlog(nil, device)), unixAgent); got.Code != http.StatusForbidden {
 		t.Errorf("stock agents not allowed: got %d, want 403", got.Code)
+	}
+}
+
+// A slowBody begins and does not end until it is released.
+type slowBody struct {
+	begun   chan<- struct{}
+	release <-chan struct{}
+}
+
+func (s slowBody) Read([]byte) (int, error) {
+	s.begun <- struct{}{}
+	<-s.release
+	return 0, io.EOF
+}
+
+// TestSlowSenders: however many bodies one address sends slowly, others are answered.
+func TestSlowSenders(t *testing.T) {
+	l := newLab(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	var slow sync.WaitGroup
+	for range 2 * maxFromOne {
+		slow.Go(func() {
+			request := httptest.NewRequest(http.MethodPost, Path, slowBody{begun, release})
+			request.RemoteAddr = "10.0.0.1:1234"
+			l.handler.ServeHTTP(httptest.NewRecorder(), request)
+		})
+	}
+	for range maxFromOne { // no more are received from there
+		<-begun
+	}
+	l.prolog() // from another address
+	close(release)
+	for range maxFromOne {
+		<-begun
+	}
+	slow.Wait()
+	if len(l.handler.gate.from) != 0 || len(l.handler.gate.all) != 0 {
+		t.Errorf("the gate remembers %d addresses and %d places", len(l.handler.gate.from), len(l.handler.gate.all))
+	}
+}
+
+// TestBusy: whoever does not get a turn in time is told to come again.
+func TestBusy(t *testing.T) {
+	l := newLab(t)
+	for range maxBusy {
+		check(t, l.handler.enter(t.Context()))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	request := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(ocs.Encode(ocs.AppendProlog(nil, device))))
+	recorder := httptest.NewRecorder()
+	l.handler.ServeHTTP(recorder, request.WithContext(ctx))
+	if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d, Retry-After %q", recorder.Code, recorder.Header().Get("Retry-After"))
 	}
 }
 

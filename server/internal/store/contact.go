@@ -69,10 +69,10 @@ func contact(ctx context.Context, tx *transaction, device core.DeviceID, family 
 	if err != nil || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
 		return c, false, err
 	}
-	if family == "" {
-		family = inventoryFamily
+	if family != "" && family != inventoryFamily {
+		return c, false, nil // until its next inventory says what it runs now
 	}
-	rows, err := openRows(ctx, tx, id, family)
+	rows, err := openRows(ctx, tx, id, inventoryFamily)
 	if err != nil {
 		return Contact{}, false, err
 	}
