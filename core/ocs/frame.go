@@ -27,11 +27,20 @@ const (
 	freeInflation = 1 << 20
 )
 
+// A Decoder takes documents out of their frames. It keeps the 40 KB that inflating needs from one body to
+// the next; the zero Decoder is ready. Not for concurrent use.
+type Decoder struct {
+	inflater io.ReadCloser // the zlib reader of the last body; nil before the first
+}
+
+// Decode is the Decode of a new Decoder.
+func Decode(body []byte, limit int) ([]byte, error) { return new(Decoder).Decode(body, limit) }
+
 // Decode returns the document inside a body: a zlib stream as stock agents send it, or gzip, or plain
-// XML. It refuses more than limit bytes of document (E_LIMIT), a document out of proportion to its
+// XML, which is returned as it is. It refuses more than limit bytes of document (E_LIMIT), a document out of proportion to its
 // body (E_BOMB) and a damaged stream (E_XML).
-func Decode(body []byte, limit int) ([]byte, error) {
-	inflater, err := open(body)
+func (d *Decoder) Decode(body []byte, limit int) ([]byte, error) {
+	inflater, err := d.open(body)
 	if err != nil {
 		return nil, err
 	}
@@ -57,14 +66,14 @@ func Decode(body []byte, limit int) ([]byte, error) {
 
 // open tells the frame by the first bytes, as no zlib or gzip header begins like an XML document. It
 // returns nil for a plain one.
-func open(body []byte) (io.Reader, error) {
+func (d *Decoder) open(body []byte) (io.Reader, error) {
 	var inflater io.Reader
 	var err error
 	switch {
 	case len(body) >= 2 && body[0] == 0x1f && body[1] == 0x8b:
 		inflater, err = gzip.NewReader(bytes.NewReader(body))
 	case len(body) >= 2 && body[0]&0x0f == 8 && (int(body[0])<<8|int(body[1]))%31 == 0:
-		inflater, err = zlib.NewReader(bytes.NewReader(body))
+		inflater, err = d.zlib(bytes.NewReader(body))
 	case len(bytes.TrimLeft(body, " \t\r\n\xEF\xBB\xBF")) == 0:
 		err = errors.New("it is empty")
 	default:
@@ -74,6 +83,18 @@ func open(body []byte) (io.Reader, error) {
 		return nil, core.Refuse(core.ClassXML, "the body is neither a zlib stream nor XML: %v", err)
 	}
 	return inflater, nil
+}
+
+// zlib returns the inflater, set to a new stream.
+func (d *Decoder) zlib(stream io.Reader) (io.Reader, error) {
+	if reused, can := d.inflater.(zlib.Resetter); can {
+		return d.inflater, reused.Reset(stream, nil)
+	}
+	made, err := zlib.NewReader(stream)
+	if err == nil {
+		d.inflater = made
+	}
+	return made, err
 }
 
 // storedBelow is the size under which a document is not worth compressing: a PROLOG reply without packages

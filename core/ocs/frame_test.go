@@ -62,6 +62,21 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestDecoderIsReused: whatever came before, good or bad, the next body is read as by a new Decoder.
+func TestDecoderIsReused(t *testing.T) {
+	var d Decoder
+	good := []byte("<REQUEST/>")
+	bodies := [][]byte{Encode(good), Encode(bytes.Repeat(good, 1000)), Encode(good)[:8], {0x78, 0x9c}, {0x78, 0x9c, 0xff},
+		gzipped(t, good), good, Encode(make([]byte, 1<<20+1)), Encode(good), nil, Encode(good)}
+	for i, body := range bodies {
+		got, gotErr := d.Decode(body, MaxInventory)
+		want, wantErr := Decode(body, MaxInventory)
+		if !bytes.Equal(got, want) || core.ClassOf(gotErr) != core.ClassOf(wantErr) {
+			t.Errorf("body %d: got %q, %v, want %q, %v", i, got, gotErr, want, wantErr)
+		}
+	}
+}
+
 // TestDoubleCompression is X24: what is inside must be a document, not another frame.
 func TestDoubleCompression(t *testing.T) {
 	inner, err := Decode(Encode(Encode([]byte("<REQUEST/>"))), MaxMessage)

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"enjambre/core"
@@ -42,6 +43,8 @@ type Handler struct {
 	gate  *gate         // while a message is received
 	busy  chan struct{} // while it is worked on
 	touch chan<- store.Touch
+
+	decoders sync.Pool // of *ocs.Decoder
 }
 
 // New returns a Handler. Contacts are sent to touch, which somebody must receive from; when it is full,
@@ -49,10 +52,6 @@ type Handler struct {
 func New(s *store.Store, log *slog.Logger, now func() time.Time, touch chan<- store.Touch) *Handler {
 	return &Handler{store: s, log: log, now: now, gate: newGate(), busy: make(chan struct{}, maxBusy), touch: touch}
 }
-
-// errNotAllowed is the answer to agents that the deployment does not serve.
-var errNotAllowed = errors.New(
-	"stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"")
 
 // ServeHTTP answers one message.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +121,12 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return nil, err
 	}
 	defer h.leave()
-	document, err := ocs.Decode(body, ocs.MaxInventory)
+	decoder, reused := h.decoders.Get().(*ocs.Decoder)
+	if !reused {
+		decoder = new(ocs.Decoder)
+	}
+	defer h.decoders.Put(decoder)
+	document, err := decoder.Decode(body, ocs.MaxInventory)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +161,7 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case core.ClassOf(err) != "":
 		return http.StatusBadRequest
-	case errors.Is(err, errNotAllowed), errors.Is(err, store.ErrUnknownComputer):
+	case errors.Is(err, store.ErrNotServed), errors.Is(err, store.ErrUnknownComputer):
 		return http.StatusForbidden
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
@@ -167,16 +171,17 @@ func statusOf(err error) int {
 
 // answer carries out one message and returns the body of its reply.
 func (h *Handler) answer(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+	if request.Query == ocs.QueryProlog { // which looks at the settings itself, for the sake of speed
+		return h.prolog(ctx, request, agent)
+	}
 	settings, err := h.store.Settings(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	if settings.Get(setting.StockAgents) == 0 {
-		return nil, errNotAllowed
+		return nil, store.ErrNotServed
 	}
 	switch request.Query {
-	case ocs.QueryProlog:
-		return h.prolog(ctx, request, agent)
 	case ocs.QueryInventory:
 		return h.inventory(ctx, request, agent)
 	case ocs.QueryDownload:

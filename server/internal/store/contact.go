@@ -57,17 +57,18 @@ func contact(ctx context.Context, tx *transaction, device core.DeviceID, family 
 	var id, inventoried int64
 	var inventoryFamily core.OS
 	err = tx.QueryRowContext(ctx, selectByDevice, device).Scan(&id, &inventoryFamily, &inventoried)
-	if errors.Is(err, sql.ErrNoRows) {
-		c.Settings, err = effective(ctx, tx, 0)
-		return c, false, err
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Contact{}, false, err
 	}
-	c.Known, c.Inventoried = true, moment(inventoried)
-	c.Settings, err = effective(ctx, tx, id)
-	if err != nil || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
-		return c, false, err
+	c.Known, c.Inventoried = err == nil, moment(inventoried)
+	if c.Settings, err = effective(ctx, tx, id); err != nil { // of no computer, when it is unknown
+		return Contact{}, false, err
+	}
+	if c.Settings.Get(setting.StockAgents) == 0 {
+		return Contact{}, false, ErrNotServed
+	}
+	if !c.Known || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
+		return c, false, nil
 	}
 	if family != "" && family != inventoryFamily {
 		return c, false, nil // until its next inventory says what it runs now

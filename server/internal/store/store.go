@@ -42,6 +42,7 @@ var (
 	ErrUnknownPackage    = errors.New("no such package")
 	ErrUnknownActivation = errors.New("no such activation")
 	ErrUnknownComputer   = errors.New("no such computer")
+	ErrNotServed         = errors.New("stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"")
 )
 
 // busyTimeout is how long a change waits for another process's change. The longest one, an affectation

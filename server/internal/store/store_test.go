@@ -170,6 +170,12 @@ func TestContact(t *testing.T) {
 	unknown, err := f.Contact(f.ctx(), device("new"), core.Linux, now)
 	f.check(err)
 	f.want("unknown computer", unknown.Known, false)
+	f.set("", setting.StockAgents, 0)
+	for _, one := range []core.DeviceID{a, device("new")} {
+		_, err = f.Contact(f.ctx(), one, core.Linux, now)
+		wantIs(t, err, ErrNotServed)
+	}
+	f.set("", setting.StockAgents, 1)
 	other, err := f.Contact(f.ctx(), a, core.Windows, now)
 	f.check(err)
 	f.want("another system", len(other.Offers), 0)

@@ -24,7 +24,11 @@ func newStore(t testing.TB) *Store {
 	if err := Create(context.Background(), folder); err != nil {
 		t.Fatal(err)
 	}
-	return reopened(t, folder)
+	s := reopened(t, folder)
+	if err := s.Set(context.Background(), "", setting.StockAgents, 1); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // reopened opens a store once more, as another process would.

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"enjambre/core"
+)
+
+// BenchmarkTouch notes a thousand contacts in one bulk, as a running server does.
+func BenchmarkTouch(b *testing.B) {
+	f := newFixture(b)
+	var touches []Touch
+	for i := range 1000 {
+		name := fmt.Sprint("pc", i%100)
+		if i < 100 {
+			f.computer(name)
+		}
+		touches = append(touches, Touch{Device: device(name), Agent: "agent", At: now})
+	}
+	for b.Loop() {
+		for i := range touches {
+			touches[i].At = touches[i].At.Add(time.Second)
+		}
+		f.check(f.Touch(f.ctx(), touches))
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "us/contact")
+}
+
+// BenchmarkSaveInventory keeps an inventory of a thousand programs, of which one is new.
+func BenchmarkSaveInventory(b *testing.B) {
+	f := newFixture(b)
+	facts := Facts{Computer: Computer{Device: device("pc"), Name: "pc", Family: core.Linux}}
+	for i := range 1000 {
+		facts.Programs = append(facts.Programs, Program{Name: fmt.Sprint("program", i), Version: "1"})
+	}
+	for i := 0; b.Loop(); i++ {
+		facts.Programs[0].Version = fmt.Sprint(i)
+		_, err := f.SaveInventory(f.ctx(), facts, "", now)
+		f.check(err)
+	}
+}
+
+// BenchmarkSearch finds the computers with an old browser among 2,000 with 50 programs each.
+func BenchmarkSearch(b *testing.B) {
+	f := newFixture(b)
+	for i := range 2000 {
+		name := fmt.Sprint("pc", i)
+		facts := Facts{Computer: Computer{Device: device(name), Name: name, OS: "Debian", Family: core.Linux}}
+		for p := range 50 {
+			facts.Programs = append(facts.Programs, Program{Name: fmt.Sprint("program", p), Version: fmt.Sprint(i % 20)})
+		}
+		_, err := f.SaveInventory(f.ctx(), facts, "", now)
+		f.check(err)
+	}
+	query := mustQuery(b, `os = linux and software("program7", < 10)`)
+	for b.Loop() {
+		found, err := f.Search(f.ctx(), Selection{Query: query}, now)
+		if err != nil || len(found) != 1000 {
+			b.Fatal(len(found), err)
+		}
+	}
+}
