@@ -139,12 +139,18 @@ func (d *Depot) sweepOne(name string, known func(core.PackageID) (bool, error)) 
 	if err != nil {
 		return false, nil // not ours: an administrator's file stays
 	}
+	isDraft := strings.HasPrefix(name, draftPrefix)
+	if !isDraft {
+		if is, err := known(id); is || err != nil {
+			return false, err
+		}
+	}
 	lock, err := d.lock(id)
 	if lock == nil {
 		return false, err // being built
 	}
 	defer unlock(lock)
-	if !strings.HasPrefix(name, draftPrefix) {
+	if !isDraft { // its builder may have put it on record just before the lock was free
 		if is, err := known(id); is || err != nil {
 			return false, err
 		}
