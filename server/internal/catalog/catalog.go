@@ -50,7 +50,7 @@ func (c *Catalog) Build(ctx context.Context, form Form, now time.Time) (Built, e
 		return Built{}, err
 	}
 	defer order.close()
-	if err := c.sweep(ctx); err != nil {
+	if err := c.Sweep(ctx); err != nil {
 		return Built{}, err
 	}
 	settings, err := c.Store.Settings(ctx, "")
@@ -73,11 +73,22 @@ func (c *Catalog) Build(ctx context.Context, form Form, now time.Time) (Built, e
 	return built, errors.Join(err, draft.Close())
 }
 
-// sweep removes what interrupted builds have left.
-func (c *Catalog) sweep(ctx context.Context) error {
-	removed, err := c.Depot.Sweep(func(id core.PackageID) (bool, error) { return c.Store.HasPackage(ctx, id) })
+// Sweep removes what interrupted builds and deletions have left.
+func (c *Catalog) Sweep(ctx context.Context) error {
+	removed, err := c.Depot.Sweep(func(id core.PackageID) (depot.Standing, error) {
+		recorded, err := c.Store.HasPackage(ctx, id)
+		if recorded || err != nil {
+			return depot.Recorded, err
+		}
+		if given, err := c.Store.WasGivenOut(ctx, id); given || err != nil {
+			return depot.Abandoned, err
+		}
+		c.Log.Warn("a package's folder is not on record, and its ID was never given out: was the database restored from a backup?",
+			"folder", c.Depot.Folder(id))
+		return depot.Unheard, nil
+	})
 	for _, name := range removed {
-		c.Log.Info("residue of an interrupted build removed", "folder", name)
+		c.Log.Warn("residue of an interrupted build removed", "folder", name)
 	}
 	return err
 }

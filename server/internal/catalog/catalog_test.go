@@ -265,6 +265,23 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+// TestSweepSparesWhatItNeverHeardOf: after a restored backup, folders that are newer than it stay.
+func TestSweepSparesWhatItNeverHeardOf(t *testing.T) {
+	c := newCatalog(t)
+	abandoned, err := c.Store.ReserveID(t.Context(), now)
+	check(t, err)
+	for _, id := range []core.PackageID{abandoned, abandoned + 1} {
+		check(t, os.Mkdir(c.Depot.Folder(id), 0o755))
+	}
+	check(t, c.Sweep(t.Context()))
+	if _, err := os.Stat(c.Depot.Folder(abandoned)); !os.IsNotExist(err) {
+		t.Errorf("an abandoned package's folder is left: %v", err)
+	}
+	if _, err := os.Stat(c.Depot.Folder(abandoned + 1)); err != nil {
+		t.Errorf("a folder of another life was removed: %v", err)
+	}
+}
+
 func TestEveryMistakeAtOnce(t *testing.T) {
 	c := newCatalog(t)
 	form := Form{

@@ -21,7 +21,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"gopkg.in/natefinch/lumberjack.v2"
 
-	"enjambre/core"
 	"enjambre/server/internal/accesslog"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/delivery"
@@ -88,12 +87,7 @@ func (d *daemon) prepare(ctx context.Context) error {
 	if err := d.folder.Store.Check(ctx); err != nil {
 		return err
 	}
-	removed, err := d.folder.Depot.Sweep(
-		func(id core.PackageID) (bool, error) { return d.folder.Store.HasPackage(ctx, id) })
-	for _, name := range removed {
-		d.logs.errors.Warn("residue of an interrupted build removed", "folder", name)
-	}
-	return err
+	return d.folder.Catalog(d.logs.errors).Sweep(ctx)
 }
 
 // A listening is what a run listens on.

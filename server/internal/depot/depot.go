@@ -109,9 +109,20 @@ func (d *Depot) Remove(id core.PackageID) error {
 	return nil
 }
 
-// Sweep removes what nobody refers to: drafts whose builder has died, folders of packages that known
-// does not know, and half-removed ones. Packages being built are left alone. It returns what it removed.
-func (d *Depot) Sweep(known func(core.PackageID) (bool, error)) (removed []string, err error) {
+// A Standing is what the records say of a package whose folder is there.
+type Standing int
+
+// The standings. A folder that the records never heard of is not residue: they were restored from a backup
+// that is older than it.
+const (
+	Recorded  Standing = iota + 1
+	Abandoned          // its ID was given out, but no package came of it, or it was deleted
+	Unheard            // its ID was never given out
+)
+
+// Sweep removes what nobody refers to: drafts whose builder has died, folders of abandoned packages, and
+// half-removed ones. Packages being built are left alone. It returns what it removed.
+func (d *Depot) Sweep(standing func(core.PackageID) (Standing, error)) (removed []string, err error) {
 	entries, err := os.ReadDir(d.root)
 	if err != nil {
 		return nil, fmt.Errorf("package folder: %w", err)
@@ -119,7 +130,7 @@ func (d *Depot) Sweep(known func(core.PackageID) (bool, error)) (removed []strin
 	var problems []error
 	for _, entry := range entries {
 		name := entry.Name()
-		swept, err := d.sweepOne(name, known)
+		swept, err := d.sweepOne(name, standing)
 		if swept {
 			removed = append(removed, name)
 		}
@@ -128,7 +139,7 @@ func (d *Depot) Sweep(known func(core.PackageID) (bool, error)) (removed []strin
 	return removed, errors.Join(problems...)
 }
 
-func (d *Depot) sweepOne(name string, known func(core.PackageID) (bool, error)) (bool, error) {
+func (d *Depot) sweepOne(name string, standing func(core.PackageID) (Standing, error)) (bool, error) {
 	if strings.HasSuffix(name, lockSuffix) {
 		return false, nil // goes with its draft
 	}
@@ -141,7 +152,7 @@ func (d *Depot) sweepOne(name string, known func(core.PackageID) (bool, error)) 
 	}
 	isDraft := strings.HasPrefix(name, draftPrefix)
 	if !isDraft {
-		if is, err := known(id); is || err != nil {
+		if is, err := standing(id); is != Abandoned || err != nil {
 			return false, err
 		}
 	}
@@ -151,7 +162,7 @@ func (d *Depot) sweepOne(name string, known func(core.PackageID) (bool, error)) 
 	}
 	defer unlock(lock)
 	if !isDraft { // its builder may have put it on record just before the lock was free
-		if is, err := known(id); is || err != nil {
+		if is, err := standing(id); is != Abandoned || err != nil {
 			return false, err
 		}
 	}

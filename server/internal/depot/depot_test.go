@@ -179,32 +179,37 @@ func TestOnlyPublishedNames(t *testing.T) {
 	}
 }
 
+// abandoned says of every package that nothing came of it.
+func abandoned(core.PackageID) (Standing, error) { return Abandoned, nil }
+
 func TestSweep(t *testing.T) {
 	d := newDepot(t)
-	for _, name := range []string{"1764000001", "1764000002", ".new-1764000003", ".old-1764000004", "notes", "017"} {
+	for _, name := range []string{"1764000001", "1764000002", "1764000008", ".new-1764000003", ".old-1764000004", "notes", "017"} {
 		check(t, os.Mkdir(filepath.Join(d.root, name), 0o755))
 	}
 	live := newDraft(t, d, 1764000005)
-	removed, err := d.Sweep(func(id core.PackageID) (bool, error) { return id == 1764000001, nil })
+	removed, err := d.Sweep(func(id core.PackageID) (Standing, error) {
+		return map[core.PackageID]Standing{1764000001: Recorded, 1764000002: Abandoned, 1764000008: Unheard}[id], nil
+	})
 	check(t, err)
 	if got, want := fmt.Sprint(removed), "[.new-1764000003 .old-1764000004 1764000002]"; got != want {
 		t.Errorf("removed %s, want %s", got, want)
 	}
-	if got, want := names(t, d), ".new-1764000005 .new-1764000005.lock 017 1764000001 notes"; got != want {
+	if got, want := names(t, d), ".new-1764000005 .new-1764000005.lock 017 1764000001 1764000008 notes"; got != want {
 		t.Errorf("left %q, want %q", got, want)
 	}
 	// Published, but not yet on record: its builder still holds the lock.
 	check(t, live.Publish())
-	removed, err = d.Sweep(func(core.PackageID) (bool, error) { return false, nil })
+	removed, err = d.Sweep(abandoned)
 	check(t, err)
-	if got := fmt.Sprint(removed); got != "[1764000001]" {
+	if got := fmt.Sprint(removed); got != "[1764000001 1764000008]" {
 		t.Errorf("removed %s", got)
 	}
 	check(t, live.Withdraw())
 	check(t, live.Close())
 	failing := errors.New("database away")
 	check(t, os.Mkdir(filepath.Join(d.root, "1764000009"), 0o755))
-	if _, err := d.Sweep(func(core.PackageID) (bool, error) { return false, failing }); !errors.Is(err,
+	if _, err := d.Sweep(func(core.PackageID) (Standing, error) { return 0, failing }); !errors.Is(err,
 		failing) {
 		t.Errorf("got %v", err)
 	}
@@ -249,8 +254,7 @@ func TestKilledBuilder(t *testing.T) {
 	if n, err := stdout.Read(make([]byte, 20)); n == 0 {
 		t.Fatal(err)
 	}
-	nothing := func(core.PackageID) (bool, error) { return false, nil }
-	if removed, err := d.Sweep(nothing); err != nil || len(removed) != 0 {
+	if removed, err := d.Sweep(abandoned); err != nil || len(removed) != 0 {
 		t.Errorf("a living builder's draft: removed %v, %v", removed, err)
 	}
 	if _, err := d.NewDraft(id); err == nil || !strings.Contains(err.Error(), "built by another process") {
@@ -258,7 +262,7 @@ func TestKilledBuilder(t *testing.T) {
 	}
 	check(t, builder.Process.Kill())
 	_ = builder.Wait() // killed, as meant
-	removed, err := d.Sweep(nothing)
+	removed, err := d.Sweep(abandoned)
 	if err != nil || len(removed) != 1 {
 		t.Errorf("a dead builder's draft: removed %v, %v", removed, err)
 	}

@@ -107,6 +107,13 @@ func (s *Store) HasPackage(ctx context.Context, id core.PackageID) (bool, error)
 	return found == 1, err
 }
 
+// WasGivenOut reports whether an ID was ever given out by ReserveID.
+func (s *Store) WasGivenOut(ctx context.Context, id core.PackageID) (bool, error) {
+	var found int
+	err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM package_ids WHERE id = ?", id).Scan(&found)
+	return found == 1, err
+}
+
 // A PackageSummary is a row of the list of packages.
 type PackageSummary struct {
 	Package
