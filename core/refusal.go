@@ -24,6 +24,7 @@ const (
 	ClassLink    Class = "E_LINK"      // a link that is not allowed
 	ClassFormat  Class = "E_FORMAT"    // not a well-formed file of its kind
 	ClassField   Class = "E_FIELD"     // a missing or malformed field of a message or a form
+	ClassIdent   Class = "E_IDENT"     // somebody who cannot show that they are who they say
 	ClassVersion Class = "E_VERSION"   // made by a newer program than this one
 )
 
