@@ -191,35 +191,6 @@ func (b *blobs) bytes(name string) []byte {
 	return data
 }
 
-// An Enrolment is an ENROLL request: a one-time token, and the certificate request that proves the
-// agent holds the key it asks to have certified.
-type Enrolment struct {
-	Token   string // at most 256 bytes
-	Request []byte // DER of a PKCS #10 request, at most 8 KiB
-}
-
-// Enrolment reads an ENROLL request.
-func (r *Request) Enrolment() (Enrolment, error) {
-	fields := blobs{from: r.root}
-	enrolment := Enrolment{Token: fields.text("TOKEN"), Request: fields.bytes("CSR")}
-	if fields.err == nil &&
-		(enrolment.Token == "" || len(enrolment.Token) > 256 || len(enrolment.Request) == 0) {
-		return Enrolment{}, core.Refuse(core.ClassField, "an enrolment needs TOKEN and CSR")
-	}
-	return enrolment, fields.err
-}
-
-// Append appends the ENROLL request.
-func (e Enrolment) Append(to []byte, device core.DeviceID) []byte {
-	to = append(to, strictxml.Declaration...)
-	to = append(to, "<REQUEST"...)
-	to = strictxml.AppendAttribute(to, "CSR", base64.StdEncoding.EncodeToString(e.Request))
-	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
-	to = strictxml.AppendAttribute(to, "QUERY", string(QueryEnroll))
-	to = strictxml.AppendAttribute(to, "TOKEN", e.Token)
-	return append(to, " />\n"...)
-}
-
 // A Phase is a part of the state NOTIFIED.
 type Phase string
 

@@ -59,3 +59,18 @@ func FuzzParseInventoryReply(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseEnrolmentReply(f *testing.F) {
+	f.Add(read(f, "golden-enroll-reply.xml"))
+	f.Add(read(f, "golden-enroll-refused.xml"))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		reply, err := ParseEnrolmentReply(document)
+		if err != nil {
+			return
+		}
+		again, err := ParseEnrolmentReply(reply.Append(nil))
+		if err != nil || !cmp.Equal(reply, again, cmpopts.EquateEmpty()) {
+			t.Fatalf("round trip: %v, %v, %v", reply, again, err)
+		}
+	})
+}

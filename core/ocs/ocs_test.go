@@ -1,6 +1,7 @@
 package ocs
 
 import (
+	"bytes"
 	"flag"
 	"net/netip"
 	"os"
@@ -312,6 +313,27 @@ func TestExtensions(t *testing.T) {
 	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil ||
 		!cmp.Equal(again, progress) {
 		t.Errorf("got %v, %v", again, err)
+	}
+}
+
+func TestEnrolmentReply(t *testing.T) {
+	reply := EnrolmentReply{Deployment: "lyon", Site: "lyon-2", Certificate: []byte{0x30, 1}, Authority: []byte{0x30, 2},
+		Signers: []Signer{{"ana", bytes.Repeat([]byte{7}, 32)}}, Threshold: 1}
+	golden(t, "golden-enroll-reply.xml", reply.Append(nil))
+	if again, err := ParseEnrolmentReply(reply.Append(nil)); err != nil || !cmp.Equal(again, reply) {
+		t.Errorf("got %v, %v", again, err)
+	}
+	refused := EnrolmentReply{Reason: "the token is used up"}
+	golden(t, "golden-enroll-refused.xml", refused.Append(nil))
+	if again, err := ParseEnrolmentReply(refused.Append(nil)); err != nil || !cmp.Equal(again, refused) {
+		t.Errorf("got %v, %v", again, err)
+	}
+	good := string(reply.Append(nil))
+	for old, class := range map[string]core.Class{"lyon-2": core.ClassField, "<RESPONSE>ENROLLED</RESPONSE>": core.ClassField,
+		"<DEPLOYMENT>lyon</DEPLOYMENT>": core.ClassField, ">MAE=": core.ClassField, "BwcH": core.ClassField, "<REPLY>": core.ClassXML} {
+		if _, err := ParseEnrolmentReply([]byte(strings.Replace(good, old, "!", 1))); core.ClassOf(err) == "" {
+			t.Errorf("without %s: got %v, want %s", old, err, class)
+		}
 	}
 }
 
