@@ -22,6 +22,7 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"enjambre/server/internal/accesslog"
+	"enjambre/server/internal/agentapi"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/delivery"
 	"enjambre/server/internal/identity"
@@ -195,7 +196,9 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	}
 	touches := make(chan store.Touch, 1024) // full: PROLOG waits for the next bulk
 	mux := http.NewServeMux()
-	mux.Handle(ocsapi.Path, ocsapi.New(d.folder.Store, d.logs.errors, time.Now, touches))
+	mux.Handle(ocsapi.Path, ocsapi.New(ocsapi.Options{
+		Store: d.folder.Store, Enroller: d.enroller(), Log: d.logs.errors, Now: time.Now, Touch: touches,
+	}))
 	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, d.logs.errors).Register(mux)
 	handler := accesslog.Wrap(mux, d.logs.access, time.Now)
 
@@ -219,6 +222,16 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	err = errors.Join(err, recorder.Wait())
 	d.logs.errors.Info("server stopped")
 	return err
+}
+
+// enroller returns what certifies agents.
+func (d *daemon) enroller() *agentapi.Enroller {
+	deployment := d.folder.Deployment
+	authority, key := deployment.AgentCA()
+	return &agentapi.Enroller{
+		Store: d.folder.Store, Deployment: deployment.Name(), Authority: authority, Key: key,
+		Policy: deployment.SigningPolicy(), Log: d.logs.errors,
+	}
 }
 
 // answer serves one listener until ctx ends; requests in progress then have stopTimeout to end.

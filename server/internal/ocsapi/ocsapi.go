@@ -4,8 +4,9 @@
 // with 200 and a zlib stream, DOWNLOAD and NOTIFY with 200 and nothing. Whatever is answered with 200 has
 // been made durable before. What is refused gets a 4xx with an empty body, and its reason in the log.
 //
-// Stock agents cannot prove who they are. They are served only where the deployment's STOCK_AGENTS says
-// so; until agents have certificates, ENROLL and PROGRESS are refused.
+// Stock agents cannot prove who they are. They are served only where the deployment's STOCK_AGENTS says so,
+// and never touch an enrolled computer's rows. ENROLL is answered over HTTPS only, since a token in the
+// clear is anybody's. PROGRESS is refused until agents show their certificates.
 package ocsapi
 
 import (
@@ -21,6 +22,7 @@ import (
 	"enjambre/core"
 	"enjambre/core/ocs"
 	"enjambre/server/internal/accesslog"
+	"enjambre/server/internal/agentapi"
 	"enjambre/server/internal/setting"
 	"enjambre/server/internal/store"
 )
@@ -37,20 +39,32 @@ const requestTimeout = time.Minute
 
 // A Handler answers messages. Make one with New.
 type Handler struct {
-	store *store.Store
-	log   *slog.Logger
-	now   func() time.Time
-	gate  *gate         // while a message is received
-	busy  chan struct{} // while it is worked on
-	touch chan<- store.Touch
+	store    *store.Store
+	enroller *agentapi.Enroller
+	log      *slog.Logger
+	now      func() time.Time
+	gate     *gate         // while a message is received
+	busy     chan struct{} // while it is worked on
+	touch    chan<- store.Touch
 
 	decoders sync.Pool // of *ocs.Decoder
 }
 
-// New returns a Handler. Contacts are sent to touch, which somebody must receive from; when it is full,
-// the handler waits. A message is logged under Debug when it was answered, under Warn when refused.
-func New(s *store.Store, log *slog.Logger, now func() time.Time, touch chan<- store.Touch) *Handler {
-	return &Handler{store: s, log: log, now: now, gate: newGate(), busy: make(chan struct{}, maxBusy), touch: touch}
+// Options are what a Handler needs; all are required.
+type Options struct {
+	Store    *store.Store
+	Enroller *agentapi.Enroller
+	Log      *slog.Logger // answered messages under Debug, refused ones under Warn
+	Now      func() time.Time
+	Touch    chan<- store.Touch // contacts go there; somebody must receive them, or the handler waits
+}
+
+// New returns a Handler.
+func New(options Options) *Handler {
+	return &Handler{
+		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now, touch: options.Touch,
+		gate: newGate(), busy: make(chan struct{}, maxBusy),
+	}
 }
 
 // ServeHTTP answers one message.
@@ -71,7 +85,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	accesslog.Name(r.Context(), request.Device)
 	log = log.With("computer", request.Device, "query", request.Query)
-	body, err := h.work(ctx, request, r.UserAgent())
+	body, err := h.work(ctx, request, caller{agent: r.UserAgent(), secure: r.TLS != nil})
 	if err != nil {
 		status := statusOf(err)
 		if status >= http.StatusInternalServerError {
@@ -145,13 +159,37 @@ func (h *Handler) enter(ctx context.Context) error {
 
 func (h *Handler) leave() { <-h.busy }
 
+// A caller is what is known of a sender besides its message.
+type caller struct {
+	agent  string // as it calls itself
+	secure bool   // over TLS
+}
+
 // work answers one message when its turn has come.
-func (h *Handler) work(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+func (h *Handler) work(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	if err := h.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer h.leave()
-	return h.answer(ctx, request, agent)
+	return h.answer(ctx, request, from)
+}
+
+// Why our own agents are refused.
+var (
+	errNoCertificate = errors.New("only enrolled agents tell their progress, and this server knows none by certificate yet")
+	errInTheClear    = errors.New("ENROLL is answered over HTTPS only")
+)
+
+// enrol answers ENROLL. A refusal is an answer too, so that the computer's owner learns the reason.
+func (h *Handler) enrol(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
+	if !from.secure {
+		return nil, errInTheClear
+	}
+	answer, err := h.enroller.Enrol(ctx, request, h.now())
+	if err != nil {
+		return nil, err
+	}
+	return ocs.Encode(answer.Append(nil)), nil
 }
 
 // statusOf maps errors to what stock agents expect: anything that is their mistake is a 4xx.
@@ -161,7 +199,8 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case core.ClassOf(err) != "":
 		return http.StatusBadRequest
-	case errors.Is(err, store.ErrNotServed), errors.Is(err, store.ErrUnknownComputer):
+	case errors.Is(err, store.ErrNotServed), errors.Is(err, store.ErrUnknownComputer), errors.Is(err, store.ErrEnrolled),
+		errors.Is(err, errNoCertificate), errors.Is(err, errInTheClear):
 		return http.StatusForbidden
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
@@ -170,9 +209,12 @@ func statusOf(err error) int {
 }
 
 // answer carries out one message and returns the body of its reply.
-func (h *Handler) answer(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
-	if request.Query == ocs.QueryProlog { // which looks at the settings itself, for the sake of speed
-		return h.prolog(ctx, request, agent)
+func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
+	switch request.Query {
+	case ocs.QueryProlog: // which looks at the settings itself, for the sake of speed
+		return h.prolog(ctx, request, from.agent)
+	case ocs.QueryEnroll:
+		return h.enrol(ctx, request, from)
 	}
 	settings, err := h.store.Settings(ctx, "")
 	if err != nil {
@@ -183,14 +225,13 @@ func (h *Handler) answer(ctx context.Context, request *ocs.Request, agent string
 	}
 	switch request.Query {
 	case ocs.QueryInventory:
-		return h.inventory(ctx, request, agent)
+		return h.inventory(ctx, request, from.agent)
 	case ocs.QueryDownload:
 		return nil, h.result(ctx, request)
 	case ocs.QueryNotify:
 		return nil, h.notification(ctx, request)
-	case ocs.QueryEnroll, ocs.QueryProgress:
-		return nil, core.Refuse(core.ClassField, "%s is for enrolled agents, and this server enrols none yet",
-			request.Query)
+	case ocs.QueryProgress:
+		return nil, errNoCertificate
 	}
 	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
 }

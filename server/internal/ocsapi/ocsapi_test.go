@@ -54,7 +54,8 @@ func newLab(t testing.TB) *lab {
 	t.Cleanup(func() { check(t, opened.Close()) })
 	check(t, opened.Set(t.Context(), "", setting.StockAgents, 1))
 	touches := make(chan store.Touch, 100)
-	handler := New(opened, slog.New(slog.DiscardHandler), func() time.Time { return now }, touches)
+	handler := New(Options{Store: opened, Enroller: newEnroller(t, opened), Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return now }, Touch: touches})
 	return &lab{t, handler, opened, touches}
 }
 
@@ -212,7 +213,8 @@ func TestRefused(t *testing.T) {
 		},
 		{"inventory without content", wrap("<QUERY>INVENTORY</QUERY>"), http.StatusBadRequest},
 		{"notification of an unknown computer", wrap("<QUERY>NOTIFY</QUERY>"), http.StatusForbidden},
-		{"enrolment", wrap("<QUERY>ENROLL</QUERY>"), http.StatusBadRequest},
+		{"enrolment in the clear", wrap("<QUERY>ENROLL</QUERY>"), http.StatusForbidden},
+		{"progress without certificate", wrap("<QUERY>PROGRESS</QUERY>"), http.StatusForbidden},
 		{"bomb", ocs.Encode(make([]byte, 32<<20)), http.StatusRequestEntityTooLarge},
 		{"body too long", bytes.Repeat([]byte(" "), ocs.MaxBody+1), http.StatusRequestEntityTooLarge},
 		{

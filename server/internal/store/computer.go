@@ -69,8 +69,11 @@ type Program struct {
 func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceID,
 	now time.Time) (update []ocs.AccountField, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
-		id, err := findOrAdd(ctx, tx, facts, old, now)
+		id, err := findOrAdd(ctx, tx, facts.Device, old, now)
 		if err != nil {
+			return err
+		}
+		if err := notEnrolled(ctx, tx, id, facts.Device); err != nil {
 			return err
 		}
 		_, err = execute(ctx, tx, `UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, serial = ?,
@@ -90,11 +93,14 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 }
 
 // findOrAdd returns the row of the computer, made now if need be.
-func findOrAdd(ctx context.Context, tx *transaction, facts Facts, old core.DeviceID, now time.Time) (id int64, err error) {
-	id, err = computerID(ctx, tx, facts.Device)
+func findOrAdd(ctx context.Context, tx *transaction, device, old core.DeviceID, now time.Time) (id int64, err error) {
+	id, err = computerID(ctx, tx, device)
 	if errors.Is(err, ErrUnknownComputer) && old != "" {
 		if id, err = computerID(ctx, tx, old); err == nil {
-			_, err = execute(ctx, tx, "UPDATE computers SET device = ? WHERE id = ?", facts.Device, id)
+			if err := notEnrolled(ctx, tx, id, old); err != nil {
+				return 0, err
+			}
+			_, err = execute(ctx, tx, "UPDATE computers SET device = ? WHERE id = ?", device, id)
 			return id, err
 		}
 	}
@@ -102,8 +108,8 @@ func findOrAdd(ctx context.Context, tx *transaction, facts Facts, old core.Devic
 		return id, err
 	}
 	row := tx.QueryRowContext(ctx, `INSERT INTO computers (device, name, os, family, agent, site, tag, tag_owner, user,
-		serial, uuid, manufacturer, model, memory, disk, first_seen, last_contact, inventoried)
-		VALUES (?,'','','','','','',0,'','','','','',0,0,?,0,0) RETURNING id`, facts.Device, unix(now))
+		serial, uuid, manufacturer, model, memory, disk, agent_key, enrolled, certified, revoked, first_seen,
+		last_contact, inventoried) VALUES (?,'','','','','','',0,'','','','','',0,0,'',0,0,0,?,0,0) RETURNING id`, device, unix(now))
 	return id, row.Scan(&id)
 }
 
@@ -206,7 +212,7 @@ func addPrograms(ctx context.Context, tx *transaction, id int64, programs []Prog
 // changed, and notes the contact. An unknown computer is ErrUnknownComputer.
 func (s *Store) SaveAddresses(ctx context.Context, device core.DeviceID, addresses []Address, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
-		id, err := computerID(ctx, tx, device)
+		id, err := stockID(ctx, tx, device)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"enjambre/core"
@@ -49,14 +50,15 @@ func (s *Store) Contact(ctx context.Context, device core.DeviceID, family core.O
 	return c, err
 }
 
-const selectByDevice = "SELECT id, family, inventoried FROM computers WHERE device = ?"
+const selectByDevice = "SELECT id, family, inventoried, agent_key FROM computers WHERE device = ?"
 
 // contact computes the answer and reports whether affectations change by it; apply changes them.
 func contact(ctx context.Context, tx *transaction, device core.DeviceID, family core.OS, now time.Time, apply bool) (
 	c Contact, changes bool, err error) {
 	var id, inventoried int64
 	var inventoryFamily core.OS
-	err = tx.QueryRowContext(ctx, selectByDevice, device).Scan(&id, &inventoryFamily, &inventoried)
+	var key string
+	err = tx.QueryRowContext(ctx, selectByDevice, device).Scan(&id, &inventoryFamily, &inventoried, &key)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Contact{}, false, err
 	}
@@ -66,6 +68,9 @@ func contact(ctx context.Context, tx *transaction, device core.DeviceID, family 
 	}
 	if c.Settings.Get(setting.StockAgents) == 0 {
 		return Contact{}, false, ErrNotServed
+	}
+	if key != "" {
+		return Contact{}, false, fmt.Errorf("computer %s: %w", device, ErrEnrolled)
 	}
 	if !c.Known || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
 		return c, false, nil
@@ -186,7 +191,7 @@ const maxResults = 500
 // acknowledged, so that it comes again after its inventory.
 func (s *Store) SaveResult(ctx context.Context, device core.DeviceID, result ocs.Result, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
-		id, err := computerID(ctx, tx, device)
+		id, err := stockID(ctx, tx, device)
 		if err != nil {
 			return err
 		}

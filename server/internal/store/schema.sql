@@ -54,6 +54,10 @@ CREATE TABLE computers (
     model        TEXT NOT NULL,
     memory       INTEGER NOT NULL,
     disk         INTEGER NOT NULL,
+    agent_key    TEXT NOT NULL,    -- ID of the enrolled agent's key; '' for a stock agent
+    enrolled     INTEGER NOT NULL,
+    certified    INTEGER NOT NULL, -- until when its newest certificate is valid
+    revoked      INTEGER NOT NULL,
     first_seen   INTEGER NOT NULL,
     last_contact INTEGER NOT NULL,
     inventoried  INTEGER NOT NULL
@@ -128,3 +132,19 @@ CREATE TABLE results (
     repeated INTEGER NOT NULL  -- how often the same text came again in a row
 ) STRICT;
 CREATE INDEX results_by_computer ON results (computer, package);
+
+-- Enrolment tokens, of which only the hash is kept.
+CREATE TABLE tokens (
+    hash    TEXT PRIMARY KEY,
+    site    TEXT NOT NULL,
+    uses    INTEGER NOT NULL, -- that are left
+    expires INTEGER NOT NULL,
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Which keys a token has enrolled: an agent whose answer got lost may ask again.
+CREATE TABLE token_keys (
+    hash TEXT NOT NULL REFERENCES tokens ON DELETE CASCADE,
+    key  TEXT NOT NULL,
+    PRIMARY KEY (hash, key)
+) STRICT, WITHOUT ROWID;

@@ -42,6 +42,7 @@ var (
 	ErrUnknownPackage    = errors.New("no such package")
 	ErrUnknownActivation = errors.New("no such activation")
 	ErrUnknownComputer   = errors.New("no such computer")
+	ErrEnrolled          = errors.New("the computer is enrolled; a stock agent cannot speak for it")
 	ErrNotServed         = errors.New("stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"")
 )
 

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enjambre/core"
+	"enjambre/server/internal/datafolder"
+	"enjambre/server/internal/store"
+)
+
+// Bounds of a token.
+const (
+	tokenBytes   = 24 // random; 192 bits cannot be guessed
+	maxTokenLife = 366 * 24 * time.Hour
+)
+
+func (p *program) enrollCommand() *cobra.Command {
+	return group("enroll", "tokens with which agents enrol", p.enrollToken())
+}
+
+func (p *program) enrollToken() *cobra.Command {
+	var site string
+	var uses int
+	var life time.Duration
+	command := p.printing("token", "make a token for the computers of a site; it is shown once", cobra.NoArgs,
+		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
+			name, err := core.ParseSiteName(site)
+			if err != nil {
+				return usage(fmt.Errorf("--site: %w", err))
+			}
+			if life <= 0 || life > maxTokenLife {
+				return usage(fmt.Errorf("--for: %v is not a life of up to a year, such as 24h", life))
+			}
+			if uses < 1 || uses > 10_000 {
+				return usage(errors.New("--uses: use 1 to 10000"))
+			}
+			random := make([]byte, tokenBytes)
+			_, _ = rand.Read(random) // never fails
+			text := base64.RawURLEncoding.EncodeToString(random)
+			token := store.Token{Site: name, Uses: uses, Expires: p.now().Add(life)}
+			if err := folder.Store.AddToken(ctx, text, token, p.now()); err != nil {
+				return err
+			}
+			answer := map[string]any{"token": text, "site": name, "uses": uses, "expires": token.Expires.UTC().Truncate(time.Second)}
+			return p.print(answer, func(w *tabwriter.Writer) { row(w, text) })
+		})
+	command.Flags().StringVar(&site, "site", "", "site of the computers that use it")
+	command.Flags().IntVar(&uses, "uses", 1, "how many computers may use it")
+	command.Flags().DurationVar(&life, "for", 24*time.Hour, "how long it is valid")
+	require(command, "site")
+	return command
+}
+
+func (p *program) agentCommand() *cobra.Command {
+	return group("agent", "enrolled agents", p.agentList(), p.agentRevoke())
+}
+
+func (p *program) agentList() *cobra.Command {
+	return p.printing("list", "list the enrolled agents", cobra.NoArgs,
+		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
+			agents, err := folder.Store.Agents(ctx)
+			if err != nil {
+				return err
+			}
+			return p.print(map[string]any{"agents": agents}, func(w *tabwriter.Writer) {
+				row(w, "COMPUTER", "NAME", "SITE", "ENROLLED", "CERTIFIED UNTIL", "REVOKED", "LAST CONTACT")
+				for _, one := range agents {
+					row(w, one.Device, dash(one.Name), dash(one.Site), when(one.Enrolled), when(one.Certified),
+						when(one.Revoked), when(one.LastContact))
+				}
+			})
+		})
+}
+
+func (p *program) agentRevoke() *cobra.Command {
+	return p.onFolder("revoke DEVICEID", "take an agent's right to speak for its computer", cobra.ExactArgs(1),
+		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
+			device, err := deviceArgument(args)
+			if err != nil {
+				return err
+			}
+			return folder.Store.Revoke(ctx, device, p.now())
+		})
+}

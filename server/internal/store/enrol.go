@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/seal"
+)
+
+// Why an enrolment is refused. The texts are for whoever sits at the computer.
+var (
+	ErrTokenUnknown    = errors.New("the token is not known to this server; ask for a new one")
+	ErrTokenExpired    = errors.New("the token has expired; ask for a new one")
+	ErrTokenUsed       = errors.New("the token is used up; ask for a new one")
+	ErrAnotherKey      = errors.New("the computer is enrolled with another key; \"agent revoke\" it first if it was set up anew")
+	ErrRevokedKey      = errors.New("the agent was revoked and its key with it; remove the agent's state and enrol anew")
+	ErrUnknownAgent    = errors.New("no such enrolled agent; see \"agent list\"")
+	errTokenOutOfRange = errors.New("a token has 1 to 10,000 uses")
+)
+
+// A Token is a right to enrol. The server keeps its hash only, so it is shown once.
+type Token struct {
+	Site    core.SiteName // of the computers that use it
+	Uses    int           // 1 to 10,000
+	Expires time.Time
+}
+
+// hashToken is how a token is kept. Tokens are long and random, so no salt is needed.
+func hashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// AddToken keeps a token. Tokens that have expired for a week are forgotten.
+func (s *Store) AddToken(ctx context.Context, text string, token Token, now time.Time) error {
+	if token.Uses < 1 || token.Uses > 10_000 {
+		return errTokenOutOfRange
+	}
+	return s.change(ctx, func(tx *transaction) error {
+		if _, err := execute(ctx, tx, "DELETE FROM tokens WHERE expires < ?", unix(now.AddDate(0, 0, -7))); err != nil {
+			return err
+		}
+		_, err := execute(ctx, tx, "INSERT INTO tokens (hash, site, uses, expires, created) VALUES (?,?,?,?,?)",
+			hashToken(text), token.Site, token.Uses, unix(token.Expires), unix(now))
+		return err
+	})
+}
+
+// An Enrolment is an agent that shows a token and the key that it holds.
+type Enrolment struct {
+	Token     string
+	Device    core.DeviceID
+	Key       seal.KeyID
+	Certified time.Time // until when the certificate that it is given is valid
+}
+
+// Enrol makes the agent's key that of its computer, which is made if it is new; a stock agent's record is
+// taken over. It returns the computer's site. The same key may use a token again, so that an agent whose
+// answer got lost can repeat itself. Refusals are the errors above.
+func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site core.SiteName, err error) {
+	err = s.change(ctx, func(tx *transaction) error {
+		site, err = useToken(ctx, tx, hashToken(e.Token), e.Key.String(), now)
+		if err != nil {
+			return err
+		}
+		id, err := findOrAdd(ctx, tx, e.Device, "", now)
+		if err != nil {
+			return err
+		}
+		var key string
+		var revoked int64
+		var old core.SiteName
+		err = tx.QueryRowContext(ctx, "SELECT agent_key, revoked, site FROM computers WHERE id = ?", id).Scan(&key, &revoked, &old)
+		switch {
+		case err != nil:
+			return err
+		case key != "" && key != e.Key.String() && revoked == 0:
+			return ErrAnotherKey
+		case key == e.Key.String() && revoked != 0: // its token could be shown again for nothing
+			return ErrRevokedKey
+		case old != "":
+			site = old // an administrator's word, or an earlier token's, counts more
+		}
+		_, err = execute(ctx, tx, "UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ? WHERE id = ?",
+			e.Key.String(), unix(now), unix(e.Certified), site, id)
+		return err
+	})
+	return site, err
+}
+
+// useToken takes one use of a token for a key, unless that key has used it before.
+func useToken(ctx context.Context, tx *transaction, hash, key string, now time.Time) (site core.SiteName, err error) {
+	var uses int
+	var expires int64
+	err = tx.QueryRowContext(ctx, "SELECT site, uses, expires FROM tokens WHERE hash = ?", hash).Scan(&site, &uses, &expires)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", ErrTokenUnknown
+	}
+	if err != nil {
+		return "", err
+	}
+	if now.Unix() >= expires {
+		return "", ErrTokenExpired
+	}
+	added, err := execute(ctx, tx, "INSERT OR IGNORE INTO token_keys (hash, key) VALUES (?, ?)", hash, key)
+	if err != nil || added == 0 {
+		return site, err
+	}
+	if uses == 0 {
+		return "", ErrTokenUsed
+	}
+	_, err = execute(ctx, tx, "UPDATE tokens SET uses = uses - 1 WHERE hash = ?", hash)
+	return site, err
+}
+
+// notEnrolled keeps stock agents, which cannot prove who they are, off an enrolled computer's rows.
+func notEnrolled(ctx context.Context, tx *transaction, id int64, device core.DeviceID) error {
+	var key string
+	err := tx.QueryRowContext(ctx, "SELECT agent_key FROM computers WHERE id = ?", id).Scan(&key)
+	if err == nil && key != "" {
+		err = fmt.Errorf("computer %s: %w", device, ErrEnrolled)
+	}
+	return err
+}
+
+// stockID returns the row of a device that a stock agent may speak for.
+func stockID(ctx context.Context, tx *transaction, device core.DeviceID) (int64, error) {
+	id, err := computerID(ctx, tx, device)
+	if err == nil {
+		err = notEnrolled(ctx, tx, id, device)
+	}
+	return id, err
+}
+
+// An Agent is an enrolled agent.
+type Agent struct {
+	Device      core.DeviceID `json:"computer"`
+	Name        string        `json:"name"`
+	Site        core.SiteName `json:"site"`
+	Key         string        `json:"key"` // ID of its key
+	Enrolled    time.Time     `json:"enrolled"`
+	Certified   time.Time     `json:"certified"` // until when its newest certificate is valid
+	Revoked     time.Time     `json:"revoked"`   // zero: it is not
+	LastContact time.Time     `json:"lastContact"`
+}
+
+// Agents lists the enrolled agents, by device ID.
+func (s *Store) Agents(ctx context.Context) ([]Agent, error) {
+	list := []Agent{}
+	err := s.view(ctx, func(tx *transaction) error {
+		return each(ctx, tx, func(scan func(...any) error) error {
+			var a Agent
+			var enrolled, certified, revoked, contact int64
+			err := scan(&a.Device, &a.Name, &a.Site, &a.Key, &enrolled, &certified, &revoked, &contact)
+			a.Enrolled, a.Certified, a.Revoked, a.LastContact = moment(enrolled), moment(certified), moment(revoked), moment(contact)
+			list = append(list, a)
+			return err
+		}, `SELECT device, name, site, agent_key, enrolled, certified, revoked, last_contact
+			FROM computers WHERE agent_key <> '' ORDER BY device`)
+	})
+	return list, err
+}
+
+// Revoke takes an agent's right to speak for its computer, for good: only a new enrolment gives it back.
+func (s *Store) Revoke(ctx context.Context, device core.DeviceID, now time.Time) error {
+	return s.change(ctx, func(tx *transaction) error {
+		revoked, err := execute(ctx, tx, "UPDATE computers SET revoked = ? WHERE device = ? AND agent_key <> '' AND revoked = 0",
+			unix(now), device)
+		if err == nil && revoked == 0 {
+			err = fmt.Errorf("computer %s: %w", device, ErrUnknownAgent)
+		}
+		return err
+	})
+}
