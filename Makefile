@@ -4,8 +4,9 @@ GO ?= go
 
 .PHONY: build test check demo demo-once fuzz golden clean
 
-build: ## the program, for this machine, in bin/
+build: ## the programs, for this machine, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/enjambre-server ./server
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/enjambre-agent ./agent
 
 test: check ## everything: checks, unit tests, and the real programs with the stock agent
 	sh e2e/prepare.sh
@@ -16,8 +17,8 @@ check: ## format, vet, staticcheck, tidy modules, and builds for the other syste
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools.mod staticcheck ./...
 	$(GO) mod tidy -diff
-	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./server
-	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./server
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./server/... ./agent/...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./server/... ./agent/...
 
 demo: ## a server and a stock agent on this machine; stays up
 	sh e2e/prepare.sh

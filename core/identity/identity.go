@@ -74,7 +74,8 @@ type Verifier struct {
 // Verify returns whom a certificate makes its holder, if it is of this deployment and its life, with grace
 // added to its end, includes now. That the other side holds its key is for the handshake to prove. Every
 // refusal has class E_IDENT.
-func (v Verifier) Verify(certificate *x509.Certificate, grace time.Duration, now time.Time) (Member, error) {
+func (v Verifier) Verify(certificate *x509.Certificate, grace time.Duration,
+	now time.Time) (Member, error) {
 	if _, isEd25519 := certificate.PublicKey.(ed25519.PublicKey); !isEd25519 || certificate.IsCA {
 		return Member{}, core.Refuse(core.ClassIdent, "the certificate is not that of an agent")
 	}
@@ -90,7 +91,8 @@ func (v Verifier) Verify(certificate *x509.Certificate, grace time.Duration, now
 			certificate.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if len(certificate.URIs) != 1 {
-		return Member{}, core.Refuse(core.ClassIdent, "the certificate has %d names, want one", len(certificate.URIs))
+		return Member{}, core.Refuse(core.ClassIdent, "the certificate has %d names, want one",
+			len(certificate.URIs))
 	}
 	member, err := parseURI(certificate.URIs[0])
 	if err != nil {
@@ -111,7 +113,8 @@ func (v Verifier) checkSignature(certificate *x509.Certificate) error {
 			return nil
 		}
 	}
-	return core.Refuse(core.ClassIdent, "the certificate is not signed by the agent CA of deployment %q", v.Deployment)
+	return core.Refuse(core.ClassIdent, "the certificate is not signed by the agent CA of deployment %q",
+		v.Deployment)
 }
 
 // Template returns what a certificate for the member says, issued now. Serial number and keys are the

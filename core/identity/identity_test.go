@@ -24,7 +24,8 @@ func key(number byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{number}, ed25519.SeedSize))
 }
 
-func issue(t testing.TB, template, parent *x509.Certificate, public any, signer ed25519.PrivateKey) *x509.Certificate {
+func issue(t testing.TB, template, parent *x509.Certificate, public any,
+	signer ed25519.PrivateKey) *x509.Certificate {
 	t.Helper()
 	template.SerialNumber = big.NewInt(1)
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, signer)
@@ -39,8 +40,14 @@ func issue(t testing.TB, template, parent *x509.Certificate, public any, signer 
 }
 
 func authority(t testing.TB, name string, signer ed25519.PrivateKey) *x509.Certificate {
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now, NotAfter: now.AddDate(10, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             now,
+		NotAfter:              now.AddDate(10, 0, 0),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
 	return issue(t, template, template, signer.Public(), signer)
 }
 
@@ -83,13 +90,25 @@ func TestVerify(t *testing.T) {
 		{"long expired, to renew itself", good, RenewalGrace, Lifetime + 399*24*time.Hour, true},
 		{"too long expired", good, RenewalGrace, Lifetime + 401*24*time.Hour, false},
 		{"P01 unknown authority", issue(t, Template(member, now), otherCA, key(3).Public(), key(2)), 0, 0, false},
-		{"signed by itself", issue(t, Template(member, now), Template(member, now), key(3).Public(), key(3)), 0, 0, false},
+		{
+			"signed by itself",
+			issue(t, Template(member, now), Template(member, now), key(3).Public(), key(3)),
+			0,
+			0,
+			false,
+		},
 		{"another kind of key", issue(t, Template(member, now), ca, weak.Public(), key(1)), 0, 0, false},
 		{"the authority's own", ca, 0, 0, false},
 		{"another deployment", changed(name("enjambre://oslo/device/pc-2026-01-31-08-00-00")), 0, 0, false},
 		{"another scheme", changed(name("https://lyon/device/pc-2026-01-31-08-00-00")), 0, 0, false},
 		{"no device", changed(name("enjambre://lyon/device/")), 0, 0, false},
-		{"something after the device", changed(name("enjambre://lyon/device/pc-2026-01-31-08-00-00?x=1")), 0, 0, false},
+		{
+			"something after the device",
+			changed(name("enjambre://lyon/device/pc-2026-01-31-08-00-00?x=1")),
+			0,
+			0,
+			false,
+		},
 		{"another spelling", changed(name("enjambre://lyon/device/%70c-2026-01-31-08-00-00")), 0, 0, false},
 		{"two names", changed(func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }), 0, 0, false},
 		{"no name", changed(func(c *x509.Certificate) { c.URIs = nil }), 0, 0, false},

@@ -120,7 +120,8 @@ func ParseEnrolmentReply(document []byte) (EnrolmentReply, error) {
 		inside := blobs{from: element}
 		signer := Signer{Owner: inside.text("OWNER"), Key: inside.bytes("KEY")}
 		if inside.err == nil && (len(signer.Key) != ed25519.PublicKeySize || len(reply.Signers) == MaxSigners) {
-			return core.Refuse(core.ClassField, "a signing key has %d bytes, or there are more than %d", len(signer.Key), MaxSigners)
+			return core.Refuse(core.ClassField, "a signing key has %d bytes, or there are more than %d",
+				len(signer.Key), MaxSigners)
 		}
 		reply.Signers = append(reply.Signers, signer)
 		return inside.err

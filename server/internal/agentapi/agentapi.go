@@ -32,7 +32,8 @@ type Enroller struct {
 
 // Enrol answers an ENROLL request. A request that is refused for what it says gets its reason in the
 // answer; an error is the server's own trouble or a message that is none.
-func (e *Enroller) Enrol(ctx context.Context, request *ocs.Request, now time.Time) (ocs.EnrolmentReply, error) {
+func (e *Enroller) Enrol(ctx context.Context, request *ocs.Request,
+	now time.Time) (ocs.EnrolmentReply, error) {
 	asked, err := request.Enrolment()
 	if err != nil {
 		return ocs.EnrolmentReply{}, err

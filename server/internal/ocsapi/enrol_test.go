@@ -33,14 +33,30 @@ func keyOf(number byte) ed25519.PrivateKey {
 func newEnroller(t testing.TB, s *store.Store) *agentapi.Enroller {
 	t.Helper()
 	key := keyOf(1)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now, NotAfter: now.AddDate(10, 0, 0), IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		NotBefore:             now,
+		NotAfter:              now.AddDate(10, 0, 0),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	check(t, err)
 	authority, err := x509.ParseCertificate(der)
 	check(t, err)
-	policy := seal.Policy{Threshold: 1, Keys: []seal.Key{{Public: keyOf(2).Public().(ed25519.PublicKey), Owner: "server"}}}
-	return &agentapi.Enroller{Store: s, Deployment: "lyon", Authority: authority, Key: key, Policy: policy, Log: slog.New(slog.DiscardHandler)}
+	policy := seal.Policy{
+		Threshold: 1,
+		Keys:      []seal.Key{{Public: keyOf(2).Public().(ed25519.PublicKey), Owner: "server"}},
+	}
+	return &agentapi.Enroller{
+		Store:      s,
+		Deployment: "lyon",
+		Authority:  authority,
+		Key:        key,
+		Policy:     policy,
+		Log:        slog.New(slog.DiscardHandler),
+	}
 }
 
 // enrol sends an ENROLL over TLS and returns the answer.
@@ -68,7 +84,11 @@ func requestFor(t testing.TB, key crypto.Signer) []byte {
 func TestEnrol(t *testing.T) {
 	l := newLab(t)
 	check(t, l.store.Set(t.Context(), "", setting.StockAgents, 0)) // enrolling does not depend on them
-	check(t, l.store.AddToken(t.Context(), "token", store.Token{Site: "lyon", Uses: 1, Expires: now.Add(time.Hour)}, now))
+	check(
+		t,
+		l.store.AddToken(t.Context(), "token", store.Token{Site: "lyon", Uses: 1, Expires: now.Add(time.Hour)},
+			now),
+	)
 	key := keyOf(3)
 	reply := l.enrol("token", requestFor(t, key))
 	if reply.Reason != "" || reply.Site != "lyon" || reply.Deployment != "lyon" || reply.Threshold != 1 {
@@ -78,13 +98,20 @@ func TestEnrol(t *testing.T) {
 	check(t, err)
 	certificate, err := x509.ParseCertificate(reply.Certificate)
 	check(t, err)
-	member, err := identity.Verifier{Deployment: "lyon", Authorities: []*x509.Certificate{authority}}.Verify(certificate, 0, now)
-	if err != nil || member.Device != device || !key.Public().(ed25519.PublicKey).Equal(certificate.PublicKey) {
+	member, err := identity.Verifier{
+		Deployment:  "lyon",
+		Authorities: []*x509.Certificate{authority},
+	}.Verify(certificate, 0, now)
+	if err != nil || member.Device != device ||
+		!key.Public().(ed25519.PublicKey).Equal(certificate.PublicKey) {
 		t.Errorf("got %v, %v", member, err)
 	}
 	sealed, err := seal.Sign(seal.InfoType, []byte("x"), keyOf(2))
 	check(t, err)
-	pinned := seal.Policy{Threshold: reply.Threshold, Keys: []seal.Key{{Public: reply.Signers[0].Key, Owner: reply.Signers[0].Owner}}}
+	pinned := seal.Policy{
+		Threshold: reply.Threshold,
+		Keys:      []seal.Key{{Public: reply.Signers[0].Key, Owner: reply.Signers[0].Owner}},
+	}
 	if _, err := pinned.Verify(sealed, seal.InfoType); err != nil {
 		t.Errorf("what the agent pins does not verify what the server signs: %v", err)
 	}
@@ -106,7 +133,8 @@ func TestEnrol(t *testing.T) {
 		"not signed":     {"token", forged},
 		"cannot be read": {"token", []byte("x")},
 	} {
-		if reply := l.enrol(one.token, one.request); !strings.Contains(reply.Reason, reason) || len(reply.Certificate) != 0 {
+		if reply := l.enrol(one.token, one.request); !strings.Contains(reply.Reason, reason) ||
+			len(reply.Certificate) != 0 {
 			t.Errorf("%s: got %+v", reason, reply)
 		}
 	}

@@ -24,8 +24,8 @@ type Affectation struct {
 	Force       bool           `json:"force,omitempty"`
 	Offered     int            `json:"offered"` // contacts that listed it
 	Affected    time.Time      `json:"affected"`
-	Notified    time.Time      `json:"notified"` // zero: not yet
-	Ended       time.Time      `json:"ended"`    // zero: not yet
+	Notified    time.Time      `json:"notified,omitzero"` // zero: not yet
+	Ended       time.Time      `json:"ended,omitzero"`    // zero: not yet
 }
 
 func readAffectations(ctx context.Context, tx *transaction, list *[]Affectation, computer int64) error {

@@ -26,8 +26,8 @@ type Computer struct {
 	Memory       int64         `json:"memory"` // bytes
 	Disk         int64         `json:"disk"`   // bytes free on the drive with the most of them
 	FirstSeen    time.Time     `json:"firstSeen"`
-	LastContact  time.Time     `json:"lastContact"`
-	Inventoried  time.Time     `json:"inventory"` // zero: never
+	LastContact  time.Time     `json:"lastContact,omitzero"`
+	Inventoried  time.Time     `json:"inventory,omitzero"` // zero: never
 }
 
 const computerColumns = `id, device, name, os, family, agent, site, tag, user, serial, uuid, manufacturer,

@@ -15,11 +15,13 @@ import (
 
 // Why an enrolment is refused. The texts are for whoever sits at the computer.
 var (
-	ErrTokenUnknown    = errors.New("the token is not known to this server; ask for a new one")
-	ErrTokenExpired    = errors.New("the token has expired; ask for a new one")
-	ErrTokenUsed       = errors.New("the token is used up; ask for a new one")
-	ErrAnotherKey      = errors.New("the computer is enrolled with another key; \"agent revoke\" it first if it was set up anew")
-	ErrRevokedKey      = errors.New("the agent was revoked and its key with it; remove the agent's state and enrol anew")
+	ErrTokenUnknown = errors.New("the token is not known to this server; ask for a new one")
+	ErrTokenExpired = errors.New("the token has expired; ask for a new one")
+	ErrTokenUsed    = errors.New("the token is used up; ask for a new one")
+	ErrAnotherKey   = errors.New(
+		"the computer is enrolled with another key; \"agent revoke\" it first if it was set up anew")
+	ErrRevokedKey = errors.New(
+		"the agent was revoked and its key with it; remove the agent's state and enrol anew")
 	ErrUnknownAgent    = errors.New("no such enrolled agent; see \"agent list\"")
 	errTokenOutOfRange = errors.New("a token has 1 to 10,000 uses")
 )
@@ -76,7 +78,8 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		var key string
 		var revoked int64
 		var old core.SiteName
-		err = tx.QueryRowContext(ctx, "SELECT agent_key, revoked, site FROM computers WHERE id = ?", id).Scan(&key, &revoked, &old)
+		err = tx.QueryRowContext(ctx, "SELECT agent_key, revoked, site FROM computers WHERE id = ?", id).
+			Scan(&key, &revoked, &old)
 		switch {
 		case err != nil:
 			return err
@@ -87,7 +90,8 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		case old != "":
 			site = old // an administrator's word, or an earlier token's, counts more
 		}
-		_, err = execute(ctx, tx, "UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ? WHERE id = ?",
+		_, err = execute(ctx, tx,
+			"UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ? WHERE id = ?",
 			e.Key.String(), unix(now), unix(e.Certified), site, id)
 		return err
 	})
@@ -95,10 +99,12 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 }
 
 // useToken takes one use of a token for a key, unless that key has used it before.
-func useToken(ctx context.Context, tx *transaction, hash, key string, now time.Time) (site core.SiteName, err error) {
+func useToken(ctx context.Context, tx *transaction, hash, key string,
+	now time.Time) (site core.SiteName, err error) {
 	var uses int
 	var expires int64
-	err = tx.QueryRowContext(ctx, "SELECT site, uses, expires FROM tokens WHERE hash = ?", hash).Scan(&site, &uses, &expires)
+	err = tx.QueryRowContext(ctx, "SELECT site, uses, expires FROM tokens WHERE hash = ?", hash).
+		Scan(&site, &uses, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrTokenUnknown
 	}
@@ -145,9 +151,9 @@ type Agent struct {
 	Site        core.SiteName `json:"site"`
 	Key         string        `json:"key"` // ID of its key
 	Enrolled    time.Time     `json:"enrolled"`
-	Certified   time.Time     `json:"certified"` // until when its newest certificate is valid
-	Revoked     time.Time     `json:"revoked"`   // zero: it is not
-	LastContact time.Time     `json:"lastContact"`
+	Certified   time.Time     `json:"certified"`        // until when its newest certificate is valid
+	Revoked     time.Time     `json:"revoked,omitzero"` // zero: it is not
+	LastContact time.Time     `json:"lastContact,omitzero"`
 }
 
 // Agents lists the enrolled agents, by device ID.
@@ -158,7 +164,10 @@ func (s *Store) Agents(ctx context.Context) ([]Agent, error) {
 			var a Agent
 			var enrolled, certified, revoked, contact int64
 			err := scan(&a.Device, &a.Name, &a.Site, &a.Key, &enrolled, &certified, &revoked, &contact)
-			a.Enrolled, a.Certified, a.Revoked, a.LastContact = moment(enrolled), moment(certified), moment(revoked), moment(contact)
+			a.Enrolled, a.Certified, a.Revoked, a.LastContact = moment(enrolled), moment(
+				certified), moment(revoked), moment(
+				contact,
+			)
 			list = append(list, a)
 			return err
 		}, `SELECT device, name, site, agent_key, enrolled, certified, revoked, last_contact
@@ -170,8 +179,9 @@ func (s *Store) Agents(ctx context.Context) ([]Agent, error) {
 // Revoke takes an agent's right to speak for its computer, for good: only a new enrolment gives it back.
 func (s *Store) Revoke(ctx context.Context, device core.DeviceID, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
-		revoked, err := execute(ctx, tx, "UPDATE computers SET revoked = ? WHERE device = ? AND agent_key <> '' AND revoked = 0",
-			unix(now), device)
+		revoked, err := execute(ctx, tx,
+			"UPDATE computers SET revoked = ? WHERE device = ? AND agent_key <> '' AND revoked = 0", unix(now),
+			device)
 		if err == nil && revoked == 0 {
 			err = fmt.Errorf("computer %s: %w", device, ErrUnknownAgent)
 		}

@@ -16,7 +16,8 @@ func TestEnrol(t *testing.T) {
 	key, other := seal.KeyID{1}, seal.KeyID{2}
 	enrol := func(token, name string, key seal.KeyID) error {
 		t.Helper()
-		site, err := f.Enrol(f.ctx(), Enrolment{Token: token, Device: device(name), Key: key, Certified: now.AddDate(0, 0, 30)}, now)
+		site, err := f.Enrol(f.ctx(),
+			Enrolment{Token: token, Device: device(name), Key: key, Certified: now.AddDate(0, 0, 30)}, now)
 		if err == nil {
 			f.want("site", site, "lyon")
 		}
@@ -50,12 +51,14 @@ func TestEnrol(t *testing.T) {
 	wantIs(t, err, ErrEnrolled) // revoked is not stock again
 	agents, err := f.Agents(f.ctx())
 	f.check(err)
-	f.want("agents", []any{len(agents), agents[1].Device, agents[1].Revoked, agents[0].Revoked.IsZero()}, []any{2, stock, now, true})
+	f.want("agents", []any{len(agents), agents[1].Device, agents[1].Revoked, agents[0].Revoked.IsZero()},
+		[]any{2, stock, now, true})
 	wantIs(t, enrol("one", "pc", key), ErrRevokedKey)
 	f.check(enrol("many", "pc", seal.KeyID{3})) // set up anew
 	agents, err = f.Agents(f.ctx())
 	f.check(err)
-	f.want("after a new enrolment", []any{agents[1].Key, agents[1].Revoked.IsZero()}, []any{seal.KeyID{3}.String(), true})
+	f.want("after a new enrolment", []any{agents[1].Key, agents[1].Revoked.IsZero()},
+		[]any{seal.KeyID{3}.String(), true})
 	if err := f.AddToken(f.ctx(), "bad", Token{Uses: 0, Expires: now}, now); err == nil {
 		t.Error("a token without uses is kept")
 	}

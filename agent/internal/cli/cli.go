@@ -1,0 +1,158 @@
+// Package cli is the command line of enjambre-agent.
+//
+// What a command found out goes to stdout, with --json as one JSON document; everything else goes to stderr.
+// Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enjambre/agent/internal/enrol"
+	"enjambre/agent/internal/origin"
+	"enjambre/agent/internal/state"
+)
+
+// Name is the program's name in messages.
+const Name = "enjambre-agent"
+
+// Main runs the program and returns its exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := &program{stdin: stdin, stdout: stdout}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil:
+		fmt.Fprintf(stderr, "%s: interrupted\n", Name)
+		return 130
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(stderr, "%s: error: %s\n", Name, line)
+	}
+	var usage *usageError
+	if !p.started || errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "%s: hint: see \"%s --help\"\n", Name, Name)
+		return 2
+	}
+	return 1
+}
+
+// A usageError is a mistake of the command line itself.
+type usageError struct{ error }
+
+// A program is one run of the command line.
+type program struct {
+	stdin   io.Reader
+	stdout  io.Writer
+	json    bool
+	started bool // the command line was understood
+}
+
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use: Name, Short: "the service on every computer that is deployed to",
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.AddCommand(p.enroll())
+	return root
+}
+
+// enrollFlags are the flags of "enroll".
+type enrollFlags struct{ state, server, ca, token, tag, stock string }
+
+func (p *program) enroll() *cobra.Command {
+	var f enrollFlags
+	command := &cobra.Command{
+		Use: "enroll", Short: "make this computer a member of a deployment", Args: cobra.NoArgs,
+		Long: `Make this computer a member of a deployment. The token comes from "enjambre-server enroll token". Where a
+stock OCS agent is installed, its device ID and its record on the server are taken over.`,
+		RunE: func(command *cobra.Command, _ []string) error {
+			p.started = true
+			return p.runEnroll(command.Context(), f)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.state, "state", "", "state folder")
+	flags.StringVar(&f.server, "server", "", "address of the server, such as https://deploy.example.net")
+	flags.StringVar(&f.ca, "ca", "", "file of the server's authority: its cacert.pem")
+	flags.StringVar(&f.token, "token", "", "the token, @FILE with it, or - to read it from standard input")
+	flags.StringVar(&f.tag, "tag", "", "tag of this computer")
+	flags.StringVar(&f.stock, "stock-folder", enrol.StockFolder, "where a stock agent keeps its state")
+	flags.BoolVar(&p.json, "json", false, "print one JSON document")
+	for _, name := range []string{"state", "server", "ca", "token"} {
+		if err := command.MarkFlagRequired(name); err != nil {
+			panic(err) // no such flag: our mistake
+		}
+	}
+	return command
+}
+
+func (p *program) runEnroll(ctx context.Context, f enrollFlags) error {
+	server, err := origin.ParseServer(f.server)
+	if err != nil {
+		return &usageError{err}
+	}
+	token, err := p.readToken(f.token)
+	if err != nil {
+		return err
+	}
+	folder, err := state.Open(f.state)
+	if err != nil {
+		return err
+	}
+	known, err := enrol.Enrol(ctx, enrol.Options{
+		State: folder, Server: server, CA: f.ca, Token: token, Tag: f.tag, StockFolder: f.stock, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	if p.json {
+		return json.NewEncoder(p.stdout).Encode(map[string]any{
+			"deployment": known.Deployment, "computer": known.Device, "site": known.Site, "server": known.Server,
+		})
+	}
+	_, err = fmt.Fprintf(p.stdout, "enrolled in %s as %s, site %s\n", known.Deployment, known.Device,
+		known.Site)
+	return err
+}
+
+// readToken returns the token: the flag's text, a file's content, or standard input's first line.
+func (p *program) readToken(text string) (string, error) {
+	const most = 256
+	var data []byte
+	var err error
+	switch file, isFile := strings.CutPrefix(text, "@"); {
+	case isFile:
+		data, err = os.ReadFile(file)
+	case text == "-":
+		data, err = io.ReadAll(io.LimitReader(p.stdin, most+1))
+	default:
+		data = []byte(text)
+	}
+	token := string(bytes.TrimSpace(data))
+	if err == nil && (token == "" || len(token) > most || strings.ContainsAny(token, " \t\r\n")) {
+		err = errors.New("it is empty, or no token")
+	}
+	if err != nil {
+		return "", &usageError{fmt.Errorf("--token: %w", err)}
+	}
+	return token, nil
+}

@@ -1,0 +1,136 @@
+package origin
+
+import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"enjambre/core/ocs"
+)
+
+func TestParseServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://deploy.example.net": "https://deploy.example.net/ocsinventory", "https://a:8443/": "https://a:8443/ocsinventory",
+		"https://[2001:db8::1]/ocsinventory": "https://[2001:db8::1]/ocsinventory",
+	} {
+		if got, err := ParseServer(text); err != nil || got != want {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "deploy.example.net", "http://a", "https://", "https://a/x", "https://u:p@a", "https://a?x=1", "ftp://a"} {
+		if got, err := ParseServer(text); err == nil {
+			t.Errorf("%q: got %q", text, got)
+		}
+	}
+}
+
+// client returns a client of a server, and the file of its authority.
+func client(t *testing.T, server *httptest.Server, now func() time.Time) *Client {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "cacert.pem")
+	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	made, err := New(server.URL+"/ocsinventory", file, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(made.Close)
+	return made
+}
+
+// TestBadAnswers: whatever a server sends, the agent says what is wrong with it.
+func TestBadAnswers(t *testing.T) {
+	write := func(body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
+	}
+	cases := []struct {
+		name    string
+		handler http.HandlerFunc
+		want    string // "" = fine
+	}{
+		{"good", write(string(ocs.Encode([]byte("<REPLY/>")))), ""},
+		{"empty", write(""), ""},
+		{"garbage", write("\x78\x9cgarbage"), "no answer of a deployment server"},
+		{"too long", write(strings.Repeat("x", maxAnswer+1)), "longer than"},
+		{"bomb", write(string(ocs.Encode(make([]byte, 16<<20)))), "no answer of a deployment server"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+		},
+			"redirects to https://elsewhere.example/"},
+		{
+			"503",
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+			"answered 503",
+		},
+		{"half a body", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("half"))
+		}, "broke off"},
+		{"clock", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(-25*time.Hour).UTC().Format(http.TimeFormat))
+		}, "the clock of this computer is wrong"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewTLSServer(c.handler)
+			defer server.Close()
+			_, err := client(t, server, time.Now).Exchange(t.Context(), []byte("<REQUEST/>"))
+			if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestNoServer: why no answer comes at all.
+func TestNoServer(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	good := client(t, server, time.Now)
+	old := client(t, server, func() time.Time { return time.Now().AddDate(-100, 0, 0) })
+	stranger := filepath.Join(t.TempDir(), "other.pem")
+	ca, err := os.ReadFile(good.caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(stranger, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	named := client(t, server, time.Now)
+	named.address = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	insecure := client(t, server, time.Now)
+	insecure.address = strings.Replace(plain.URL, "http", "https", 1)
+	want := map[string]*Client{
+		"it has expired, or the clock of this computer is wrong": old,
+		"certificate is for another name":                        named,
+		"no TLS is spoken there":                                 insecure,
+	}
+	for text, one := range want {
+		if _, err := one.Exchange(t.Context(), nil); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("got %v, want %q", err, text)
+		}
+	}
+	server.Close()
+	if _, err := good.Exchange(t.Context(), nil); err == nil ||
+		!strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := New("https://a", filepath.Join(t.TempDir(), "missing"), time.Now); err == nil {
+		t.Error("a missing authority is accepted")
+	}
+	if err := os.WriteFile(stranger, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New("https://a", stranger, time.Now); err == nil ||
+		!strings.Contains(err.Error(), "cacert.pem") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,230 @@
+// Package state is the agent's state folder: who it is and whom it trusts.
+//
+//	key.pem          the agent's Ed25519 key, PKCS #8; made once, never leaves the computer
+//	device           the device ID, chosen once
+//	certificate.pem  the agent's certificate
+//	agent-ca.pem     the authority that certifies members
+//	cacert.pem       what the server is verified with; may be replaced by a script
+//	identity.json    the deployment, the server, the pinned signing keys; written last
+//
+// The folder is its owner's alone. Files are written beside their place, synced and renamed. A folder with a
+// key and without identity.json is an enrolment whose answer never came: the next one goes on with its key
+// and device ID, so that a token is not spent twice.
+package state
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"enjambre/core"
+	"enjambre/core/seal"
+)
+
+// identityVersion is the form of identity.json. 1: the first.
+const identityVersion = 1
+
+// maxFile bounds every file that is read, in bytes.
+const maxFile = 1 << 20
+
+// The files of the folder.
+const (
+	keyFile         = "key.pem"
+	deviceFile      = "device"
+	certificateFile = "certificate.pem"
+	agentCAFile     = "agent-ca.pem"
+	authorityFile   = "cacert.pem"
+	identityFile    = "identity.json"
+)
+
+// ErrNotEnrolled says that the folder belongs to no deployment yet.
+var ErrNotEnrolled = errors.New("this agent is not enrolled; run \"enjambre-agent enroll\"")
+
+// A Folder is an open state folder.
+type Folder struct{ path string }
+
+// Open opens a state folder, making it if it is missing. One that others could write to is refused: what
+// lies there decides what runs as root.
+func Open(path string) (*Folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	if err := checkOwner(path); err != nil {
+		return nil, err
+	}
+	return &Folder{path: path}, nil
+}
+
+// An Identity is what an enrolled agent knows of its deployment.
+type Identity struct {
+	Version    int           `json:"version"`
+	Deployment string        `json:"deployment"`
+	Device     core.DeviceID `json:"device"`
+	Server     string        `json:"server"`
+	Site       core.SiteName `json:"site"`
+	Tag        string        `json:"tag,omitempty"`
+	Threshold  int           `json:"threshold"`
+	Signers    []Signer      `json:"signers"`
+}
+
+// A Signer is a pinned signing key.
+type Signer struct {
+	Owner string `json:"owner"`
+	Key   []byte `json:"key"`
+}
+
+// Policy returns whose signatures count.
+func (i Identity) Policy() seal.Policy {
+	policy := seal.Policy{Threshold: i.Threshold}
+	for _, signer := range i.Signers {
+		policy.Keys = append(policy.Keys, seal.Key{Public: signer.Key, Owner: signer.Owner})
+	}
+	return policy
+}
+
+// Identity returns who the agent is, or ErrNotEnrolled.
+func (f *Folder) Identity() (Identity, error) {
+	data, err := f.read(identityFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Identity{}, ErrNotEnrolled
+	}
+	var known Identity
+	if err == nil {
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		decoder.DisallowUnknownFields()
+		err = decoder.Decode(&known)
+	}
+	switch {
+	case err != nil:
+		return Identity{}, fmt.Errorf("%s: %w", f.file(identityFile), err)
+	case known.Version != identityVersion:
+		return Identity{}, core.Refuse(core.ClassVersion,
+			"%s has version %d, this program knows %d: use a newer enjambre-agent", f.file(identityFile),
+			known.Version, identityVersion)
+	}
+	return known, known.Policy().Check()
+}
+
+// Key returns the agent's key, made now if there is none.
+func (f *Folder) Key() (ed25519.PrivateKey, error) {
+	data, err := f.read(keyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, made, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(made)
+		if err != nil {
+			return nil, err
+		}
+		return made, f.write(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	}
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, core.Refuse(core.ClassFormat, "%s is damaged: it holds no PEM block", f.file(keyFile))
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, core.Refuse(core.ClassFormat, "%s is damaged: %v", f.file(keyFile), err)
+	}
+	key, isEd25519 := parsed.(ed25519.PrivateKey)
+	if !isEd25519 {
+		return nil, core.Refuse(core.ClassType, "%s holds a %T, want an Ed25519 key", f.file(keyFile), parsed)
+	}
+	return key, nil
+}
+
+// Device returns the device ID, chosen by choose if there is none yet.
+func (f *Folder) Device(choose func() (core.DeviceID, error)) (core.DeviceID, error) {
+	data, err := f.read(deviceFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		device, err := choose()
+		if err != nil {
+			return "", err
+		}
+		return device, f.write(deviceFile, []byte(string(device)+"\n"))
+	}
+	if err != nil {
+		return "", err
+	}
+	return core.ParseDeviceID(strings.TrimSuffix(string(data), "\n"))
+}
+
+// Enrolment is what an enrolment brings home.
+type Enrolment struct {
+	Identity    Identity
+	Certificate *x509.Certificate
+	Authority   *x509.Certificate // the agent CA
+	ServerCA    []byte            // PEM
+}
+
+// Enrolled keeps an enrolment. The folder is enrolled once this returns, not before.
+func (f *Folder) Enrolled(e Enrolment) error {
+	e.Identity.Version = identityVersion
+	data, err := json.MarshalIndent(e.Identity, "", "  ")
+	if err != nil {
+		return err
+	}
+	certificate := func(c *x509.Certificate) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	}
+	for _, file := range []struct {
+		name string
+		data []byte
+	}{
+		{authorityFile, e.ServerCA}, {agentCAFile, certificate(e.Authority)},
+		{certificateFile, certificate(e.Certificate)}, {identityFile, append(data, '\n')},
+	} {
+		if err := f.write(file.name, file.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Folder) file(name string) string { return filepath.Join(f.path, name) }
+
+func (f *Folder) read(name string) ([]byte, error) {
+	file, err := os.Open(f.file(name))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = core.Refuse(core.ClassLimit, "%s is longer than %d bytes", f.file(name), maxFile)
+	}
+	return data, err
+}
+
+// write replaces a file at once, readable by its owner alone.
+func (f *Folder) write(name string, data []byte) error {
+	file, err := os.CreateTemp(f.path, "."+name+".tmp-*")
+	if err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = replace(file.Name(), f.file(name))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", f.file(name), err), os.Remove(file.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package state
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"enjambre/core"
+)
+
+func opened(t *testing.T) *Folder {
+	t.Helper()
+	folder, err := Open(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// TestKeptBeforeEnrolment: key and device ID are chosen once, whatever happens next.
+func TestKeptBeforeEnrolment(t *testing.T) {
+	folder := opened(t)
+	if _, err := folder.Identity(); !errors.Is(err, ErrNotEnrolled) {
+		t.Errorf("got %v, want ErrNotEnrolled", err)
+	}
+	first, err := folder.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := folder.Key(); err != nil || !again.Equal(first) {
+		t.Errorf("another key the second time: %v", err)
+	}
+	choices := 0
+	for range 2 {
+		device, err := folder.Device(
+			func() (core.DeviceID, error) { choices++; return "pc-2026-01-01-00-00-00", nil })
+		if err != nil || device != "pc-2026-01-01-00-00-00" {
+			t.Errorf("got %q, %v", device, err)
+		}
+	}
+	if choices != 1 {
+		t.Errorf("the device ID was chosen %d times", choices)
+	}
+	if stat, err := os.Stat(folder.file(keyFile)); err != nil ||
+		runtime.GOOS != "windows" && stat.Mode().Perm() != 0o600 {
+		t.Errorf("key file: %v, %v", stat.Mode(), err)
+	}
+}
+
+func TestDamage(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, content, want string
+		read                func(*Folder) error
+	}{
+		"key":             {keyFile, "x", "no PEM block", func(f *Folder) error { _, err := f.Key(); return err }},
+		"device":          {deviceFile, "x\n", "HOST-YYYY", func(f *Folder) error { _, err := f.Device(nil); return err }},
+		"identity":        {identityFile, "{", "unexpected EOF", func(f *Folder) error { _, err := f.Identity(); return err }},
+		"unknown field":   {identityFile, `{"version":1,"x":1}`, "unknown field", func(f *Folder) error { _, err := f.Identity(); return err }},
+		"newer":           {identityFile, `{"version":2}`, "use a newer enjambre-agent", func(f *Folder) error { _, err := f.Identity(); return err }},
+		"no signing keys": {identityFile, `{"version":1,"threshold":1}`, "threshold 1", func(f *Folder) error { _, err := f.Identity(); return err }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := opened(t)
+			if err := os.WriteFile(folder.file(c.file), []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.read(folder); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestOthersMayWrite: a folder, or a parent of it, that others could change is no place for what runs as root.
+func TestOthersMayWrite(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("access lists decide there")
+	}
+	parent := t.TempDir()
+	path := filepath.Join(parent, "state")
+	if _, err := Open(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{path, parent} {
+		if err := os.Chmod(folder, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "chmod go-w "+folder) {
+			t.Errorf("%s: got %v", folder, err)
+		}
+		if err := os.Chmod(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Chown(parent, 4711, 4711); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "belongs to another user") {
+		t.Errorf("got %v", err)
+	}
+}
