@@ -1,14 +1,19 @@
 package e2e
 
 import (
+	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"enjambre/core"
+	"enjambre/core/ocs"
 	"enjambre/e2e/stage"
 )
 
@@ -68,6 +73,19 @@ func (e *enroller) enroll(code int, state, token string, flags ...string) string
 	return string(output)
 }
 
+// client returns an HTTP client that shows the certificate of an enrolled state folder.
+func (e *enroller) client(state string) *http.Client {
+	e.Helper()
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(e.folder, state, "certificate.pem"),
+		filepath.Join(e.folder, state, "key.pem"))
+	if err != nil {
+		e.Fatal(err)
+	}
+	made := client(e.T, e.server)
+	made.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{certificate}
+	return made
+}
+
 func TestEnroll(t *testing.T) {
 	e := newEnroller(t, started(t, newServer(t)))
 	one := e.token()
@@ -93,8 +111,23 @@ func TestEnroll(t *testing.T) {
 	}
 	e.enroll(0, "c", two)
 
+	prolog := ocs.AppendProlog(nil, core.DeviceID(enrolled.Computer))
+	shown := e.client("a")
+	if status, answer := post(t, shown, e.server.Address, prolog); status != http.StatusOK ||
+		!bytes.Contains(answer, []byte("<RESPONSE>SEND")) {
+		t.Errorf("an enrolled agent calls: got %d, %s", status, answer)
+	}
+	if status, _ := post(t, client(t, e.server), e.server.Address, prolog); status != http.StatusForbidden {
+		t.Errorf("somebody without its certificate calls in its name: got %d", status)
+	}
+	if status, _ := post(t, e.client("c"), e.server.Address, prolog); status != http.StatusForbidden {
+		t.Errorf("another agent calls in its name: got %d", status)
+	}
 	if _, err := e.server.Run(t.Context(), "agent", "revoke", enrolled.Computer); err != nil {
 		t.Fatal(err)
+	}
+	if status, _ := post(t, shown, e.server.Address, prolog); status != http.StatusForbidden {
+		t.Errorf("a revoked agent calls: got %d", status)
 	}
 	var list struct {
 		Agents []struct{ Computer, Revoked string }

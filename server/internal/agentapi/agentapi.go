@@ -1,5 +1,6 @@
 // Package agentapi answers what only our own agents ask. At present that is ENROLL: a token and a
-// certificate request become a certificate, and the agent learns all that it must know for good.
+// certificate request become a certificate, and the agent learns all that it must know for good; an agent
+// that shows its certificate gets a new one.
 package agentapi
 
 import (
@@ -40,7 +41,7 @@ func (e *Enroller) Enrol(ctx context.Context, request *ocs.Request,
 	}
 	public, err := provenKey(asked.Request)
 	if err != nil {
-		return e.refuse(request, err), nil
+		return e.refuse(request.Device, err), nil
 	}
 	template := identity.Template(identity.Member{Deployment: e.Deployment, Device: request.Device}, now)
 	site, err := e.Store.Enrol(ctx, store.Enrolment{
@@ -48,7 +49,7 @@ func (e *Enroller) Enrol(ctx context.Context, request *ocs.Request,
 	}, now)
 	for _, refusal := range []error{store.ErrTokenUnknown, store.ErrTokenExpired, store.ErrTokenUsed, store.ErrAnotherKey, store.ErrRevokedKey} {
 		if errors.Is(err, refusal) {
-			return e.refuse(request, err), nil
+			return e.refuse(request.Device, err), nil
 		}
 	}
 	if err != nil {
@@ -62,8 +63,35 @@ func (e *Enroller) Enrol(ctx context.Context, request *ocs.Request,
 	return e.reply(certificate, site), nil
 }
 
-func (e *Enroller) refuse(request *ocs.Request, reason error) ocs.EnrolmentReply {
-	e.Log.Warn("enrolment refused", "computer", request.Device, "reason", reason)
+// Verifier returns what the deployment's agents are recognised by.
+func (e *Enroller) Verifier() identity.Verifier {
+	return identity.Verifier{Deployment: e.Deployment, Authorities: []*x509.Certificate{e.Authority}}
+}
+
+// Renew gives an agent, whose handshake proved the key, a new certificate for it. A revoked agent, or one
+// whose computer has enrolled with another key since, is refused.
+func (e *Enroller) Renew(ctx context.Context, from store.Caller, public ed25519.PublicKey,
+	now time.Time) (ocs.EnrolmentReply, error) {
+	template := identity.Template(identity.Member{Deployment: e.Deployment, Device: from.Device}, now)
+	site, err := e.Store.Renew(ctx, from, template.NotAfter)
+	for _, refusal := range []error{store.ErrRevoked, store.ErrNotItsKey, store.ErrUnknownComputer} {
+		if errors.Is(err, refusal) {
+			return e.refuse(from.Device, err), nil
+		}
+	}
+	if err != nil {
+		return ocs.EnrolmentReply{}, err
+	}
+	certificate, err := e.certify(template, public)
+	if err != nil {
+		return ocs.EnrolmentReply{}, err
+	}
+	e.Log.Info("certificate renewed", "computer", from.Device)
+	return e.reply(certificate, site), nil
+}
+
+func (e *Enroller) refuse(device core.DeviceID, reason error) ocs.EnrolmentReply {
+	e.Log.Warn("enrolment refused", "computer", device, "reason", reason)
 	return ocs.EnrolmentReply{Reason: reason.Error()}
 }
 

@@ -4,6 +4,7 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -148,10 +149,13 @@ func (d *daemon) tlsConfig() (*tls.Config, error) {
 	for _, warning := range warnings {
 		d.logs.errors.Warn("HTTPS certificate", "warning", warning)
 	}
+	authority, _ := d.folder.Deployment.AgentCA()
+	agents := x509.NewCertPool()
+	agents.AddCert(authority)
 	strict := &tls.Config{
-		GetCertificate: reloader.Certificate,
-		MinVersion:     tls.VersionTLS13,
-		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: reloader.Certificate, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
+		// Asked for, and judged for each message: stock agents have none, and an expired one may renew itself.
+		ClientAuth: tls.RequestClientCert, ClientCAs: agents,
 	}
 	stock := strict.Clone()
 	stock.MinVersion = tls.VersionTLS12

@@ -5,8 +5,9 @@
 // been made durable before. What is refused gets a 4xx with an empty body, and its reason in the log.
 //
 // Stock agents cannot prove who they are. They are served only where the deployment's STOCK_AGENTS says so,
-// and never touch an enrolled computer's rows. ENROLL is answered over HTTPS only, since a token in the
-// clear is anybody's. PROGRESS is refused until agents show their certificates.
+// and never touch an enrolled computer's rows. Our own agents show their certificate in the TLS handshake: it
+// must be of this deployment and name the device that the message does, and its key must be the one the
+// computer enrolled with. ENROLL is answered over HTTPS only, since a token in the clear is anybody's.
 package ocsapi
 
 import (
@@ -85,7 +86,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	accesslog.Name(r.Context(), request.Device)
 	log = log.With("computer", request.Device, "query", request.Query)
-	body, err := h.work(ctx, request, caller{agent: r.UserAgent(), secure: r.TLS != nil})
+	body, err := h.work(ctx, request, r)
 	if err != nil {
 		status := statusOf(err)
 		if status >= http.StatusInternalServerError {
@@ -119,7 +120,8 @@ func refuse(w http.ResponseWriter, err error) {
 }
 
 // receive reads the body and decodes it, each when its turn has come.
-func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Request) (*ocs.Request, error) {
+func (h *Handler) receive(ctx context.Context, w http.ResponseWriter,
+	r *http.Request) (*ocs.Request, error) {
 	leave, err := h.gate.enter(ctx, r.RemoteAddr)
 	if err != nil {
 		return nil, err
@@ -159,37 +161,17 @@ func (h *Handler) enter(ctx context.Context) error {
 
 func (h *Handler) leave() { <-h.busy }
 
-// A caller is what is known of a sender besides its message.
-type caller struct {
-	agent  string // as it calls itself
-	secure bool   // over TLS
-}
-
 // work answers one message when its turn has come.
-func (h *Handler) work(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
+func (h *Handler) work(ctx context.Context, request *ocs.Request, r *http.Request) ([]byte, error) {
 	if err := h.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer h.leave()
-	return h.answer(ctx, request, from)
-}
-
-// Why our own agents are refused.
-var (
-	errNoCertificate = errors.New("only enrolled agents tell their progress, and this server knows none by certificate yet")
-	errInTheClear    = errors.New("ENROLL is answered over HTTPS only")
-)
-
-// enrol answers ENROLL. A refusal is an answer too, so that the computer's owner learns the reason.
-func (h *Handler) enrol(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
-	if !from.secure {
-		return nil, errInTheClear
-	}
-	answer, err := h.enroller.Enrol(ctx, request, h.now())
+	from, err := h.callerOf(request, r)
 	if err != nil {
 		return nil, err
 	}
-	return ocs.Encode(answer.Append(nil)), nil
+	return h.answer(ctx, request, from)
 }
 
 // statusOf maps errors to what stock agents expect: anything that is their mistake is a 4xx.
@@ -197,41 +179,51 @@ func statusOf(err error) int {
 	switch {
 	case core.ClassOf(err) == core.ClassLimit, core.ClassOf(err) == core.ClassBomb:
 		return http.StatusRequestEntityTooLarge
+	case isForbidden(err):
+		return http.StatusForbidden
 	case core.ClassOf(err) != "":
 		return http.StatusBadRequest
-	case errors.Is(err, store.ErrNotServed), errors.Is(err, store.ErrUnknownComputer), errors.Is(err, store.ErrEnrolled),
-		errors.Is(err, errNoCertificate), errors.Is(err, errInTheClear):
-		return http.StatusForbidden
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
 }
 
+// isForbidden reports whether an error is the sender's lack of a right.
+func isForbidden(err error) bool {
+	for _, one := range []error{store.ErrNotServed, store.ErrUnknownComputer, store.ErrEnrolled, store.ErrNotItsKey,
+		store.ErrRevoked, errInTheClear} {
+		if errors.Is(err, one) {
+			return true
+		}
+	}
+	return core.ClassOf(err) == core.ClassIdent
+}
+
 // answer carries out one message and returns the body of its reply.
 func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	switch request.Query {
 	case ocs.QueryProlog: // which looks at the settings itself, for the sake of speed
-		return h.prolog(ctx, request, from.agent)
+		return h.prolog(ctx, from)
 	case ocs.QueryEnroll:
 		return h.enrol(ctx, request, from)
 	}
-	settings, err := h.store.Settings(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	if settings.Get(setting.StockAgents) == 0 {
-		return nil, store.ErrNotServed
+	if from.Key == "" {
+		settings, err := h.store.Settings(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		if settings.Get(setting.StockAgents) == 0 {
+			return nil, store.ErrNotServed
+		}
 	}
 	switch request.Query {
 	case ocs.QueryInventory:
-		return h.inventory(ctx, request, from.agent)
+		return h.inventory(ctx, request, from)
 	case ocs.QueryDownload:
-		return nil, h.result(ctx, request)
+		return nil, h.result(ctx, request, from)
 	case ocs.QueryNotify:
-		return nil, h.notification(ctx, request)
-	case ocs.QueryProgress:
-		return nil, errNoCertificate
+		return nil, h.notification(ctx, request, from)
 	}
 	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
 }
@@ -246,9 +238,9 @@ func (h *Handler) note(ctx context.Context, touch store.Touch) error {
 	}
 }
 
-func (h *Handler) prolog(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
 	now := h.now()
-	contact, err := h.store.Contact(ctx, request.Device, familyOfAgent(agent), now)
+	contact, err := h.store.Contact(ctx, from.Caller, familyOfAgent(from.agent), now)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +249,7 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, agent string
 		PrologFreq:         contact.Settings.Get(setting.PrologFreq),
 		InventoryOnStartup: contact.Settings.Get(setting.OnStartup) == 1,
 	}
-	touch := store.Touch{Device: request.Device, Agent: clipAgent(agent), At: now}
+	touch := store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now}
 	if contact.Settings.Get(setting.Frequency) >= 0 { // with -1 a stock server sends no option at all
 		if contact.Settings.InventoryDue(contact.Inventoried, now) || !contact.Known {
 			answer.Response = ocs.Send
@@ -276,13 +268,13 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, agent string
 	return ocs.Encode(answer.Append(nil)), nil
 }
 
-func (h *Handler) inventory(ctx context.Context, request *ocs.Request, agent string) ([]byte, error) {
+func (h *Handler) inventory(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	inventory, err := request.Inventory()
 	if err != nil {
 		return nil, err
 	}
-	facts := factsOf(inventory, agent)
-	facts.Device = request.Device
+	facts := factsOf(inventory, from.agent)
+	facts.Device, facts.Key = from.Device, from.Key
 	update, err := h.store.SaveInventory(ctx, facts, request.OldDevice(), h.now())
 	if err != nil {
 		return nil, err
@@ -291,20 +283,20 @@ func (h *Handler) inventory(ctx context.Context, request *ocs.Request, agent str
 }
 
 // notification takes over the addresses of adapters that changed since the last inventory.
-func (h *Handler) notification(ctx context.Context, request *ocs.Request) error {
+func (h *Handler) notification(ctx context.Context, request *ocs.Request, from caller) error {
 	adapters, err := request.Adapters()
 	if err != nil {
 		return err
 	}
-	return h.store.SaveAddresses(ctx, request.Device, addressesOfAdapters(adapters), h.now())
+	return h.store.SaveAddresses(ctx, from.Caller, addressesOfAdapters(adapters), h.now())
 }
 
-func (h *Handler) result(ctx context.Context, request *ocs.Request) error {
+func (h *Handler) result(ctx context.Context, request *ocs.Request, from caller) error {
 	result, err := request.Result()
 	if err != nil {
 		return err
 	}
-	if err := h.store.SaveResult(ctx, request.Device, result, h.now()); err != nil {
+	if err := h.store.SaveResult(ctx, from.Caller, result, h.now()); err != nil {
 		return err
 	}
 	h.log.Info("result", "computer", request.Device, "package", result.Package, "text", result.Text)

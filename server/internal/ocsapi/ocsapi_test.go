@@ -214,7 +214,7 @@ func TestRefused(t *testing.T) {
 		{"inventory without content", wrap("<QUERY>INVENTORY</QUERY>"), http.StatusBadRequest},
 		{"notification of an unknown computer", wrap("<QUERY>NOTIFY</QUERY>"), http.StatusForbidden},
 		{"enrolment in the clear", wrap("<QUERY>ENROLL</QUERY>"), http.StatusForbidden},
-		{"progress without certificate", wrap("<QUERY>PROGRESS</QUERY>"), http.StatusForbidden},
+		{"progress, which nobody asked for yet", wrap("<QUERY>PROGRESS</QUERY>"), http.StatusBadRequest},
 		{"bomb", ocs.Encode(make([]byte, 32<<20)), http.StatusRequestEntityTooLarge},
 		{"body too long", bytes.Repeat([]byte(" "), ocs.MaxBody+1), http.StatusRequestEntityTooLarge},
 		{
@@ -275,7 +275,8 @@ func TestSlowSenders(t *testing.T) {
 	}
 	slow.Wait()
 	if len(l.handler.gate.from) != 0 || len(l.handler.gate.all) != 0 {
-		t.Errorf("the gate remembers %d addresses and %d places", len(l.handler.gate.from), len(l.handler.gate.all))
+		t.Errorf("the gate remembers %d addresses and %d places", len(l.handler.gate.from),
+			len(l.handler.gate.all))
 	}
 }
 
@@ -287,7 +288,8 @@ func TestBusy(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	request := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(ocs.Encode(ocs.AppendProlog(nil, device))))
+	request := httptest.NewRequest(http.MethodPost, Path,
+		bytes.NewReader(ocs.Encode(ocs.AppendProlog(nil, device))))
 	recorder := httptest.NewRecorder()
 	l.handler.ServeHTTP(recorder, request.WithContext(ctx))
 	if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {

@@ -44,6 +44,7 @@ func scanComputer(scan func(...any) error) (id int64, c Computer, err error) {
 // Facts are what an inventory says of a computer, ready to be kept.
 type Facts struct {
 	Computer            // site, tag and times are not read from here
+	Key       string    // ID of the key that the agent proved; "" for a stock agent
 	Addresses []Address // nil: unchanged
 	Programs  []Program // nil: unchanged
 	History   []core.PackageID
@@ -73,7 +74,7 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 		if err != nil {
 			return err
 		}
-		if err := notEnrolled(ctx, tx, id, facts.Device); err != nil {
+		if err := (Caller{facts.Device, facts.Key}).check(ctx, tx, id); err != nil {
 			return err
 		}
 		_, err = execute(ctx, tx, `UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, serial = ?,
@@ -97,7 +98,7 @@ func findOrAdd(ctx context.Context, tx *transaction, device, old core.DeviceID, 
 	id, err = computerID(ctx, tx, device)
 	if errors.Is(err, ErrUnknownComputer) && old != "" {
 		if id, err = computerID(ctx, tx, old); err == nil {
-			if err := notEnrolled(ctx, tx, id, old); err != nil {
+			if err := Stock(old).check(ctx, tx, id); err != nil { // only stock agents change their name
 				return 0, err
 			}
 			_, err = execute(ctx, tx, "UPDATE computers SET device = ? WHERE id = ?", device, id)
@@ -210,9 +211,9 @@ func addPrograms(ctx context.Context, tx *transaction, id int64, programs []Prog
 
 // SaveAddresses replaces the addresses of those adapters, known by their MAC, that a computer says have
 // changed, and notes the contact. An unknown computer is ErrUnknownComputer.
-func (s *Store) SaveAddresses(ctx context.Context, device core.DeviceID, addresses []Address, now time.Time) error {
+func (s *Store) SaveAddresses(ctx context.Context, from Caller, addresses []Address, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
-		id, err := stockID(ctx, tx, device)
+		id, err := from.row(ctx, tx)
 		if err != nil {
 			return err
 		}

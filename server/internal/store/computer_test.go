@@ -124,11 +124,11 @@ func TestSaveAddresses(t *testing.T) {
 	_, err := f.SaveInventory(f.ctx(), Facts{Computer: Computer{Device: a},
 		Addresses: []Address{{"10.0.0.1", "m1"}, {"fe80::1", "m1"}, {"10.0.0.2", "m2"}}}, "", now)
 	f.check(err)
-	f.check(f.SaveAddresses(f.ctx(), a, []Address{{"10.9.0.1", "m1"}, {"10.9.0.3", "m3"}}, now))
+	f.check(f.SaveAddresses(f.ctx(), Stock(a), []Address{{"10.9.0.1", "m1"}, {"10.9.0.3", "m3"}}, now))
 	view, err := f.Computer(f.ctx(), a)
 	f.check(err)
 	f.want("addresses", view.Addresses, []Address{{"10.9.0.1", "m1"}, {"10.0.0.2", "m2"}, {"10.9.0.3", "m3"}})
-	wantIs(t, f.SaveAddresses(f.ctx(), device("gone"), nil, now), ErrUnknownComputer)
+	wantIs(t, f.SaveAddresses(f.ctx(), Stock(device("gone")), nil, now), ErrUnknownComputer)
 }
 
 func TestTouch(t *testing.T) {

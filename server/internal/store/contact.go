@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"enjambre/core"
@@ -31,34 +30,34 @@ type Contact struct {
 
 // Contact answers a computer's call: which packages it is to be given, and what holds for it. Packages
 // listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history
-// has end as already set up instead. Family is the system that the agent says it is made for, "" when it
-// does not say; packages for another system are not listed.
-func (s *Store) Contact(ctx context.Context, device core.DeviceID, family core.OS,
-	now time.Time) (c Contact, err error) {
+// has end as already set up instead. Only packages for the computer's system are listed; family is the
+// system that the agent says it is made for, "" when it does not say, and if that is another, none is.
+// Where stock agents are not served, theirs is ErrNotServed.
+func (s *Store) Contact(ctx context.Context, from Caller, family core.OS, now time.Time) (c Contact, err error) {
 	var changes bool
 	err = s.view(ctx, func(tx *transaction) error {
-		c, changes, err = contact(ctx, tx, device, family, now, false)
+		c, changes, err = contact(ctx, tx, from, family, now, false)
 		return err
 	})
 	if err != nil || !changes {
 		return c, err
 	}
 	err = s.change(ctx, func(tx *transaction) error { // again, under the lock
-		c, _, err = contact(ctx, tx, device, family, now, true)
+		c, _, err = contact(ctx, tx, from, family, now, true)
 		return err
 	})
 	return c, err
 }
 
-const selectByDevice = "SELECT id, family, inventoried, agent_key FROM computers WHERE device = ?"
+const selectByDevice = "SELECT id, family, inventoried, agent_key, revoked FROM computers WHERE device = ?"
 
 // contact computes the answer and reports whether affectations change by it; apply changes them.
-func contact(ctx context.Context, tx *transaction, device core.DeviceID, family core.OS, now time.Time, apply bool) (
+func contact(ctx context.Context, tx *transaction, from Caller, family core.OS, now time.Time, apply bool) (
 	c Contact, changes bool, err error) {
-	var id, inventoried int64
+	var id, inventoried, revoked int64
 	var inventoryFamily core.OS
 	var key string
-	err = tx.QueryRowContext(ctx, selectByDevice, device).Scan(&id, &inventoryFamily, &inventoried, &key)
+	err = tx.QueryRowContext(ctx, selectByDevice, from.Device).Scan(&id, &inventoryFamily, &inventoried, &key, &revoked)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Contact{}, false, err
 	}
@@ -66,11 +65,11 @@ func contact(ctx context.Context, tx *transaction, device core.DeviceID, family 
 	if c.Settings, err = effective(ctx, tx, id); err != nil { // of no computer, when it is unknown
 		return Contact{}, false, err
 	}
-	if c.Settings.Get(setting.StockAgents) == 0 {
+	if from.Key == "" && c.Settings.Get(setting.StockAgents) == 0 {
 		return Contact{}, false, ErrNotServed
 	}
-	if key != "" {
-		return Contact{}, false, fmt.Errorf("computer %s: %w", device, ErrEnrolled)
+	if err := from.maySpeak(key, revoked); err != nil {
+		return Contact{}, false, err
 	}
 	if !c.Known || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
 		return c, false, nil
@@ -189,9 +188,9 @@ const maxResults = 500
 // SaveResult keeps a result that a computer reported, whether or not the package is affected to it, and
 // ends the affectation if there is one. An unknown computer is ErrUnknownComputer: its result is not
 // acknowledged, so that it comes again after its inventory.
-func (s *Store) SaveResult(ctx context.Context, device core.DeviceID, result ocs.Result, now time.Time) error {
+func (s *Store) SaveResult(ctx context.Context, from Caller, result ocs.Result, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
-		id, err := stockID(ctx, tx, device)
+		id, err := from.row(ctx, tx)
 		if err != nil {
 			return err
 		}

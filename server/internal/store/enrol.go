@@ -125,23 +125,65 @@ func useToken(ctx context.Context, tx *transaction, hash, key string,
 	return site, err
 }
 
-// notEnrolled keeps stock agents, which cannot prove who they are, off an enrolled computer's rows.
-func notEnrolled(ctx context.Context, tx *transaction, id int64, device core.DeviceID) error {
-	var key string
-	err := tx.QueryRowContext(ctx, "SELECT agent_key FROM computers WHERE id = ?", id).Scan(&key)
-	if err == nil && key != "" {
-		err = fmt.Errorf("computer %s: %w", device, ErrEnrolled)
-	}
-	return err
+// A Caller is who sent a message: a device ID, and the ID of the key that was proved. A stock agent proves
+// nothing, so its Key is "".
+type Caller struct {
+	Device core.DeviceID
+	Key    string
 }
 
-// stockID returns the row of a device that a stock agent may speak for.
-func stockID(ctx context.Context, tx *transaction, device core.DeviceID) (int64, error) {
-	id, err := computerID(ctx, tx, device)
+// Stock returns a caller that proved nothing.
+func Stock(device core.DeviceID) Caller { return Caller{Device: device} }
+
+// maySpeak reports, as an error, why a caller may not speak for a computer with this agent key. Stock agents
+// are kept off enrolled computers, and an enrolled agent must hold the computer's key, not be revoked.
+func (c Caller) maySpeak(key string, revoked int64) error {
+	switch {
+	case c.Key == "" && key == "":
+		return nil
+	case c.Key == "":
+		return fmt.Errorf("computer %s: %w", c.Device, ErrEnrolled)
+	case c.Key != key:
+		return fmt.Errorf("computer %s: %w", c.Device, ErrNotItsKey)
+	case revoked != 0:
+		return fmt.Errorf("computer %s: %w", c.Device, ErrRevoked)
+	}
+	return nil
+}
+
+// check looks up what maySpeak judges.
+func (c Caller) check(ctx context.Context, tx *transaction, id int64) error {
+	var key string
+	var revoked int64
+	err := tx.QueryRowContext(ctx, "SELECT agent_key, revoked FROM computers WHERE id = ?", id).
+		Scan(&key, &revoked)
+	if err != nil {
+		return err
+	}
+	return c.maySpeak(key, revoked)
+}
+
+// row returns the row of the computer that the caller speaks for.
+func (c Caller) row(ctx context.Context, tx *transaction) (int64, error) {
+	id, err := computerID(ctx, tx, c.Device)
 	if err == nil {
-		err = notEnrolled(ctx, tx, id, device)
+		err = c.check(ctx, tx, id)
 	}
 	return id, err
+}
+
+// Renew notes that a caller's key is certified until another time, and returns the computer's site.
+func (s *Store) Renew(ctx context.Context, from Caller,
+	certified time.Time) (site core.SiteName, err error) {
+	err = s.change(ctx, func(tx *transaction) error {
+		id, err := from.row(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "UPDATE computers SET certified = ? WHERE id = ? RETURNING site", unix(certified), id).
+			Scan(&site)
+	})
+	return site, err
 }
 
 // An Agent is an enrolled agent.

@@ -35,19 +35,19 @@ func TestEnrol(t *testing.T) {
 	f.check(enrol("many", "other", other))
 	f.wantRecord(stock, id, outcome.Waiting, "") // the record was taken over
 
-	wantIs(t, f.SaveResult(f.ctx(), stock, ocs.Result{Package: id, Text: "SUCCESS"}, now), ErrEnrolled)
-	wantIs(t, f.SaveAddresses(f.ctx(), stock, nil, now), ErrEnrolled)
+	wantIs(t, f.SaveResult(f.ctx(), Stock(stock), ocs.Result{Package: id, Text: "SUCCESS"}, now), ErrEnrolled)
+	wantIs(t, f.SaveAddresses(f.ctx(), Stock(stock), nil, now), ErrEnrolled)
 	_, err := f.SaveInventory(f.ctx(), Facts{Computer: Computer{Device: stock}}, "", now)
 	wantIs(t, err, ErrEnrolled)
 	_, err = f.SaveInventory(f.ctx(), Facts{Computer: Computer{Device: device("thief")}}, stock, now)
 	wantIs(t, err, ErrEnrolled)
-	_, err = f.Contact(f.ctx(), stock, "", now)
+	_, err = f.Contact(f.ctx(), Stock(stock), "", now)
 	wantIs(t, err, ErrEnrolled)
 
 	f.check(f.Revoke(f.ctx(), stock, now))
 	wantIs(t, f.Revoke(f.ctx(), stock, now), ErrUnknownAgent)
 	wantIs(t, f.Revoke(f.ctx(), device("gone"), now), ErrUnknownAgent)
-	_, err = f.Contact(f.ctx(), stock, "", now)
+	_, err = f.Contact(f.ctx(), Stock(stock), "", now)
 	wantIs(t, err, ErrEnrolled) // revoked is not stock again
 	agents, err := f.Agents(f.ctx())
 	f.check(err)

@@ -146,7 +146,7 @@ func writeUntilKilled(folder string) {
 			Programs: []Program{{"bash", fmt.Sprint(i)}, {"dash", "1"}}}
 		if _, err = s.SaveInventory(context.Background(), facts, "", now); err == nil {
 			fmt.Println("inventory", device(name))
-			err = s.SaveResult(context.Background(), device(name), ocs.Result{Package: 7, Text: "SUCCESS"}, now)
+			err = s.SaveResult(context.Background(), Stock(device(name)), ocs.Result{Package: 7, Text: "SUCCESS"}, now)
 		}
 		if err == nil {
 			fmt.Println("result", device(name))

@@ -43,6 +43,8 @@ var (
 	ErrUnknownActivation = errors.New("no such activation")
 	ErrUnknownComputer   = errors.New("no such computer")
 	ErrEnrolled          = errors.New("the computer is enrolled; a stock agent cannot speak for it")
+	ErrNotItsKey         = errors.New("the agent's key is not the one this computer enrolled with")
+	ErrRevoked           = errors.New("the agent is revoked")
 	ErrNotServed         = errors.New("stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"")
 )
 

@@ -167,16 +167,16 @@ func TestContact(t *testing.T) {
 	f.affect(first, Selection{All: true}, AffectOptions{Force: true})
 	f.want("forced", f.contact(a), []core.PackageID{first, late})
 
-	unknown, err := f.Contact(f.ctx(), device("new"), core.Linux, now)
+	unknown, err := f.Contact(f.ctx(), Stock(device("new")), core.Linux, now)
 	f.check(err)
 	f.want("unknown computer", unknown.Known, false)
 	f.set("", setting.StockAgents, 0)
 	for _, one := range []core.DeviceID{a, device("new")} {
-		_, err = f.Contact(f.ctx(), one, core.Linux, now)
+		_, err = f.Contact(f.ctx(), Stock(one), core.Linux, now)
 		wantIs(t, err, ErrNotServed)
 	}
 	f.set("", setting.StockAgents, 1)
-	other, err := f.Contact(f.ctx(), a, core.Windows, now)
+	other, err := f.Contact(f.ctx(), Stock(a), core.Windows, now)
 	f.check(err)
 	f.want("another system", len(other.Offers), 0)
 }
@@ -227,7 +227,7 @@ func TestResults(t *testing.T) {
 	f := newFixture(t)
 	a := f.computer("a")
 	id := f.affected(a)
-	wantIs(t, f.SaveResult(f.ctx(), device("gone"), ocs.Result{Package: id, Text: "SUCCESS"}, now),
+	wantIs(t, f.SaveResult(f.ctx(), Stock(device("gone")), ocs.Result{Package: id, Text: "SUCCESS"}, now),
 		ErrUnknownComputer)
 	f.result(a, 77, "ERR_BUILD") // not affected, not even a package
 	for _, text := range []string{"SUCCESS_0", "SUCCESS_0", "SUCCESS_", "SUCCESS_ALREADY_SETUP", "ERR_TIMEOUT"} {

@@ -113,7 +113,7 @@ func (f fixture) affect(id core.PackageID, selection Selection, options AffectOp
 // contact returns the packages that a PROLOG reply lists.
 func (f fixture) contact(device core.DeviceID) []core.PackageID {
 	f.Helper()
-	contact, err := f.Contact(f.ctx(), device, core.Linux, now)
+	contact, err := f.Contact(f.ctx(), Stock(device), core.Linux, now)
 	f.check(err)
 	ids := []core.PackageID{}
 	for _, offer := range contact.Offers {
@@ -124,7 +124,7 @@ func (f fixture) contact(device core.DeviceID) []core.PackageID {
 
 func (f fixture) result(device core.DeviceID, id core.PackageID, text string) {
 	f.Helper()
-	f.check(f.SaveResult(f.ctx(), device, ocs.Result{Package: id, Text: text}, now))
+	f.check(f.SaveResult(f.ctx(), Stock(device), ocs.Result{Package: id, Text: text}, now))
 }
 
 // installed reports a computer's history.
