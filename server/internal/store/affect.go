@@ -72,77 +72,91 @@ type AffectOptions struct {
 	DryRun bool // report only
 }
 
-// Affect assigns the target to the computers that the selection chooses. Computers of another operating
-// system, and those it is affected to already, are skipped. Two activations that serve a computer
-// equally well are an error, and nothing is done.
-func (s *Store) Affect(ctx context.Context, target Target, selection Selection, options AffectOptions,
-	now time.Time) (BulkReport, error) {
-	report := BulkReport{Skipped: []Skip{}}
-	err := s.bulk(ctx, options.DryRun, func(tx *transaction) error {
-		choice, err := chooseActivations(ctx, tx, target)
-		if err != nil {
-			return err
-		}
-		computers, err := selection.computers(ctx, tx, now)
-		if err != nil {
-			return err
-		}
-		for _, one := range computers {
-			activation, reason, err := choice.forComputer(one.Computer)
-			if err != nil {
-				return err
-			}
-			if reason != "" {
-				report.skip(one.Device, "%s", reason)
-				continue
-			}
-			if err := affectOne(ctx, tx, choice.pkg.ID, activation, one, options, now, &report); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return report, err
+// A bulk is one bulk action on the chosen computers, inside its transaction.
+type bulk struct {
+	tx        *transaction
+	target    Target
+	selection Selection
+	options   AffectOptions
+	now       time.Time
+	report    BulkReport
 }
 
-// bulk runs do in a transaction, which a dry run takes back.
-func (s *Store) bulk(ctx context.Context, dryRun bool, do func(*transaction) error) error {
-	if !dryRun {
-		return s.change(ctx, do)
+// run does the action in a transaction, which a dry run takes back.
+func (b *bulk) run(ctx context.Context, s *Store, do func(context.Context, []selected) error) (BulkReport, error) {
+	b.report = BulkReport{Skipped: []Skip{}}
+	inside := func(tx *transaction) error {
+		b.tx = tx
+		computers, err := b.selection.computers(ctx, tx, b.now)
+		if err != nil {
+			return err
+		}
+		return do(ctx, computers)
+	}
+	if !b.options.DryRun {
+		err := s.change(ctx, inside)
+		return b.report, err
 	}
 	tx, err := s.write.begin(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return b.report, fmt.Errorf("database: %w", err)
 	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, rollback(tx))
-	}
-	return rollback(tx)
+	err = errors.Join(inside(tx), rollback(tx))
+	return b.report, err
 }
 
-func affectOne(ctx context.Context, tx *transaction, id core.PackageID, activation ActivationID, one selected,
-	options AffectOptions, now time.Time, report *BulkReport) error {
+// Affect assigns the target to the computers that the selection chooses. Computers of another operating
+// system, and those it is affected to already, are skipped. Two activations that serve a computer
+// equally well are an error, and nothing is done.
+func (s *Store) Affect(ctx context.Context, target Target, selection Selection, options AffectOptions, now time.Time) (
+	BulkReport, error) {
+	b := &bulk{target: target, selection: selection, options: options, now: now}
+	return b.run(ctx, s, b.affect)
+}
+
+func (b *bulk) affect(ctx context.Context, computers []selected) error {
+	choice, err := chooseActivations(ctx, b.tx, b.target)
+	if err != nil {
+		return err
+	}
+	for _, one := range computers {
+		activation, reason, err := choice.forComputer(one.Computer)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			b.report.skip(one.Device, "%s", reason)
+			continue
+		}
+		if err := b.affectOne(ctx, choice.pkg.ID, activation, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bulk) affectOne(ctx context.Context, id core.PackageID, activation ActivationID, one selected) error {
 	var state outcome.State
 	var text string
-	err := tx.QueryRowContext(ctx, "SELECT state, text FROM affectations WHERE computer = ? AND package = ?", one.id, id).
-		Scan(&state, &text)
+	err := b.tx.QueryRowContext(ctx, "SELECT state, text FROM affectations WHERE computer = ? AND package = ?",
+		one.id, id).Scan(&state, &text)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:
 		return err
-	case !state.Final() && !options.Force:
-		report.skip(one.Device, "already affected, %s", state)
+	case !state.Final() && !b.options.Force:
+		b.report.skip(one.Device, "already affected, %s", state)
 		return nil
-	case !options.Force:
-		report.skip(one.Device,
+	case !b.options.Force:
+		b.report.skip(one.Device,
 			"ended with %s (%s); --force installs again, \"rollout retry-errors\" retries errors", state, text)
 		return nil
 	}
-	_, err = execute(ctx, tx, `INSERT OR REPLACE INTO affectations (computer, package, activation, state, text,
+	_, err = execute(ctx, b.tx, `INSERT OR REPLACE INTO affectations (computer, package, activation, state, text,
 		exit, detail, output, force, offered, affected, notified, ended)
 		VALUES (?,?,?,?,'','','','',?,0,?,0,0)`,
-		one.id, id, activation, outcome.Waiting, options.Force, unix(now))
-	report.Done++
+		one.id, id, activation, outcome.Waiting, b.options.Force, unix(b.now))
+	b.report.Done++
 	return err
 }
 
@@ -210,54 +224,49 @@ func (c choice) forComputer(computer Computer) (id ActivationID, reason string, 
 
 // Unaffect takes the target back from the chosen computers: rows that wait or are notified go. Finished
 // rows stay unless forced. Stock agents that have fetched the info file cannot be stopped.
-func (s *Store) Unaffect(ctx context.Context, target Target, selection Selection, options AffectOptions,
-	now time.Time) (BulkReport, error) {
-	report := BulkReport{Skipped: []Skip{}}
-	err := s.bulk(ctx, options.DryRun, func(tx *transaction) error {
-		if target.Activation != 0 {
-			activation, err := findActivation(ctx, tx, target.Activation)
-			if err != nil {
-				return err
-			}
-			target.Package = activation.Package
-		}
-		if _, err := findPackage(ctx, tx, target.Package); err != nil {
-			return err
-		}
-		computers, err := selection.computers(ctx, tx, now)
+func (s *Store) Unaffect(ctx context.Context, target Target, selection Selection, options AffectOptions, now time.Time) (
+	BulkReport, error) {
+	b := &bulk{target: target, selection: selection, options: options, now: now}
+	return b.run(ctx, s, b.unaffect)
+}
+
+func (b *bulk) unaffect(ctx context.Context, computers []selected) error {
+	if b.target.Activation != 0 {
+		activation, err := findActivation(ctx, b.tx, b.target.Activation)
 		if err != nil {
 			return err
 		}
-		for _, one := range computers {
-			if err := unaffectOne(ctx, tx, target, one, selection, options, &report); err != nil {
-				return err
-			}
+		b.target.Package = activation.Package
+	}
+	if _, err := findPackage(ctx, b.tx, b.target.Package); err != nil {
+		return err
+	}
+	for _, one := range computers {
+		if err := b.unaffectOne(ctx, one); err != nil {
+			return err
 		}
-		return nil
-	})
-	return report, err
+	}
+	return nil
 }
 
-func unaffectOne(ctx context.Context, tx *transaction, target Target, one selected, selection Selection,
-	options AffectOptions, report *BulkReport) error {
+func (b *bulk) unaffectOne(ctx context.Context, one selected) error {
 	var state outcome.State
-	err := tx.QueryRowContext(ctx, "SELECT state FROM affectations WHERE computer = ? AND package = ? AND ? IN (0, activation)",
-		one.id, target.Package, target.Activation).
-		Scan(&state)
+	err := b.tx.QueryRowContext(ctx, `SELECT state FROM affectations
+		WHERE computer = ? AND package = ? AND ? IN (0, activation)`,
+		one.id, b.target.Package, b.target.Activation).Scan(&state)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		if len(selection.Devices) > 0 { // of "all", most computers are not affected and nobody asked for them
-			report.skip(one.Device, "not affected")
+		if len(b.selection.Devices) > 0 { // of "all", most are not affected and nobody asked for them
+			b.report.skip(one.Device, "not affected")
 		}
 		return nil
 	case err != nil:
 		return err
-	case state.Final() && !options.Force:
-		report.skip(one.Device, "ended with %s; \"rollout validate-all\" clears it, or use --force", state)
+	case state.Final() && !b.options.Force:
+		b.report.skip(one.Device, "ended with %s; \"rollout validate-all\" clears it, or use --force", state)
 		return nil
 	}
-	_, err = execute(ctx, tx, "DELETE FROM affectations WHERE computer = ? AND package = ?", one.id,
-		target.Package)
-	report.Done++
+	_, err = execute(ctx, b.tx, "DELETE FROM affectations WHERE computer = ? AND package = ?", one.id, b.target.Package)
+	b.report.Done++
 	return err
 }
