@@ -20,7 +20,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -374,35 +373,6 @@ func TestKilledBuild(t *testing.T) {
 	if err != nil || len(entries) != 1 || entries[0].Name() != id {
 		t.Errorf("got %v, %v; want only %s", entries, err, id)
 	}
-}
-
-// TestFullDisk: a build on a full disk fails, says so, and leaves nothing.
-func TestFullDisk(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("needs root on Linux, to mount a small file system")
-	}
-	folder := t.TempDir()
-	if err := syscall.Mount("enjambre-test", folder, "tmpfs", 0, "size=6m"); err != nil {
-		t.Skip("cannot mount a tmpfs here: ", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(folder, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	server, err := stage.NewServer(t.Context(), binary, folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lab{T: t, server: server}
-	output := refused(t, 1, "package", "build", "--data", server.Data, "--name", "x", "--os", "linux", "--action", "STORE",
-		"--path", "/x", "--priority", "1", "--file", l.archive(nil, 8<<20))
-	wantText(t, output, "no space left on device", "cut fragment")
-	entries, err := os.ReadDir(filepath.Join(server.Data, "packages"))
-	if err != nil || len(entries) != 0 {
-		t.Errorf("residue: %v, %v", entries, err)
-	}
-	l.build("--action", "EXECUTE", "--command", "true")
 }
 
 // TestDistributionServer: T16 and T17. A package's folder copied to another web server serves a site.
