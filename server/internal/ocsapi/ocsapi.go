@@ -192,7 +192,7 @@ func statusOf(err error) int {
 // isForbidden reports whether an error is the sender's lack of a right.
 func isForbidden(err error) bool {
 	for _, one := range []error{store.ErrNotServed, store.ErrUnknownComputer, store.ErrEnrolled, store.ErrNotItsKey,
-		store.ErrRevoked, errInTheClear} {
+		store.ErrRevoked, store.ErrTooMany, errInTheClear} {
 		if errors.Is(err, one) {
 			return true
 		}

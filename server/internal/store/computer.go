@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"enjambre/core"
@@ -70,7 +71,7 @@ type Program struct {
 func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceID,
 	now time.Time) (update []ocs.AccountField, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
-		id, err := findOrAdd(ctx, tx, facts.Device, old, now)
+		id, err := s.findOrAdd(ctx, tx, facts.Device, old, now)
 		if err != nil {
 			return err
 		}
@@ -94,7 +95,7 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 }
 
 // findOrAdd returns the row of the computer, made now if need be.
-func findOrAdd(ctx context.Context, tx *transaction, device, old core.DeviceID, now time.Time) (id int64, err error) {
+func (s *Store) findOrAdd(ctx context.Context, tx *transaction, device, old core.DeviceID, now time.Time) (id int64, err error) {
 	id, err = computerID(ctx, tx, device)
 	if errors.Is(err, ErrUnknownComputer) && old != "" {
 		if id, err = computerID(ctx, tx, old); err == nil {
@@ -107,6 +108,13 @@ func findOrAdd(ctx context.Context, tx *transaction, device, old core.DeviceID, 
 	}
 	if !errors.Is(err, ErrUnknownComputer) {
 		return id, err
+	}
+	var computers int
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM computers").Scan(&computers); err != nil {
+		return 0, err
+	}
+	if computers >= s.mostComputers {
+		return 0, fmt.Errorf("computer %s: %w", device, ErrTooMany)
 	}
 	row := tx.QueryRowContext(ctx, `INSERT INTO computers (device, name, os, family, agent, site, tag, tag_owner, user,
 		serial, uuid, manufacturer, model, memory, disk, agent_key, enrolled, certified, revoked, first_seen,

@@ -131,6 +131,19 @@ func TestSaveAddresses(t *testing.T) {
 	wantIs(t, f.SaveAddresses(f.ctx(), Stock(device("gone")), nil, now), ErrUnknownComputer)
 }
 
+// TestTooManyComputers: anybody can pretend to be a new stock agent.
+func TestTooManyComputers(t *testing.T) {
+	f := newFixture(t)
+	f.mostComputers = 2
+	f.computer("a")
+	b := f.computer("b")
+	_, err := f.SaveInventory(f.ctx(), Facts{Computer: Computer{Device: device("c")}}, "", now)
+	wantIs(t, err, ErrTooMany)
+	f.computer("a") // known ones go on
+	f.check(f.DeleteComputer(f.ctx(), b))
+	f.computer("c")
+}
+
 func TestTouch(t *testing.T) {
 	f := newFixture(t)
 	a := f.computer("a")

@@ -71,7 +71,7 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		if err != nil {
 			return err
 		}
-		id, err := findOrAdd(ctx, tx, e.Device, "", now)
+		id, err := s.findOrAdd(ctx, tx, e.Device, "", now)
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ var (
 	ErrUnknownComputer   = errors.New("no such computer")
 	ErrEnrolled          = errors.New("the computer is enrolled; a stock agent cannot speak for it")
 	ErrNotItsKey         = errors.New("the agent's key is not the one this computer enrolled with")
+	ErrTooMany           = errors.New("the server has as many computers as it may have; delete those that are gone")
 	ErrRevoked           = errors.New("the agent is revoked")
 	ErrNotServed         = errors.New("stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"")
 )
@@ -52,10 +53,15 @@ var (
 // of 100,000 computers, takes a few seconds.
 const busyTimeout = 20 * time.Second
 
+// maxComputers bounds what stock agents, which anybody can pretend to be, can make the server remember.
+const maxComputers = 250_000
+
 // A Store is an open database. Close it.
 type Store struct {
 	write *database // one connection, whose transactions take the write lock at once
 	read  *database
+
+	mostComputers int // maxComputers, except in a test
 }
 
 // Create makes the database in dir, which must not have one yet.
@@ -121,7 +127,7 @@ func connect(path string) *Store {
 		db.SetMaxIdleConns(most)
 		return &database{DB: db}
 	}
-	return &Store{write: open("immediate", 1), read: open("deferred", 4)}
+	return &Store{write: open("immediate", 1), read: open("deferred", 4), mostComputers: maxComputers}
 }
 
 // Close closes the database.
