@@ -96,6 +96,7 @@ func (s *Server) Start(ctx context.Context) error {
 // StartAt starts the server at these addresses and waits until it serves.
 func (s *Server) StartAt(ctx context.Context, listen, listenHTTP string) error {
 	s.command = exec.Command(s.Daemon, "run", "--data", s.Data, "--listen", listen, "--listen-http", listenHTTP)
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop the server
 	s.stderr, s.ended = &bytes.Buffer{}, make(chan error, 1)
 	s.command.Stderr = s.stderr
 	stdout, err := s.command.StdoutPipe()
