@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"enjambre/core"
@@ -36,29 +37,45 @@ func makeChain(key privateKey, list []*x509.Certificate, name string) (*chain, e
 		return nil, core.Refuse(core.ClassKeys,
 			"%s: none of its certificates is for the key; they do not belong together", name)
 	}
-	for range list {
-		last := c.certificates[len(c.certificates)-1]
-		if bytes.Equal(last.RawIssuer, last.RawSubject) {
-			break
-		}
-		for _, certificate := range list {
-			if bytes.Equal(certificate.RawSubject, last.RawIssuer) &&
-				!bytes.Equal(certificate.RawSubject, certificate.RawIssuer) {
-				c.certificates = append(c.certificates, certificate)
-				break
-			}
-		}
+	for issuer := c.issuerIn(list); issuer != nil; issuer = c.issuerIn(list) {
+		c.certificates = append(c.certificates, issuer)
 	}
 	return c, nil
 }
 
+// issuerIn returns the certificate in list that continues the chain; nil when an authority comes next, or
+// none. Of several by the issuer's name it is the one that signed: authorities renew intermediates. When
+// none did, the first, so that verifying says what is wrong with it.
+func (c *chain) issuerIn(list []*x509.Certificate) *x509.Certificate {
+	last := c.certificates[len(c.certificates)-1]
+	if isSelfSigned(last) {
+		return nil
+	}
+	var named *x509.Certificate
+	for _, certificate := range list {
+		if !bytes.Equal(certificate.RawSubject, last.RawIssuer) || isSelfSigned(certificate) ||
+			slices.ContainsFunc(c.certificates, certificate.Equal) {
+			continue
+		}
+		if last.CheckSignatureFrom(certificate) == nil {
+			return certificate
+		}
+		if named == nil {
+			named = certificate
+		}
+	}
+	return named
+}
+
 func (c *chain) leaf() *x509.Certificate { return c.certificates[0] }
 
-// selfSigned reports whether the leaf vouches for itself. It need not be an authority for that.
-func (c *chain) selfSigned() bool {
-	leaf := c.leaf()
-	return bytes.Equal(leaf.RawIssuer, leaf.RawSubject) &&
-		leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil
+// selfSigned reports whether the leaf vouches for itself.
+func (c *chain) selfSigned() bool { return isSelfSigned(c.leaf()) }
+
+// isSelfSigned reports whether a certificate vouches for itself. It need not be an authority for that.
+func isSelfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, c.RawSubject) &&
+		c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 // verify checks that agents which trust the authorities will accept the chain for every host, and reports

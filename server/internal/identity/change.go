@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -12,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"enjambre/core"
@@ -145,12 +145,13 @@ func (d *Deployment) authoritiesFor(made *chain, file string, now time.Time) ([]
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if err == nil && made.verifyAuthority(current, now) == nil || now.After(made.leaf().NotAfter) {
-		return current, nil // an expired one is refused for that, by its next check
+	var unknown x509.UnknownAuthorityError
+	if errors.As(made.verifyAuthority(current, now), &unknown) {
+		return nil, core.Refuse(core.ClassKeys,
+			"agents do not know the authority %q that signed the certificate; give its certificate with --ca",
+			made.leaf().Issuer)
 	}
-	return nil, core.Refuse(core.ClassKeys,
-		"agents do not know the authority %q that signed the certificate; give its certificate with --ca",
-		made.leaf().Issuer)
+	return current, nil // whatever else is wrong, such as the date, the next check says
 }
 
 // putInService replaces the certificate and, where needed, cacert.pem. Whenever it is interrupted, the
@@ -163,23 +164,46 @@ func (d *Deployment) putInService(made *chain, authorities []*x509.Certificate,
 	if err != nil && !isFirst {
 		return nil, err
 	}
-	change := !isFirst && !bytes.Equal(encodeCertificates(old), encodeCertificates(authorities))
-	if change {
+	if !isFirst && !sameCertificates(old, authorities) {
 		warnings = append(
 			warnings,
 			"cacert.pem has changed: agents that have the old one refuse this server until they are given the new one",
 		)
-		if err := writeFile(d.path(authorityFile), encodeCertificates(append(old, authorities...)), publicMode); err != nil {
+	}
+	for _, one := range replacements(made, old, authorities) {
+		if err := writeFile(d.path(one.file), one.data, one.mode); err != nil {
 			return nil, err
 		}
 	}
-	if err := writeFile(d.path(serverFile), made.encode(), secretMode); err != nil {
-		return nil, err
-	}
-	if change || isFirst {
-		return warnings, writeFile(d.path(authorityFile), encodeCertificates(authorities), publicMode)
-	}
 	return warnings, nil
+}
+
+// A replacement is a file's new content.
+type replacement struct {
+	file string
+	data []byte
+	mode fs.FileMode
+}
+
+// replacements lists what is to be replaced, in order, to put a chain in service where cacert.pem holds the
+// authorities old, none before the first. After each of them a start finds what verifies, or, before the
+// first certificate, none.
+func replacements(made *chain, old, authorities []*x509.Certificate) []replacement {
+	server := replacement{serverFile, made.encode(), secretMode}
+	trust := func(list []*x509.Certificate) replacement {
+		return replacement{authorityFile, encodeCertificates(list), publicMode}
+	}
+	switch {
+	case sameCertificates(old, authorities):
+		return []replacement{server}
+	case len(old) == 0:
+		return []replacement{trust(authorities), server}
+	}
+	return []replacement{trust(slices.Concat(old, authorities)), server, trust(authorities)}
+}
+
+func sameCertificates(a, b []*x509.Certificate) bool {
+	return slices.EqualFunc(a, b, (*x509.Certificate).Equal)
 }
 
 // A Description says what is in service.

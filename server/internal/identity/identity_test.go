@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -15,7 +13,6 @@ import (
 	"errors"
 	"io/fs"
 	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,8 +20,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/youmark/pkcs8"
 
 	"enjambre/core"
 	"enjambre/core/seal"
@@ -335,195 +330,4 @@ func TestRequest(t *testing.T) {
 	certificate, _, err := d.ServerCertificate(nil, now)
 	check(t, err)
 	check(t, handshake(t, d, certificate, "192.0.2.1", tls.VersionTLS13))
-}
-
-func TestInstallRefuses(t *testing.T) {
-	key, other := newKey(t), newKey(t)
-	weak, err := rsa.GenerateKey(rand.Reader, 1024)
-	check(t, err)
-	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	check(t, err)
-	encrypted, err := pkcs8.MarshalPrivateKey(key, []byte("secret"), nil)
-	check(t, err)
-	self := func(template x509.Certificate, key crypto.Signer) string {
-		return write(t, certBlock(issue(t, template, key, nil)))
-	}
-	dated := func(from, to time.Duration) x509.Certificate {
-		template := forHost("a")
-		template.NotBefore, template.NotAfter = now.Add(from), now.Add(to)
-		return template
-	}
-	good, goodKey := self(forHost("a"), key), write(t, keyBlock(t, key))
-	locked := write(t, &pem.Block{Type: encryptedKeyType, Bytes: encrypted})
-	secret := func(text string) Passphrase { return func() ([]byte, error) { return []byte(text), nil } }
-	legacy := &pem.Block{
-		Type:    "EC PRIVATE KEY",
-		Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"},
-		Bytes:   []byte{1},
-	}
-	cases := map[string]struct {
-		files Installation
-		text  string
-	}{
-		"expired": {
-			Installation{Certificate: self(dated(-2*time.Hour, -time.Hour), key), Key: goodKey},
-			"the certificate expired on",
-		},
-		"not yet valid": {
-			Installation{Certificate: self(dated(time.Hour, 2*time.Hour), key), Key: goodKey},
-			"is valid from",
-		},
-		"another host": {
-			Installation{Certificate: self(forHost("x"), key), Key: goodKey},
-			`not for host "a"`,
-		},
-		"another key": {
-			Installation{Certificate: good, Key: write(t, keyBlock(t, other))},
-			"none of its certificates is for the key",
-		},
-		"no key": {Installation{Certificate: good}, "make a request"},
-		"weak RSA": {
-			Installation{Certificate: good, Key: write(t, keyBlock(t, weak))},
-			"1024 bits is too weak",
-		},
-		"P-521": {
-			Installation{Certificate: good, Key: write(t, keyBlock(t, p521))},
-			"use P-256 or P-384",
-		},
-		"passphrase missing": {Installation{Certificate: good, Key: locked}, "has a passphrase"},
-		"passphrase wrong": {
-			Installation{Certificate: good, Key: locked, Passphrase: secret("x")},
-			"wrong passphrase",
-		},
-		"old encryption": {Installation{Certificate: good, Key: write(t, legacy)}, "openssl pkcs8 -topk8"},
-		"two keys": {
-			Installation{Certificate: good, Key: write(t, keyBlock(t, key), keyBlock(t, other))},
-			"2 private keys",
-		},
-		"no certificate": {Installation{Certificate: goodKey, Key: goodKey}, "holds no certificate"},
-		"missing file":   {Installation{Certificate: "/nonexistent", Key: goodKey}, "no such file"},
-		"authority of others": {
-			Installation{
-				Certificate: write(t, certBlock(issue(t, forHost("a"), key, newAuthority(t, "r", nil)))),
-				Key:         goodKey,
-				Authority:   write(t, certBlock(newAuthority(t, "s", nil).certificate)),
-			},
-			"will not accept the certificate",
-		},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			d := made(t, Options{Hosts: []string{"a"}})
-			before, err := os.ReadFile(d.path(serverFile))
-			check(t, err)
-			_, err = d.Install(c.files, now)
-			wantMessage(t, err, c.text)
-			if after, _ := os.ReadFile(d.path(serverFile)); !bytes.Equal(before, after) {
-				t.Error("a refused certificate replaced the one in service")
-			}
-		})
-	}
-	d := made(t, Options{Hosts: []string{"a"}, Certificate: good, Key: locked, Passphrase: secret("secret")})
-	_, _, err = d.ServerCertificate(nil, now)
-	wantMessage(t, err, "has a passphrase")
-	certificate, _, err := d.ServerCertificate(secret("secret"), now)
-	check(t, err)
-	check(t, handshake(t, d, certificate, "a", tls.VersionTLS13))
-	if _, _, err := d.ServerCertificate(secret("secret"), now.AddDate(2, 0, 0)); err == nil {
-		t.Error("an expired certificate is served")
-	}
-	_, edKey, err := ed25519.GenerateKey(rand.Reader)
-	check(t, err)
-	warnings, err := d.Install(
-		Installation{Certificate: self(forHost("a"), edKey), Key: write(t, keyBlock(t, edKey))}, now)
-	if err != nil || !strings.Contains(strings.Join(warnings, " "), "Ed25519") {
-		t.Errorf("got %v, %v", warnings, err)
-	}
-}
-
-// TestInterruptedChange: after any prefix of the replacements that a change makes, what a start finds
-// verifies, and agents with the old cacert.pem are served until the new certificate is.
-func TestInterruptedChange(t *testing.T) {
-	old := made(t, Options{Hosts: []string{"a"}})
-	next := made(t, Options{Hosts: []string{"a"}})
-	for step, replace := range [][]string{{authorityFile}, {authorityFile, serverFile}} {
-		d := made(t, Options{Hosts: []string{"a"}})
-		copyFile := func(name string, from ...*Deployment) {
-			var data []byte
-			for _, one := range from {
-				part, err := os.ReadFile(one.path(name))
-				check(t, err)
-				data = append(data, part...)
-			}
-			check(t, os.WriteFile(d.path(name), data, 0o600))
-		}
-		copyFile(serverFile, old)
-		copyFile(authorityFile, old, next)
-		if len(replace) > 1 {
-			copyFile(serverFile, next)
-		}
-		if _, _, err := d.ServerCertificate(nil, now); err != nil {
-			t.Errorf("step %d: %v", step, err)
-		}
-	}
-}
-
-func TestReloader(t *testing.T) {
-	d := made(t, Options{Hosts: []string{"a"}})
-	var reported []error
-	r, _, err := NewReloader(d, nil, func(err error) { reported = append(reported, err) })
-	check(t, err)
-	clock := time.Now()
-	r.now = func() time.Time { return clock }
-	serving := func() []byte {
-		t.Helper()
-		certificate, err := r.Certificate(nil)
-		check(t, err)
-		return certificate.Certificate[0]
-	}
-	first := serving()
-	_, err = d.SelfSign(0, time.Now())
-	check(t, err)
-	if !bytes.Equal(serving(), first) {
-		t.Error("the file is looked at more often than once a second")
-	}
-	clock = clock.Add(lookAgain)
-	second := serving()
-	if bytes.Equal(second, first) {
-		t.Error("the new certificate is not served")
-	}
-	check(t, os.WriteFile(d.path(serverFile), []byte("damaged"), 0o600))
-	clock = clock.Add(lookAgain)
-	if !bytes.Equal(serving(), second) || len(reported) != 1 {
-		t.Errorf("a damaged file: %v", reported)
-	}
-	clock = clock.Add(lookAgain)
-	serving()
-	check(t, os.Remove(d.path(serverFile)))
-	clock = clock.Add(lookAgain)
-	if !bytes.Equal(serving(), second) || len(reported) != 2 {
-		t.Errorf("a missing file: %v", reported)
-	}
-}
-
-func FuzzParseRecord(f *testing.F) {
-	f.Add([]byte(`{"version":1,"name":"a","hosts":["a"],"created":"2026-01-01T00:00:00Z"}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if read, err := parseRecord(data); err == nil && (len(read.Hosts) == 0 || read.Name == "") {
-			t.Fatalf("accepted %+v", read)
-		}
-	})
-}
-
-func FuzzParseChain(f *testing.F) {
-	d := made(f, Options{Hosts: []string{"a"}})
-	data, err := os.ReadFile(d.path(serverFile))
-	check(f, err)
-	f.Add(data)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if chain, err := parseChain(data, "x", nil); err == nil &&
-			net.ParseIP(chain.leaf().Subject.CommonName) != nil {
-			_ = chain.verify([]string{"a"}, chain.certificates, now)
-		}
-	})
 }

@@ -129,7 +129,7 @@ func decodeKey(block *pem.Block, name string, passphrase Passphrase) (parsed any
 		if err != nil {
 			return nil, err
 		}
-		parsed, _, err := pkcs8.ParsePrivateKey(block.Bytes, secret)
+		parsed, err := decrypt(block.Bytes, secret)
 		if err != nil {
 			return nil, core.Refuse(core.ClassKeys, "%s: wrong passphrase, or a damaged key (%v)", name, err)
 		}
@@ -143,12 +143,32 @@ func decodeKey(block *pem.Block, name string, passphrase Passphrase) (parsed any
 	return parsed, nil
 }
 
+// decrypt reads an encrypted key. The library panics when the IV or the key's bytes are not whole blocks of
+// the cipher, as in a file that was cut.
+func decrypt(der, secret []byte) (parsed any, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("%v", reason)
+		}
+	}()
+	parsed, _, err = pkcs8.ParsePrivateKey(der, secret)
+	return parsed, err
+}
+
+// maxRSA is the longest RSA key that our agents verify with, in bits: beyond it crypto/tls ends the handshake.
+const maxRSA = 8192
+
 // checkKey refuses keys that are too weak or that agents' TLS libraries do not know.
 func checkKey(public crypto.PublicKey, name string) error {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
 		if key.N.BitLen() < 2048 {
-			return core.Refuse(core.ClassKeys, "%s: an RSA key of %d bits is too weak; use 2048 or more", name, key.N.BitLen())
+			return core.Refuse(core.ClassKeys, "%s: an RSA key of %d bits is too weak; use 2048 or more", name,
+				key.N.BitLen())
+		}
+		if key.N.BitLen() > maxRSA {
+			return core.Refuse(core.ClassKeys, "%s: an RSA key of %d bits is too long; use at most %d", name,
+				key.N.BitLen(), maxRSA)
 		}
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {

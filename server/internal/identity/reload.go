@@ -5,10 +5,12 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"enjambre/core"
 )
 
 // A Reloader gives connections the certificate in service, and notices within a second when another is
-// installed. A new one that a server must not start with is reported and the old one kept. Safe for
+// installed. A new one that a server must not start with is reported, once, and the old one kept. Safe for
 // concurrent use.
 type Reloader struct {
 	deployment *Deployment
@@ -20,6 +22,7 @@ type Reloader struct {
 	current *tls.Certificate
 	seen    os.FileInfo
 	looked  time.Time
+	told    string // what was reported last, "" after a look that went well
 }
 
 // lookAgain is how often the file is looked at, at most.
@@ -55,20 +58,33 @@ func (r *Reloader) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return r.current, nil
 	}
 	r.looked = now
+	told := ""
+	if err := r.look(now); err != nil {
+		if told = err.Error(); told != r.told {
+			r.report(err)
+		}
+	}
+	r.told = told
+	return r.current, nil
+}
+
+// look takes over the certificate that is in service now. One that is refused for what it says is not read
+// again before it is replaced; one that cannot be read is, at the next look.
+func (r *Reloader) look(now time.Time) error {
 	seen, err := os.Stat(r.deployment.path(serverFile))
 	if err != nil {
-		r.report(err)
-		return r.current, nil
+		return err
 	}
 	if r.seen != nil && os.SameFile(seen, r.seen) && seen.ModTime().Equal(r.seen.ModTime()) {
-		return r.current, nil
+		return nil
 	}
-	r.seen = seen
 	certificate, _, err := r.deployment.ServerCertificate(r.passphrase, now)
+	if err == nil || core.ClassOf(err) != "" {
+		r.seen = seen
+	}
 	if err != nil {
-		r.report(err)
-		return r.current, nil
+		return err
 	}
 	r.current = &certificate
-	return r.current, nil
+	return nil
 }
