@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"enjambre/core"
+	"enjambre/core/fragment"
 	"enjambre/core/info"
 	"enjambre/server/internal/depot"
 	"enjambre/server/internal/store"
@@ -82,9 +84,13 @@ func fetchInfo(ctx context.Context, client *http.Client, address string, want []
 
 func (c *Catalog) checkFragments(ctx context.Context, client *http.Client, place Location,
 	made *info.Info) error {
-	digests, err := c.Depot.ReadFile(made.ID, depot.DigestsFile)
+	list, err := c.Depot.ReadFile(made.ID, depot.DigestsFile)
 	if err != nil {
 		return fmt.Errorf("package %s: its digests cannot be read: %w", made.ID, err)
+	}
+	digests, err := fragment.ParseDigests(list, made.Archive.Plan, made.Archive.Digests)
+	if err != nil {
+		return fmt.Errorf("package %s: its digests on this server are damaged: %w", made.ID, err)
 	}
 	failed := make([]error, made.Fragments())
 	group, ctx := errgroup.WithContext(ctx)
@@ -93,8 +99,7 @@ func (c *Catalog) checkFragments(ctx context.Context, client *http.Client, place
 		group.Go(func() error {
 			index := core.FragmentIndex(i)
 			address := place.URL(strings.ToLower(string(made.Protocol)), made.ID, depot.FragmentName(made.ID, index))
-			failed[i] = fetchFragment(ctx, client, address, made.Archive.Plan.Size(index),
-				digests[i*sha256.Size:][:sha256.Size])
+			failed[i] = fetchFragment(ctx, client, address, made.Archive.Plan.Size(index), digests[i])
 			return ctx.Err() // one bad fragment does not stop the others; the administrator does
 		})
 	}
@@ -109,7 +114,7 @@ func (c *Catalog) checkFragments(ctx context.Context, client *http.Client, place
 }
 
 func fetchFragment(ctx context.Context, client *http.Client, address string, size int64,
-	want []byte) error {
+	want core.Digest) error {
 	sum := sha256.New()
 	var n int64
 	err := fetch(ctx, client, address, func(body io.Reader) (err error) {
@@ -119,9 +124,11 @@ func fetchFragment(ctx context.Context, client *http.Client, address string, siz
 	switch {
 	case err != nil:
 		return err
-	case n != size:
+	case n < size:
+		return fmt.Errorf("%s: %d bytes, want %d", address, n, size)
+	case n > size:
 		return fmt.Errorf("%s: %d bytes or more, want %d", address, n, size)
-	case !bytes.Equal(sum.Sum(nil), want):
+	case core.Digest(sum.Sum(nil)) != want:
 		return fmt.Errorf("%s: wrong bytes (the digest differs)", address)
 	}
 	return nil
@@ -156,6 +163,7 @@ func cause(err error) string {
 	var invalid x509.CertificateInvalidError
 	var dns *net.DNSError
 	var record tls.RecordHeaderError
+	var request *url.Error
 	switch {
 	case errors.As(err, &unknown):
 		return "its certificate is not signed by the authority in cacert.pem, so agents will refuse it"
@@ -171,6 +179,8 @@ func cause(err error) string {
 		return "connection refused: no server listens there"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
+	case errors.As(err, &request): // the caller names the URL
+		return request.Err.Error()
 	}
 	return err.Error()
 }
@@ -202,7 +212,8 @@ func (r Reach) client() *http.Client {
 				if err != nil {
 					return nil, err
 				}
-				own := slices.ContainsFunc(r.Own, func(name string) bool { return strings.EqualFold(name, host) })
+				named := strings.TrimSuffix(host, ".")
+				own := slices.ContainsFunc(r.Own, func(name string) bool { return strings.EqualFold(name, named) })
 				return dialer.DialContext(context.WithValue(ctx, ownHost{}, own), network, address)
 			},
 			TLSClientConfig:        &tls.Config{RootCAs: r.Roots, MinVersion: tls.VersionTLS12},

@@ -92,6 +92,15 @@ func (p *problems) err(err error, field string) {
 	}
 }
 
+// unreadable adds a problem of a text that holds more than printable characters, tabs and line feeds: agents
+// refuse it, and would be told so only after the archive has been cut.
+func (p *problems) unreadable(text, field string) {
+	bare := strings.NewReplacer("\n", "", "\t", "").Replace(text)
+	if !core.Printable(bare) || strings.ContainsAny(bare, "\uFFFE\uFFFF") {
+		p.add("%s: it holds control or deceptive characters", field)
+	}
+}
+
 // read checks the whole form and opens the archive. The caller closes the order.
 func (f Form) read() (*order, error) {
 	var p problems
@@ -156,6 +165,7 @@ func (f Form) readTarget(o *order, p *problems) {
 	if len(o.info.Target) > info.MaxTarget {
 		p.add("--command, --path: longer than %d bytes", info.MaxTarget)
 	}
+	p.unreadable(o.info.Target, "--command, --path")
 }
 
 func (f Form) readExecution(o *order, p *problems) {
@@ -181,6 +191,14 @@ func (f Form) readExecution(o *order, p *problems) {
 func (f Form) readNotice(o *order, p *problems) {
 	n := &o.info.Notice
 	n.Text, o.info.Completion = f.NotifyText, f.CompletionText
+	for _, shown := range []struct{ field, text string }{
+		{"--notify-text", f.NotifyText}, {"--completion-text", f.CompletionText},
+	} {
+		if len(shown.text) > info.MaxNotice {
+			p.add("%s: longer than %d bytes", shown.field, info.MaxNotice)
+		}
+		p.unreadable(shown.text, shown.field)
+	}
 	if f.NotifyText == "" {
 		if f.NotifyCountdown != "" || f.UserMayCancel || f.UserMayDelay || f.MaxDelays != "" {
 			p.add(
@@ -213,10 +231,12 @@ func (f Form) readNotice(o *order, p *problems) {
 }
 
 func (f Form) openArchive(o *order, p *problems) {
+	validSize := true
 	if f.FragmentSize != "" {
 		size, err := ParseSize(f.FragmentSize)
 		if err != nil || size < core.MinFragmentSize || size > core.MaxFragmentSize {
 			p.add("--fragment-size: %.40q is not a size from 16KiB to 16MiB", f.FragmentSize)
+			validSize = false
 		}
 		o.fragmentSize = size
 	}
@@ -229,27 +249,34 @@ func (f Form) openArchive(o *order, p *problems) {
 		}
 		return
 	}
-	file, err := os.Open(f.File)
-	if err != nil {
+	var err error
+	if o.file, o.size, err = openFile(f.File); err != nil {
 		p.file(err)
 		return
 	}
-	o.file = file
-	stat, err := file.Stat()
-	switch {
-	case err != nil:
-		p.file(err)
-	case !stat.Mode().IsRegular():
-		p.file(fmt.Errorf("%s is not a file", f.File))
-	case stat.Size() == 0:
-		p.file(fmt.Errorf("%s is empty", f.File))
-	default:
-		o.size = stat.Size()
-		if o.fragmentSize > 0 && (o.size-1)/o.fragmentSize >= core.MaxFragments {
-			p.add("--fragment-size: %d bytes in fragments of %d are more than %d fragments; use at least %d bytes",
-				o.size, o.fragmentSize, core.MaxFragments, (o.size-1)/core.MaxFragments+1)
-		}
+	if validSize && (o.size-1)/o.fragmentSize >= core.MaxFragments {
+		p.add("--fragment-size: %d bytes in fragments of %d are more than %d fragments; use at least %d bytes",
+			o.size, o.fragmentSize, core.MaxFragments, (o.size-1)/core.MaxFragments+1)
 	}
+}
+
+// openFile opens a file that is not empty. It looks before it opens: opening a pipe waits for its writer.
+func openFile(path string) (file *os.File, size int64, err error) {
+	stat, err := os.Stat(path)
+	if err == nil && !stat.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is not a file", path)
+	}
+	if file, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	stat, err = file.Stat()
+	if err == nil && stat.Size() == 0 {
+		err = fmt.Errorf("%s is empty", path)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, stat.Size(), nil
 }
 
 func kindsText(os core.OS) string {

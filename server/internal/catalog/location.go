@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 
 	"enjambre/core"
@@ -39,11 +40,44 @@ func ParseLocation(text, scheme string) (Location, error) {
 	if port := parsed.Port(); strings.HasSuffix(parsed.Host, ":") || port != "" && !validPort(port) {
 		return "", core.Refuse(core.ClassField, "%q: the port is not 1 to 65535", text)
 	}
-	if !core.Printable(rest) || strings.Contains(rest, " ") || len(rest) > 255 {
-		return "", core.Refuse(core.ClassField, "%q is not a plain host and folder of at most 255 bytes", text)
+	if !validHost(parsed) {
+		return "", core.Refuse(core.ClassField, "%q: the host is neither a DNS name nor an address such as "+
+			"192.0.2.1 or [2001:db8::1]; an international name is given in its ASCII form, which begins with xn--", text)
 	}
 	folder := strings.TrimSuffix(path.Clean("/"+parsed.EscapedPath()), "/")
-	return Location(strings.ToLower(parsed.Host) + folder), nil
+	host := strings.ToLower(parsed.Host)
+	if address, err := netip.ParseAddr(parsed.Hostname()); err == nil && address.Is6() {
+		host = "[" + address.String() + "]" + strings.TrimPrefix(host, "["+strings.ToLower(parsed.Hostname())+"]")
+	}
+	place := Location(host + folder)
+	if !core.Printable(rest) || strings.Contains(rest, " ") || len(place) > 255 {
+		return "", core.Refuse(core.ClassField, "%q is not a plain host and folder of at most 255 bytes", text)
+	}
+	return place, nil
+}
+
+// label is what can stand between the dots of a DNS name; the underscore is in the names of many Windows
+// computers. numeric is a last label that makes a name an address which each system reads in its own way:
+// 127.1, 0x7f000001 and 2130706433 are the loopback for some.
+var (
+	label   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	numeric = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
+)
+
+// validHost reports whether a URL's host is one that every agent understands alike: an address in its usual
+// spelling and without zone, IPv6 in brackets, or an ASCII name, which may end in a dot.
+func validHost(place *url.URL) bool {
+	host := place.Hostname()
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.Zone() == "" && address.Is6() == strings.HasPrefix(place.Host, "[")
+	}
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	for _, one := range labels {
+		if !label.MatchString(one) {
+			return false
+		}
+	}
+	return !numeric.MatchString(labels[len(labels)-1]) && len(host) <= 253
 }
 
 func validPort(text string) bool {
@@ -68,7 +102,7 @@ func (l Location) URL(scheme string, id core.PackageID, name string) string {
 // checkHost refuses places that agents cannot mean: the loopback, unless it is one of the server's own
 // names (own), link-local and metadata addresses. Private addresses are normal here.
 func (l Location) checkHost(own []string) error {
-	host := l.Host()
+	host := strings.TrimSuffix(l.Host(), ".")
 	for _, name := range own {
 		if strings.EqualFold(name, host) {
 			return nil

@@ -1,0 +1,37 @@
+package catalog
+
+import (
+	"errors"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"enjambre/server/internal/depot"
+)
+
+// TestBuildOnFullDisk: a disk that fills up ends a build with an error and leaves nothing behind.
+func TestBuildOnFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=512k"); err != nil {
+		t.Skipf("a small disk cannot be mounted: %v", err)
+	}
+	t.Cleanup(func() { check(t, syscall.Unmount(disk, 0)) })
+	c := newCatalog(t)
+	var err error
+	c.Depot, err = depot.Open(filepath.Join(disk, "packages"))
+	check(t, err)
+	if _, err := c.Build(t.Context(), bulky(t), now); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
+	}
+	if got := folders(t, c); got != "" {
+		t.Errorf("residue: %q", got)
+	}
+	list, err := c.Store.Packages(t.Context())
+	if err != nil || len(list) != 0 {
+		t.Errorf("on record: %v, %v", list, err)
+	}
+	small := Form{Name: "a", OS: "linux", Action: "EXECUTE", Priority: "1", Command: "true"}
+	if _, err := c.Build(t.Context(), small, now); err != nil {
+		t.Errorf("once there is room: %v", err)
+	}
+}
