@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -121,7 +122,8 @@ const (
 )
 
 // Sweep removes what nobody refers to: drafts whose builder has died, folders of abandoned packages, and
-// half-removed ones. Packages being built are left alone. It returns what it removed.
+// half-removed ones. Packages being built are left alone. It returns what it removed; the files of locks,
+// which are empty, are not worth a word.
 func (d *Depot) Sweep(standing func(core.PackageID) (Standing, error)) (removed []string, err error) {
 	entries, err := os.ReadDir(d.root)
 	if err != nil {
@@ -141,9 +143,12 @@ func (d *Depot) Sweep(standing func(core.PackageID) (Standing, error)) (removed 
 
 func (d *Depot) sweepOne(name string, standing func(core.PackageID) (Standing, error)) (bool, error) {
 	if strings.HasSuffix(name, lockSuffix) {
-		return false, nil // goes with its draft
+		return false, d.sweepLock(name)
 	}
-	if strings.HasPrefix(name, trashPrefix) {
+	if number, isTrash := strings.CutPrefix(name, trashPrefix); isTrash {
+		if _, err := core.ParsePackageID(number); err != nil {
+			return false, nil // not ours either
+		}
 		return true, os.RemoveAll(filepath.Join(d.root, name))
 	}
 	id, err := core.ParsePackageID(strings.TrimPrefix(name, draftPrefix))
@@ -167,6 +172,34 @@ func (d *Depot) sweepOne(name string, standing func(core.PackageID) (Standing, e
 		}
 	}
 	return true, os.RemoveAll(filepath.Join(d.root, name))
+}
+
+// forsaken is how old a lock's file is before a sweep takes it for one that a killed builder left without a
+// draft. A builder that has its file and not yet its lock is younger by far.
+const forsaken = time.Hour
+
+// sweepLock removes the file of a lock that nobody holds. One with a draft goes with the draft.
+func (d *Depot) sweepLock(name string) error {
+	draft := strings.TrimSuffix(name, lockSuffix)
+	id, err := core.ParsePackageID(strings.TrimPrefix(draft, draftPrefix))
+	if err != nil || draft != draftPrefix+id.String() {
+		return nil // not ours
+	}
+	if _, err := os.Lstat(filepath.Join(d.root, draft)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	stat, err := os.Lstat(filepath.Join(d.root, name))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && time.Since(stat.ModTime()) < forsaken {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	lock, err := d.lock(id)
+	if lock != nil {
+		unlock(lock)
+	}
+	return err
 }
 
 // lock takes the builder's lock of a package; nil when another process has it.

@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"enjambre/core"
 	"enjambre/core/fragment"
@@ -221,7 +223,20 @@ func TestSweep(t *testing.T) {
 // killedBuilder is the variable that makes this test binary the builder that is killed.
 const killedBuilder = "ENJAMBRE_TEST_KILLED_BUILDER"
 
+// killedPublisher is the variable that makes it one that publishes until it is killed.
+const killedPublisher = "ENJAMBRE_TEST_KILLED_PUBLISHER"
+
 func TestMain(m *testing.M) {
+	if root := os.Getenv(killedPublisher); root != "" {
+		d, err := Open(root)
+		for next := id; err == nil; next++ {
+			if err = build(context.Background(), d, next, noise(20_000)); err == nil {
+				fmt.Println(next)
+			}
+		}
+		fmt.Println(err)
+		os.Exit(1)
+	}
 	if root := os.Getenv(killedBuilder); root != "" {
 		d, err := Open(root)
 		var draft *Draft
@@ -242,6 +257,24 @@ func TestMain(m *testing.M) {
 type endless struct{}
 
 func (endless) Read(to []byte) (int, error) { return len(to), nil }
+
+// runKilled runs this test binary with the variable, kills it some time after its first word, and returns
+// what it said.
+func runKilled(t *testing.T, delay time.Duration, variable string) (lines []string) {
+	t.Helper()
+	program := exec.Command(os.Args[0])
+	program.Env = append(os.Environ(), variable)
+	stdout, err := program.StdoutPipe()
+	check(t, err)
+	check(t, program.Start())
+	for scanner := bufio.NewScanner(stdout); scanner.Scan(); {
+		if lines = append(lines, scanner.Text()); len(lines) == 1 {
+			time.AfterFunc(delay, func() { _ = program.Process.Kill() })
+		}
+	}
+	_ = program.Wait() // killed, as meant
+	return lines
+}
 
 // TestKilledBuilder: a builder in another process is left alone while it lives, and swept once it is dead.
 func TestKilledBuilder(t *testing.T) {

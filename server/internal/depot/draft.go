@@ -75,20 +75,14 @@ func (w *Draft) Cut(ctx context.Context, archive io.Reader, size, fragmentSize i
 		}
 		cutting.Digests[i] = digest
 	}
-	if n, err := io.ReadFull(source, buffer[:1]); n > 0 || !errors.Is(err, io.EOF) {
-		return Cutting{}, errors.Join(
-			fmt.Errorf("the archive is longer than the %d bytes it had when the build began", size), ignoreEOF(err))
+	if n, err := io.ReadFull(source, buffer[:1]); n > 0 {
+		return Cutting{}, fmt.Errorf("the archive is longer than the %d bytes it had when the build began", size)
+	} else if !errors.Is(err, io.EOF) {
+		return Cutting{}, fmt.Errorf("read the archive to its end: %w", err)
 	}
 	whole.Sum(cutting.Digest[:0])
 	weak.Sum(cutting.MD5[:0])
 	return cutting, w.Write(DigestsFile, cutting.Digests.Bytes())
-}
-
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
 
 func (w *Draft) cutOne(source io.Reader, index core.FragmentIndex, size int64,
@@ -209,6 +203,9 @@ func (r *ArchiveReader) ReadAt(to []byte, offset int64) (n int, err error) {
 		got, err := r.open.ReadAt(to[n:n+int(want)], inside)
 		n += got
 		offset += int64(got)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // the fragment's end is not the archive's
+		}
 		if err != nil {
 			return n, fmt.Errorf("read fragment %d: %w", index+1, err)
 		}
