@@ -82,9 +82,16 @@ type bulk struct {
 	report    BulkReport
 }
 
-// run does the action in a transaction, which a dry run takes back.
+// run does the action in a transaction, which a dry run takes back. An action that fails has done nothing.
 func (b *bulk) run(ctx context.Context, s *Store, do func(context.Context, []selected) error) (BulkReport, error) {
 	b.report = BulkReport{Skipped: []Skip{}}
+	if err := b.inTransaction(ctx, s, do); err != nil {
+		return BulkReport{Skipped: []Skip{}}, err
+	}
+	return b.report, nil
+}
+
+func (b *bulk) inTransaction(ctx context.Context, s *Store, do func(context.Context, []selected) error) error {
 	inside := func(tx *transaction) error {
 		b.tx = tx
 		computers, err := b.selection.computers(ctx, tx, b.now)
@@ -94,15 +101,13 @@ func (b *bulk) run(ctx context.Context, s *Store, do func(context.Context, []sel
 		return do(ctx, computers)
 	}
 	if !b.options.DryRun {
-		err := s.change(ctx, inside)
-		return b.report, err
+		return s.change(ctx, inside)
 	}
 	tx, err := s.write.begin(ctx, nil)
 	if err != nil {
-		return b.report, fmt.Errorf("database: %w", err)
+		return fmt.Errorf("database: %w", err)
 	}
-	err = errors.Join(inside(tx), rollback(tx))
-	return b.report, err
+	return errors.Join(inside(tx), rollback(tx))
 }
 
 // Affect assigns the target to the computers that the selection chooses. Computers of another operating

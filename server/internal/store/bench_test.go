@@ -8,6 +8,22 @@ import (
 	"enjambre/core"
 )
 
+// BenchmarkContact answers a PROLOG without news: ten packages that were listed before.
+func BenchmarkContact(b *testing.B) {
+	f := newFixture(b)
+	a := f.computer("a")
+	for range 10 {
+		f.affected(a)
+	}
+	f.contact(a)
+	for b.Loop() {
+		contact, err := f.Contact(f.ctx(), Stock(a), core.Linux, now)
+		if err != nil || len(contact.Offers) != 10 {
+			b.Fatal(len(contact.Offers), err)
+		}
+	}
+}
+
 // BenchmarkTouch notes a thousand contacts in one bulk, as a running server does.
 func BenchmarkTouch(b *testing.B) {
 	f := newFixture(b)
@@ -42,10 +58,10 @@ func BenchmarkSaveInventory(b *testing.B) {
 	}
 }
 
-// BenchmarkSearch finds the computers with an old browser among 2,000 with 50 programs each.
+// BenchmarkSearch finds the computers with an old browser among 10,000 with 50 programs each.
 func BenchmarkSearch(b *testing.B) {
 	f := newFixture(b)
-	for i := range 2000 {
+	for i := range 10_000 {
 		name := fmt.Sprint("pc", i)
 		facts := Facts{Computer: Computer{Device: device(name), Name: name, OS: "Debian", Family: core.Linux}}
 		for p := range 50 {
@@ -57,7 +73,7 @@ func BenchmarkSearch(b *testing.B) {
 	query := mustQuery(b, `os = linux and software("program7", < 10)`)
 	for b.Loop() {
 		found, err := f.Search(f.ctx(), Selection{Query: query}, now)
-		if err != nil || len(found) != 1000 {
+		if err != nil || len(found) != 5000 {
 			b.Fatal(len(found), err)
 		}
 	}

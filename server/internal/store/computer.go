@@ -170,7 +170,7 @@ func replaceLists(ctx context.Context, tx *transaction, id int64, facts Facts) e
 			return err
 		}
 		for _, a := range facts.Addresses {
-			if _, err := execute(ctx, tx, insertAddress, id, a.IP, a.MAC); err != nil {
+			if _, err := execute(ctx, tx, insertAddress, id, a.IP, a.MAC, MaxAddresses); err != nil {
 				return err
 			}
 		}
@@ -231,7 +231,7 @@ func (s *Store) SaveAddresses(ctx context.Context, from Caller, addresses []Addr
 			}
 		}
 		for _, a := range addresses {
-			if _, err := execute(ctx, tx, insertAddress, id, a.IP, a.MAC); err != nil {
+			if _, err := execute(ctx, tx, insertAddress, id, a.IP, a.MAC, MaxAddresses); err != nil {
 				return err
 			}
 		}
@@ -240,7 +240,13 @@ func (s *Store) SaveAddresses(ctx context.Context, from Caller, addresses []Addr
 	})
 }
 
-const insertAddress = "INSERT OR IGNORE INTO addresses (computer, ip, mac) VALUES (?,?,?)"
+// MaxAddresses is how many addresses are kept of one computer. Notifications, which anybody can send in a
+// stock agent's name, only ever add adapters, so there must be an end.
+const MaxAddresses = 256
+
+// insertAddress keeps one more address, if there is room.
+const insertAddress = `INSERT OR IGNORE INTO addresses (computer, ip, mac) SELECT ?1, ?2, ?3
+	WHERE (SELECT count(*) FROM addresses WHERE computer = ?1) < ?4`
 
 // A Result is one result that a computer reported.
 type Result struct {
@@ -339,15 +345,19 @@ func (s *Store) SetComputer(ctx context.Context, device core.DeviceID, site *cor
 	})
 }
 
-// DeleteComputer forgets a computer with everything about it. It comes back as a new one when its agent
-// calls again.
+// DeleteComputer forgets a computer with everything about it. One with a stock agent comes back as a new one
+// when its agent calls again; an enrolled agent must enrol anew, which takes another use of a token.
 func (s *Store) DeleteComputer(ctx context.Context, device core.DeviceID) error {
 	return s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {
 			return err
 		}
-		_, err = execute(ctx, tx, "DELETE FROM computers WHERE id = ?", id)
+		_, err = execute(ctx, tx, `DELETE FROM token_keys
+			WHERE key <> '' AND key = (SELECT agent_key FROM computers WHERE id = ?)`, id)
+		if err == nil {
+			_, err = execute(ctx, tx, "DELETE FROM computers WHERE id = ?", id)
+		}
 		return err
 	})
 }

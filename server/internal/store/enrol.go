@@ -63,11 +63,11 @@ type Enrolment struct {
 }
 
 // Enrol makes the agent's key that of its computer, which is made if it is new; a stock agent's record is
-// taken over. It returns the computer's site. The same key may use a token again, so that an agent whose
-// answer got lost can repeat itself. Refusals are the errors above.
+// taken over. It returns the computer's site. Whoever holds the computer's key already may show its token
+// again for nothing, so that an agent whose answer got lost can repeat itself. Refusals are the errors above.
 func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site core.SiteName, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
-		site, err = useToken(ctx, tx, hashToken(e.Token), e.Key.String(), now)
+		site, err = useToken(ctx, tx, e, now)
 		if err != nil {
 			return err
 		}
@@ -90,6 +90,11 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		case old != "":
 			site = old // an administrator's word, or an earlier token's, counts more
 		}
+		if key != e.Key.String() { // the key that loses its computer may not show its token again for nothing
+			if _, err := execute(ctx, tx, "DELETE FROM token_keys WHERE key = ?", key); err != nil {
+				return err
+			}
+		}
 		_, err = execute(ctx, tx,
 			"UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ? WHERE id = ?",
 			e.Key.String(), unix(now), unix(e.Certified), site, id)
@@ -98,9 +103,10 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 	return site, err
 }
 
-// useToken takes one use of a token for a key, unless that key has used it before.
-func useToken(ctx context.Context, tx *transaction, hash, key string,
-	now time.Time) (site core.SiteName, err error) {
+// useToken takes one use of an agent's token, unless it is repeated: its key has used the token before and
+// is the computer's now. A key that has lost its computer, or asks for another, is no repetition.
+func useToken(ctx context.Context, tx *transaction, e Enrolment, now time.Time) (site core.SiteName, err error) {
+	hash, key := hashToken(e.Token), e.Key.String()
 	var uses int
 	var expires int64
 	err = tx.QueryRowContext(ctx, "SELECT site, uses, expires FROM tokens WHERE hash = ?", hash).
@@ -114,14 +120,20 @@ func useToken(ctx context.Context, tx *transaction, hash, key string,
 	if now.Unix() >= expires {
 		return "", ErrTokenExpired
 	}
-	added, err := execute(ctx, tx, "INSERT OR IGNORE INTO token_keys (hash, key) VALUES (?, ?)", hash, key)
-	if err != nil || added == 0 {
+	var repeated bool
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM token_keys WHERE hash = ? AND key = ?)
+		AND EXISTS (SELECT 1 FROM computers WHERE device = ? AND agent_key = ?)`,
+		hash, key, e.Device, key).Scan(&repeated)
+	if err != nil || repeated {
 		return site, err
 	}
 	if uses == 0 {
 		return "", ErrTokenUsed
 	}
-	_, err = execute(ctx, tx, "UPDATE tokens SET uses = uses - 1 WHERE hash = ?", hash)
+	if _, err = execute(ctx, tx, "UPDATE tokens SET uses = uses - 1 WHERE hash = ?", hash); err != nil {
+		return "", err
+	}
+	_, err = execute(ctx, tx, "INSERT OR IGNORE INTO token_keys (hash, key) VALUES (?, ?)", hash, key)
 	return site, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -141,7 +142,7 @@ func TestMain(m *testing.M) {
 func writeUntilKilled(folder string) {
 	s, err := Open(context.Background(), folder)
 	for i := 0; err == nil; i++ {
-		name := fmt.Sprint("pc", i)
+		name := fmt.Sprint("pc", os.Getpid(), "-", i)
 		facts := Facts{Computer: Computer{Device: device(name), Name: name, Family: core.Linux},
 			Programs: []Program{{"bash", fmt.Sprint(i)}, {"dash", "1"}}}
 		if _, err = s.SaveInventory(context.Background(), facts, "", now); err == nil {
@@ -156,13 +157,14 @@ func writeUntilKilled(folder string) {
 	os.Exit(1)
 }
 
-// TestKilled: what was acknowledged before a kill is there afterwards, whole, and the database is sound.
+// TestKilled: what was acknowledged before a kill, at any moment, is there afterwards, whole, and the database
+// is sound.
 func TestKilled(t *testing.T) {
 	folder := t.TempDir()
 	if err := Create(t.Context(), folder); err != nil {
 		t.Fatal(err)
 	}
-	for round := range 4 {
+	for round := range 6 {
 		writer := exec.Command(os.Args[0])
 		writer.Env = append(os.Environ(), killedWriter+"="+folder)
 		stdout, err := writer.StdoutPipe()
@@ -172,14 +174,17 @@ func TestKilled(t *testing.T) {
 		if err := writer.Start(); err != nil {
 			t.Fatal(err)
 		}
-		killed := time.AfterFunc(time.Duration(20+round*35)*time.Millisecond,
-			func() { _ = writer.Process.Kill() })
+		delay := rand.N(120 * time.Millisecond) // after its first word
 		var acknowledged []string
 		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			acknowledged = append(acknowledged, lines.Text())
+			if acknowledged = append(acknowledged, lines.Text()); len(acknowledged) == 1 {
+				time.AfterFunc(delay, func() { _ = writer.Process.Kill() })
+			}
 		}
 		_ = writer.Wait() // killed, as meant
-		killed.Stop()
+		if len(acknowledged) == 0 || strings.HasPrefix(acknowledged[len(acknowledged)-1], "error") {
+			t.Fatalf("the writer gave up: %q", acknowledged)
+		}
 		f := fixture{t, reopened(t, folder)}
 		f.check(f.Check(f.ctx()))
 		for _, line := range acknowledged {
@@ -189,6 +194,28 @@ func TestKilled(t *testing.T) {
 				t.Errorf("round %d: acknowledged %q, found %v, %v", round, line, view, err)
 			}
 		}
-		t.Logf("round %d: %d acknowledged writes", round, len(acknowledged))
+		f.wantWhole()
+		t.Logf("round %d, killed after %v: %d acknowledged writes", round, delay, len(acknowledged))
+	}
+}
+
+// wantWhole fails unless every computer that the killed writer began has all that came with it, acknowledged
+// or not, and nothing is left of one that it did not.
+func (f fixture) wantWhole() {
+	f.Helper()
+	computers, err := f.Search(f.ctx(), Selection{All: true}, now)
+	f.check(err)
+	for _, computer := range computers {
+		view, err := f.Computer(f.ctx(), computer.Device)
+		f.check(err)
+		if computer.Name == "" || computer.Inventoried.IsZero() || len(view.Programs) != 2 {
+			f.Errorf("half a row: %+v", view)
+		}
+	}
+	for _, text := range []string{"SELECT count(*) FROM pragma_foreign_key_check",
+		"SELECT count(*) FROM programs WHERE id NOT IN (SELECT program FROM installed)"} {
+		var stray int
+		f.check(f.read.QueryRow(text).Scan(&stray))
+		f.want(text, stray, 0)
 	}
 }

@@ -71,6 +71,7 @@ func namedComputers(ctx context.Context, tx *transaction, devices []core.DeviceI
 		}
 		list = append(list, one)
 	}
+	slices.SortStableFunc(list, func(a, b selected) int { return strings.Compare(a.Name, b.Name) })
 	return list, errors.Join(problems...)
 }
 

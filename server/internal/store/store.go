@@ -64,7 +64,7 @@ type Store struct {
 	mostComputers int // maxComputers, except in a test
 }
 
-// Create makes the database in dir, which must not have one yet.
+// Create makes the database in dir, which must not have one yet. When it fails, it leaves none behind.
 func Create(ctx context.Context, dir string) error {
 	path := filepath.Join(dir, FileName)
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -75,14 +75,19 @@ func Create(ctx context.Context, dir string) error {
 		return fmt.Errorf("create database: %w", err)
 	}
 	s := connect(path)
-	defer s.Close()
-	return s.change(ctx, func(tx *transaction) error {
+	err = s.change(ctx, func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 		return err
 	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		for _, suffix := range []string{"-wal", "-shm", ""} {
+			_ = os.Remove(path + suffix)
+		}
+	}
+	return err
 }
 
 // Open opens the database in dir. A schema newer than this program knows is refused with E_VERSION.
