@@ -14,9 +14,8 @@ import (
 
 // Bounds of what is kept of an inventory; longer lists and texts are cut.
 const (
-	maxText      = 255
-	maxPrograms  = 20_000
-	maxAddresses = 256
+	maxText     = 255
+	maxPrograms = 20_000
 )
 
 // factsOf reads from an inventory what the server searches by. Lists that the agent says did not change
@@ -44,7 +43,9 @@ func factsOf(inventory ocs.Inventory, agent string) store.Facts {
 	for _, field := range inventory.Account {
 		facts.Account = append(facts.Account, ocs.AccountField{Key: text(field.Key), Value: text(field.Value)})
 	}
-	facts.Addresses = addressesOf(inventory, hardware.Value("IPADDR"))
+	if len(inventory.All("NETWORKS")) > 0 || inventory.Changed("NETWORKS") {
+		facts.Addresses = addressesOf(inventory, hardware.Value("IPADDR"))
+	}
 	if programs := inventory.All("SOFTWARES"); len(programs) > 0 || inventory.Changed("SOFTWARES") {
 		facts.Programs = []store.Program{}
 		for _, program := range programs[:min(len(programs), maxPrograms)] {
@@ -74,7 +75,7 @@ func text(value string) string {
 		runes := []rune(value)
 		value = string(runes[:len(runes)-max(1, (len(value)-maxText)/4)])
 	}
-	return value
+	return strings.TrimSpace(value) // the cut may be after a blank
 }
 
 func clipAgent(agent string) string { return text(agent) }
@@ -114,6 +115,8 @@ func familyOf(system, agent string) core.OS {
 		strings.Contains(lower, "aix"),
 		strings.Contains(lower, "android"):
 		return ""
+	case strings.Contains(lower, "linux"): // so that any agent's name will do
+		return core.Linux
 	}
 	return familyOfAgent(agent)
 }
@@ -144,11 +147,11 @@ func addressesOf(inventory ocs.Inventory, own string) []store.Address {
 		if mac, valid := query.NormalMAC(strings.TrimSpace(network.Value("MACADDR"))); valid {
 			address.MAC = mac
 		}
-		if address != (store.Address{}) && len(addresses) < maxAddresses {
+		if address != (store.Address{}) && len(addresses) < store.MaxAddresses {
 			addresses = append(addresses, address)
 		}
 	}
-	if address := ip(own); address != "" && len(addresses) < maxAddresses {
+	if address := ip(own); address != "" && len(addresses) < store.MaxAddresses {
 		for _, known := range addresses {
 			if known.IP == address {
 				return addresses

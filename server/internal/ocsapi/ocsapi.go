@@ -130,8 +130,12 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter,
 	deadline := http.NewResponseController(w)
 	_ = deadline.SetReadDeadline(time.Now().Add(requestTimeout)) // a recorder in a test has no deadline
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, ocs.MaxBody))
-	if err != nil {
-		return nil, core.Refuse(core.ClassLimit, "the body cannot be read: %v", err)
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		return nil, core.Refuse(core.ClassLimit, "the body is longer than %d bytes", tooLong.Limit)
+	}
+	if err != nil { // the sender went away, or is too slow
+		return nil, core.Refuse(core.ClassFormat, "the body cannot be read: %v", err)
 	}
 	if err := h.enter(ctx); err != nil {
 		return nil, err

@@ -338,7 +338,7 @@ func TestFactsOfWindows(t *testing.T) {
 	}
 	facts := factsOf(ocs.Inventory{Sections: []ocs.Section{
 		section("HARDWARE", "NAME", " PC7 ", "OSNAME", "Microsoft Windows 11 Pro", "MEMORY", "7950", "USERID",
-			"ana", "UUID", "u-1", "IPADDR", "10.1.2.3", "CHECKSUM", "1"),
+			"ana", "UUID", "u-1", "IPADDR", "10.1.2.3", "CHECKSUM", "4097"),
 		section("BIOS", "SSN", "ABC", "SMANUFACTURER", "Maker", "SMODEL", "M1"),
 		section("DRIVES", "LETTER", "C:/", "FREE",
 			"1000"), section("DRIVES", "LETTER", "D:/", "FREE", "2000.5"), section("DRIVES", "FREE", "x"),
