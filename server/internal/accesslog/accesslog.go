@@ -1,5 +1,6 @@
 // Package accesslog writes one line for every request answered: when, by whom, what, how many bytes,
-// and over which TLS. Administrators find here which computer fetched what.
+// and over which TLS. Administrators find here which computer fetched what. A status of 0 says that the
+// handler gave up before anything was sent.
 package accesslog
 
 import (
@@ -28,7 +29,7 @@ func Name(ctx context.Context, computer core.DeviceID) {
 func Wrap(next http.Handler, log *slog.Logger, now func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := &entry{}
-		counted := &counter{ResponseWriter: w, status: http.StatusOK}
+		counted := &counter{ResponseWriter: w}
 		start := now()
 		defer func() { // also when a handler aborts a body
 			version, cipher := "-", "-"
@@ -40,27 +41,42 @@ func Wrap(next http.Handler, log *slog.Logger, now func() time.Time) http.Handle
 				"ms", now().Sub(start).Milliseconds(), "agent", r.UserAgent(), "tls", version, "cipher", cipher)
 		}()
 		next.ServeHTTP(counted, r.WithContext(context.WithValue(r.Context(), entryKey{}, e)))
+		counted.begin(http.StatusOK) // as net/http answers for a handler that wrote nothing
 	})
 }
 
 // A counter counts the bytes of a body as they are written.
 type counter struct {
 	http.ResponseWriter
-	status int
+	status int // 0 until the answer begins
 	bytes  int64
+}
+
+// begin remembers the status that the client is sent: the first that is final.
+func (c *counter) begin(status int) {
+	if c.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
+		c.status = status
+	}
 }
 
 // WriteHeader remembers the status.
 func (c *counter) WriteHeader(status int) {
-	c.status = status
+	c.begin(status)
 	c.ResponseWriter.WriteHeader(status)
 }
 
 // Write counts.
 func (c *counter) Write(data []byte) (int, error) {
+	c.begin(http.StatusOK)
 	n, err := c.ResponseWriter.Write(data)
 	c.bytes += int64(n)
 	return n, err
+}
+
+// FlushError begins the answer, since a flush sends its head.
+func (c *counter) FlushError() error {
+	c.begin(http.StatusOK)
+	return http.NewResponseController(c.ResponseWriter).Flush()
 }
 
 // Unwrap lets http.ResponseController reach the connection.
