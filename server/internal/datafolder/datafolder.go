@@ -42,11 +42,16 @@ func Create(ctx context.Context, path string, options identity.Options, stockAge
 	if err != nil {
 		return err
 	}
+	missing := missingParents(path)
 	if err := os.MkdirAll(path, 0o700); err != nil {
+		return errors.Join(fmt.Errorf("data folder: %w", err), clear(path, existed, missing))
+	}
+	// Of two that fill one folder at once, the one that makes this goes on; the other clears nothing away.
+	if err := os.Mkdir(filepath.Join(path, "packages"), 0o755); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	if err := fill(ctx, path, options, stockAgents); err != nil {
-		return errors.Join(err, clear(path, existed))
+		return errors.Join(err, clear(path, existed, missing))
 	}
 	return nil
 }
@@ -67,15 +72,14 @@ func fill(ctx context.Context, path string, options identity.Options, stockAgent
 			return err
 		}
 	}
-	for _, folder := range []string{"packages", "logs"} {
-		if err := os.Mkdir(filepath.Join(path, folder), 0o755); err != nil {
-			return fmt.Errorf("data folder: %w", err)
-		}
+	if err := os.Mkdir(filepath.Join(path, "logs"), 0o755); err != nil {
+		return fmt.Errorf("data folder: %w", err)
 	}
 	return identity.Create(path, options) // last: a folder with keys is a whole one
 }
 
-// checkEmpty reports whether the folder exists; one that holds anything is refused.
+// checkEmpty reports whether the folder exists; one that holds anything is refused, and one that belongs to
+// another user, who could not read the keys.
 func checkEmpty(path string) (existed bool, err error) {
 	entries, err := os.ReadDir(path)
 	switch {
@@ -90,13 +94,31 @@ func checkEmpty(path string) (existed bool, err error) {
 			entries[0].Name(),
 		)
 	}
-	return true, nil
+	return true, checkOwner(path)
 }
 
-// clear removes everything in the folder, and the folder unless it existed.
-func clear(path string, existed bool) error {
+// missingParents lists the folders above path that do not exist, the lowest first.
+func missingParents(path string) (missing []string) {
+	for parent := filepath.Dir(filepath.Clean(path)); parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
+		if _, err := os.Lstat(parent); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, parent)
+	}
+	return missing
+}
+
+// clear removes everything in the folder, and the folder unless it existed, with the parents that were made
+// for it and hold nothing else.
+func clear(path string, existed bool, parents []string) error {
 	if !existed {
-		return os.RemoveAll(path)
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+		for _, parent := range parents {
+			_ = os.Remove(parent) // not one that somebody else uses by now
+		}
+		return nil
 	}
 	entries, err := os.ReadDir(path)
 	for _, entry := range entries {
