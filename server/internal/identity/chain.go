@@ -196,16 +196,40 @@ func (d *Deployment) readChain(passphrase Passphrase) (*chain, error) {
 // for by cacert.pem; and a key whose passphrase is missing or wrong.
 func (d *Deployment) ServerCertificate(passphrase Passphrase,
 	now time.Time) (tls.Certificate, []string, error) {
-	served, err := d.readChain(passphrase)
-	if err != nil {
-		return tls.Certificate{}, nil, err
+	served, err := d.readVerified(passphrase, now)
+	for range rereads {
+		if err == nil || served == nil || !d.replaced(served) {
+			break
+		}
+		served, err = d.readVerified(passphrase, now)
 	}
-	authorities, err := readCertificates(d.path(authorityFile))
 	if err != nil {
-		return tls.Certificate{}, nil, err
-	}
-	if err := served.verify(d.record.Hosts, authorities, now); err != nil {
 		return tls.Certificate{}, nil, err
 	}
 	return served.tls(), served.warnings(now), nil
+}
+
+// rereads is how often a certificate is read again that was replaced while it was read. Each time is another
+// change, so more than one is hardly ever needed.
+const rereads = 10
+
+// readVerified reads the certificate in service and verifies it. With an error about the two of them, the
+// chain is not nil.
+func (d *Deployment) readVerified(passphrase Passphrase, now time.Time) (*chain, error) {
+	served, err := d.readChain(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	authorities, err := readCertificates(d.path(authorityFile))
+	if err != nil {
+		return nil, err
+	}
+	return served, served.verify(d.record.Hosts, authorities, now)
+}
+
+// replaced reports whether another certificate is in service by now: then cacert.pem, which was read later,
+// may be that one's.
+func (d *Deployment) replaced(served *chain) bool {
+	list, err := readCertificates(d.path(serverFile))
+	return err == nil && !list[0].Equal(served.leaf())
 }

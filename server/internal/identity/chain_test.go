@@ -129,7 +129,8 @@ func TestEachWrongHost(t *testing.T) {
 	d := made(t, Options{Hosts: []string{"a", "b", "192.0.2.1", "::1"}})
 	key := newKey(t)
 	leaf := issue(t, forHost("b"), key, nil)
-	_, err := d.Install(Installation{Certificate: write(t, certBlock(leaf)), Key: write(t, keyBlock(t, key))}, now)
+	_, err := d.Install(
+		Installation{Certificate: write(t, certBlock(leaf)), Key: write(t, keyBlock(t, key))}, now)
 	wantMessage(t, err, `host "a"`, `host "192.0.2.1"`, `host "::1"`)
 }
 
@@ -138,7 +139,8 @@ func TestOnlyCommonName(t *testing.T) {
 	d := made(t, Options{Hosts: []string{"a"}})
 	key := newKey(t)
 	leaf := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "a"}}, key, nil)
-	_, err := d.Install(Installation{Certificate: write(t, certBlock(leaf)), Key: write(t, keyBlock(t, key))}, now)
+	_, err := d.Install(
+		Installation{Certificate: write(t, certBlock(leaf)), Key: write(t, keyBlock(t, key))}, now)
 	wantMessage(t, err, `not for host "a"`)
 }
 
@@ -190,7 +192,8 @@ func TestOpenSSLKeys(t *testing.T) {
 	openssl("genrsa", "-traditional", "-out", in("pkcs1"), "2048")
 	openssl("pkcs8", "-topk8", "-in", in("sec1"), "-passout", "pass:secret", "-out", in("default"))
 	openssl("pkcs8", "-topk8", "-in", in("sec1"), "-passout", "pass:secret", "-scrypt", "-out", in("scrypt"))
-	openssl("rsa", "-in", in("pkcs1"), "-aes128", "-traditional", "-passout", "pass:secret", "-out", in("legacy"))
+	openssl("rsa", "-in", in("pkcs1"), "-aes128", "-traditional", "-passout", "pass:secret", "-out",
+		in("legacy"))
 	secret := func() ([]byte, error) { return []byte("secret"), nil }
 	for _, name := range []string{"sec1", "pkcs1", "default", "scrypt"} {
 		data, err := os.ReadFile(in(name))
@@ -208,7 +211,8 @@ func TestOpenSSLKeys(t *testing.T) {
 		check(t, handshake(t, d, certificate, "a", tls.VersionTLS12))
 		stored, err := os.ReadFile(d.path(serverFile))
 		check(t, err)
-		if encrypted := bytes.Contains(stored, []byte(encryptedKeyType)); encrypted != (name == "default" || name == "scrypt") {
+		encrypted := bytes.Contains(stored, []byte(encryptedKeyType))
+		if encrypted != (name == "default" || name == "scrypt") {
 			t.Errorf("%s: encrypted in the data folder: %v", name, encrypted)
 		}
 	}

@@ -148,3 +148,20 @@ func TestModes(t *testing.T) {
 	check(t, err)
 	modes(map[string]os.FileMode{serverFile: 0o600, authorityFile: 0o644})
 }
+
+// TestChangeWhileReading: a certificate that is replaced while a start reads it does not stop the start. The
+// passphrase is asked for between the two files.
+func TestChangeWhileReading(t *testing.T) {
+	key := newKey(t)
+	leaf := write(t, certBlock(issue(t, forHost("a"), key, nil)))
+	secret := func() ([]byte, error) { return []byte("secret"), nil }
+	d := made(t, Options{Hosts: []string{"a"}, Certificate: leaf, Key: write(t, encryptedBlock(t, key)),
+		Passphrase: secret})
+	certificate, _, err := d.ServerCertificate(func() ([]byte, error) {
+		_, err := d.SelfSign(0, now)
+		check(t, err)
+		return secret()
+	}, now)
+	check(t, err)
+	check(t, handshake(t, d, certificate, "a", tls.VersionTLS13))
+}

@@ -42,7 +42,7 @@ type Options struct {
 	Request     bool   // make a certificate request; the server starts once its answer is installed
 	Certificate string // file of a certificate made elsewhere, with intermediates
 	Key         string // file of its key
-	Authority   string // file of its authority; "" if it is self-signed or the file has the authority too
+	Authority   string // file of its authority; "" if it is self-signed
 	Passphrase  Passphrase
 
 	Now time.Time
@@ -74,6 +74,10 @@ func (o Options) check() (Options, error) {
 	if (o.Certificate == "") != (o.Key == "") {
 		problems = append(problems,
 			core.Refuse(core.ClassField, "a certificate made elsewhere needs both its file and its key's"))
+	}
+	if o.Authority != "" && o.Certificate == "" && o.Key == "" {
+		problems = append(problems,
+			core.Refuse(core.ClassField, "an authority is of use only with its certificate and key"))
 	}
 	problems = append(problems, checkDays(o.Days))
 	return o, errors.Join(problems...)

@@ -13,7 +13,8 @@
 // the new one and at worst a hidden temporary file that nothing reads. Key and certificates share one
 // file because two cannot be renamed at once. Where cacert.pem changes with them it first holds the
 // old and the new authorities, then tls/server.pem is replaced, then the old ones go: a server that
-// starts at any moment in between finds a certificate that verifies.
+// starts at any moment in between finds a certificate that verifies. The first certificate comes after its
+// cacert.pem.
 //
 // deployment.json is written last and holds
 //

@@ -208,8 +208,8 @@ func TestOpenSSL(t *testing.T) {
 	}
 	d := made(t, Options{Hosts: []string{"deploy.example.net"}})
 	authorities := d.path(authorityFile)
-	output, err := exec.CommandContext(t.Context(), "openssl", "verify", "-CAfile", authorities, "-purpose", "sslserver", "-verify_hostname", "deploy.example.net", authorities).
-		CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), "openssl", "verify", "-CAfile", authorities, "-purpose",
+		"sslserver", "-verify_hostname", "deploy.example.net", authorities).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, output)
 	}
@@ -220,12 +220,19 @@ func TestCreateRefuses(t *testing.T) {
 		options Options
 		texts   []string
 	}{
-		"no host":        {Options{}, []string{"no host"}},
-		"every bad host": {Options{Hosts: []string{"a b", "*.x", "[::1]", "x:80", "fe80::1%eth0", "0.0.0.0", "ok", "OK"}}, []string{"a b", "wildcards", "brackets", "without a port", "zone", "0.0.0.0", "twice"}},
-		"name":           {Options{Hosts: []string{"a"}, Name: "Büro"}, []string{"deployment name"}},
-		"two ways":       {Options{Hosts: []string{"a"}, Days: 3, Request: true}, []string{"choose one"}},
-		"half a pair":    {Options{Hosts: []string{"a"}, Certificate: "x"}, []string{"needs both"}},
-		"days":           {Options{Hosts: []string{"a"}, Days: 7301}, []string{"1 to 7300"}},
+		"no host": {Options{}, []string{"no host"}},
+		"every bad host": {
+			Options{Hosts: []string{"a b", "*.x", "[::1]", "x:80", "fe80::1%eth0", "0.0.0.0", "ok", "OK"}},
+			[]string{"a b", "wildcards", "brackets", "without a port", "zone", "0.0.0.0", "twice"},
+		},
+		"name":        {Options{Hosts: []string{"a"}, Name: "Büro"}, []string{"deployment name"}},
+		"two ways":    {Options{Hosts: []string{"a"}, Days: 3, Request: true}, []string{"choose one"}},
+		"half a pair": {Options{Hosts: []string{"a"}, Certificate: "x"}, []string{"needs both"}},
+		"days":        {Options{Hosts: []string{"a"}, Days: 7301}, []string{"1 to 7300"}},
+		"authority only": {
+			Options{Hosts: []string{"a"}, Authority: "ca.pem"},
+			[]string{"an authority", "its certificate"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) { wantMessage(t, Create(t.TempDir(), c.options), c.texts...) })
 	}

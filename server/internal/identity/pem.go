@@ -155,7 +155,8 @@ func decrypt(der, secret []byte) (parsed any, err error) {
 	return parsed, err
 }
 
-// maxRSA is the longest RSA key that our agents verify with, in bits: beyond it crypto/tls ends the handshake.
+// maxRSA is the longest RSA key that our agents verify with, in bits: beyond it crypto/tls ends the
+// handshake.
 const maxRSA = 8192
 
 // checkKey refuses keys that are too weak or that agents' TLS libraries do not know.
