@@ -71,7 +71,8 @@ func TestRefusedIsNotDone(t *testing.T) {
 		f.check(err)
 	}
 	for _, dry := range []bool{false, true} {
-		report, err := f.Affect(f.ctx(), Target{Package: id}, Selection{All: true}, AffectOptions{DryRun: dry}, now)
+		report, err := f.Affect(f.ctx(), Target{Package: id}, Selection{All: true},
+			AffectOptions{DryRun: dry}, now)
 		if err == nil || report.Done != 0 {
 			t.Errorf("dry run %v: got %+v, %v", dry, report, err)
 		}
@@ -97,7 +98,8 @@ func TestCreateFails(t *testing.T) {
 
 // TestFolderNames: a data folder may have any name.
 func TestFolderNames(t *testing.T) {
-	for _, name := range []string{"with blank", "100%25", "a?mode=memory", "a#b", "año", "a&_txlock=deferred", "file:x"} {
+	for _, name := range []string{"with blank", "100%25", "a?mode=memory", "a#b", "año", "a&_txlock=deferred",
+		"file:x"} {
 		t.Run(name, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), name)
 			if err := errors.Join(os.Mkdir(folder, 0o700), Create(t.Context(), folder)); err != nil {
@@ -117,7 +119,8 @@ func TestPragmas(t *testing.T) {
 	f := newFixture(t)
 	for _, db := range []*database{f.write, f.read} {
 		for range 2 { // of the pool, all are made alike
-			for pragma, want := range map[string]string{"synchronous": "2", "foreign_keys": "1", "journal_mode": "wal"} {
+			for pragma, want := range map[string]string{"synchronous": "2", "foreign_keys": "1",
+				"journal_mode": "wal"} {
 				var got string
 				f.check(db.QueryRowContext(f.ctx(), "PRAGMA "+pragma).Scan(&got))
 				f.want(pragma, got, want)
@@ -152,7 +155,7 @@ func TestCancelled(t *testing.T) {
 	id := f.affected(f.computer("a"))
 	random := rand.New(rand.NewPCG(5, 6))
 	cancelled := 0
-	for i := range 300 {
+	for i := range 150 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(12_000))*time.Microsecond)
 		name := device(fmt.Sprint("pc", i))
 		programs := []Program{{"bash", fmt.Sprint(i)}, {"dash", "1"}, {"zsh", "1"}}

@@ -353,11 +353,7 @@ func (s *Store) DeleteComputer(ctx context.Context, device core.DeviceID) error 
 		if err != nil {
 			return err
 		}
-		_, err = execute(ctx, tx, `DELETE FROM token_keys
-			WHERE key <> '' AND key = (SELECT agent_key FROM computers WHERE id = ?)`, id)
-		if err == nil {
-			_, err = execute(ctx, tx, "DELETE FROM computers WHERE id = ?", id)
-		}
+		_, err = execute(ctx, tx, "DELETE FROM computers WHERE id = ?", id)
 		return err
 	})
 }

@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,4 +278,35 @@ func TestSearchIsMatch(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestDuplicates(t *testing.T) {
+	f := newFixture(t)
+	for i, serial := range []string{"ABC", "ABC", "To be filled by O.E.M.", "To be filled by O.E.M.", ""} {
+		name := fmt.Sprint("pc", i/4)
+		facts := Facts{Computer: Computer{Device: device(fmt.Sprint("d", i)), Name: name, Serial: serial},
+			Addresses: []Address{{IP: fmt.Sprint("10.0.0.", i), MAC: fmt.Sprint("00:00:00:00:00:0", i/3)}}}
+		_, err := f.SaveInventory(f.ctx(), facts, "", now.Add(time.Duration(i)*time.Second))
+		f.check(err)
+	}
+	groups, err := f.Duplicates(f.ctx())
+	f.check(err)
+	devices := func(numbers ...int) (list []core.DeviceID) {
+		for _, n := range numbers {
+			list = append(list, device(fmt.Sprint("d", n)))
+		}
+		return list
+	}
+	want := []DuplicateGroup{
+		{
+			"serial",
+			"ABC",
+			devices(1, 0),
+		}, {"mac", "00:00:00:00:00:01", devices(4, 3)}, {"name", "pc0", devices(3, 2, 1, 0)},
+	}
+	f.want("groups", groups, want)
+	if !slices.IsSortedFunc(groups[2].Computers,
+		func(a, b core.DeviceID) int { return strings.Compare(string(b), string(a)) }) {
+		t.Error("the most recent contact comes first")
+	}
 }

@@ -90,11 +90,6 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		case old != "":
 			site = old // an administrator's word, or an earlier token's, counts more
 		}
-		if key != e.Key.String() { // the key that loses its computer may not show its token again for nothing
-			if _, err := execute(ctx, tx, "DELETE FROM token_keys WHERE key = ?", key); err != nil {
-				return err
-			}
-		}
 		_, err = execute(ctx, tx,
 			"UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ? WHERE id = ?",
 			e.Key.String(), unix(now), unix(e.Certified), site, id)

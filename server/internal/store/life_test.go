@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -55,6 +56,12 @@ func newLife(t *testing.T) *life {
 		l.active[id] = f.activate(id, "")
 	}
 	l.packages = []core.PackageID{l.packages[1], l.packages[2], l.packages[0]}
+	for _, id := range l.packages { // a life begins with everything affected, else most steps would find nothing
+		f.affect(id, Selection{All: true}, AffectOptions{})
+		for _, device := range l.devices {
+			l.rows[lifeKey{device, id}] = lifeRow{outcome.Record{State: outcome.Waiting}, false, true}
+		}
+	}
 	return l
 }
 
@@ -315,11 +322,18 @@ func (l *life) checkPackage(r *rapid.T, f fixture, summary PackageSummary, activ
 
 // TestLives holds everything that can happen to affectations to the model.
 func TestLives(t *testing.T) {
+	// A step is a dozen transactions on a real disk; -rapid.checks asks for more.
+	if checks := flag.Lookup("rapid.checks").Value; checks.String() == "30" {
+		defer func() { _ = checks.Set("30") }() // as TestMain set it
+		_ = checks.Set("10")
+	}
 	rapid.Check(t, func(r *rapid.T) {
 		l := newLife(t)
 		r.Repeat(map[string]func(*rapid.T){
 			"affect": l.affect, "unaffect": l.unaffect, "deactivate": l.deactivate, "contact": l.contact, "result": l.result,
 			"inventory": l.inventory, "validate": l.validate, "retry": l.retry, "tidy": l.tidy, "": l.check,
+			// What agents do most is done most.
+			"contact again": l.contact, "result again": l.result, "another result": l.result, "retry again": l.retry,
 		})
 	})
 }

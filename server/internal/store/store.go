@@ -101,6 +101,10 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := s.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
 	}
+	if version == 0 { // what an empty file has
+		return nil, errors.Join(fmt.Errorf(
+			"database %s holds nothing: it was lost, or never finished; restore the last backup", path), s.Close())
+	}
 	if version != schemaVersion {
 		return nil, errors.Join(core.Refuse(core.ClassVersion,
 			"database %s has schema %d, this program knows %d: use the enjambre-server that made it, or a newer one",
