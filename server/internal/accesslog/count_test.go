@@ -17,10 +17,12 @@ import (
 func served(t *testing.T, handler http.HandlerFunc) (line string, answer *http.Response) {
 	t.Helper()
 	var lines bytes.Buffer
-	server := httptest.NewUnstartedServer(Wrap(handler, slog.New(slog.NewTextHandler(&lines, nil)), time.Now))
+	server := httptest.NewUnstartedServer(
+		Wrap(handler, slog.New(slog.NewTextHandler(&lines, nil)), time.Now))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.Start()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/a%0Ab?token=secret", nil)
+	address := server.URL + "/a%0Ab?token=secret"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +96,7 @@ func TestStatus(t *testing.T) {
 // TestPanicGoesOn: the log does not swallow a panic, which ends the connection.
 func TestPanicGoesOn(t *testing.T) {
 	defer func() {
-		if reason := recover(); reason != http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http does
+		if reason := recover(); reason != http.ErrAbortHandler { //nolint:errorlint // as net/http compares
 			t.Errorf("recovered %v", reason)
 		}
 	}()

@@ -99,7 +99,8 @@ func checkEmpty(path string) (existed bool, err error) {
 
 // missingParents lists the folders above path that do not exist, the lowest first.
 func missingParents(path string) (missing []string) {
-	for parent := filepath.Dir(filepath.Clean(path)); parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
+	parent := filepath.Dir(filepath.Clean(path))
+	for ; parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
 		if _, err := os.Lstat(parent); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}

@@ -27,7 +27,8 @@ func TestCreated(t *testing.T) {
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
-	for _, want := range []string{"cacert.pem", "deployment.json", "enjambre.db", "keys", "logs", "packages", "tls"} {
+	for _, want := range []string{"cacert.pem", "deployment.json", "enjambre.db", "keys", "logs", "packages",
+		"tls"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is missing in %v", want, names)
 		}
@@ -36,8 +37,9 @@ func TestCreated(t *testing.T) {
 	if err != nil || settings.Get(setting.StockAgents) != 1 {
 		t.Errorf("stock agents: got %d, %v, want 1", settings.Get(setting.StockAgents), err)
 	}
-	if got := folder.Catalog(slog.New(slog.DiscardHandler)); got.Deployment != "localhost" || got.Store != folder.Store ||
-		got.Depot != folder.Depot || len(got.Signer) == 0 {
+	got := folder.Catalog(slog.New(slog.DiscardHandler))
+	if got.Deployment != "localhost" || got.Store != folder.Store || got.Depot != folder.Depot ||
+		len(got.Signer) == 0 {
 		t.Errorf("catalog of %q", got.Deployment)
 	}
 	again, err := Open(t.Context(), folder.Path) // another command, at the same time
@@ -73,7 +75,8 @@ func TestNotEmpty(t *testing.T) {
 	if err := Create(t.Context(), precious, options(), false); err == nil {
 		t.Error("a file is taken for a folder")
 	}
-	if _, err := Open(t.Context(), path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "init") {
+	_, err = Open(t.Context(), path)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "init") {
 		t.Errorf("a folder without deployment: got %v", err)
 	}
 }
@@ -130,7 +133,8 @@ func TestOwnerOfAnEmptyFolder(t *testing.T) {
 // TestRunning: what a server announced, and what it did not.
 func TestRunning(t *testing.T) {
 	folder := created(t)
-	want := Running{PID: 7, Listen: ":0", HTTPS: "localhost:1", HTTP: "localhost:2", Started: time.Unix(1, 0).UTC()}
+	want := Running{PID: 7, Listen: ":0", HTTPS: "localhost:1", HTTP: "localhost:2",
+		Started: time.Unix(1, 0).UTC()}
 	for range 2 { // a second server replaces what the first said
 		want.PID++
 		if err := folder.Announce(want); err != nil {

@@ -29,7 +29,8 @@ func newServer(t *testing.T, content []byte) *httptest.Server {
 	if err := os.Mkdir(files.Folder(7), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{depot.InfoFile, depot.SealedFile, depot.DigestsFile, depot.FragmentName(7, 0)} {
+	names := []string{depot.InfoFile, depot.SealedFile, depot.DigestsFile, depot.FragmentName(7, 0)}
+	for _, name := range names {
 		if err := os.WriteFile(filepath.Join(files.Folder(7), name), content, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -125,11 +126,12 @@ func TestRanges(t *testing.T) {
 // TestTypes: stock agents do not care; ours and proxies do.
 func TestTypes(t *testing.T) {
 	server := newServer(t, []byte("<!DOCTYPE html><script>"))
-	for name, want := range map[string]string{"info": "text/xml; charset=utf-8", "info.dsse": "application/vnd.dsse+json",
-		"digests": "application/octet-stream", "7-1": "application/octet-stream"} {
-		if name == "info.dsse" {
-			name = depot.SealedFile
-		}
+	for name, want := range map[string]string{
+		depot.InfoFile:    "text/xml; charset=utf-8",
+		depot.SealedFile:  "application/vnd.dsse+json",
+		depot.DigestsFile: "application/octet-stream",
+		"7-1":             "application/octet-stream",
+	} {
 		answer, _ := get(t, http.MethodGet, server.URL+"/download/7/"+name, nil)
 		if got := answer.Header.Get("Content-Type"); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -141,9 +143,10 @@ func TestTypes(t *testing.T) {
 func TestNotThere(t *testing.T) {
 	server := newServer(t, []byte("x"))
 	var names []string
-	for _, path := range []string{"", "0/info", "-7/info", "+7/info", "07/info", "7%20/info", "%37x/info", "7/7-0", "7/7-01",
-		"7/7-65537", "7/7-", "7/8-1", "7/INFO", "7/info%00", "7/info/", "7/7-1/x", "7/..%2f..%2fdeployment.json", "7/%2e%2e",
-		"7/..%5c7%5cinfo", "..%2f7/info", "99999999999999999999/info", "7/.7-1.tmp", "7/info~", "8/info"} {
+	for _, path := range []string{"", "0/info", "-7/info", "+7/info", "07/info", "7%20/info", "%37x/info",
+		"7/7-0", "7/7-01", "7/7-65537", "7/7-", "7/8-1", "7/INFO", "7/info%00", "7/info/", "7/7-1/x",
+		"7/..%2f..%2fdeployment.json", "7/%2e%2e", "7/..%5c7%5cinfo", "..%2f7/info",
+		"99999999999999999999/info", "7/.7-1.tmp", "7/info~", "8/info"} {
 		answer, body := get(t, http.MethodGet, server.URL+"/download/"+path, nil)
 		if answer.StatusCode != http.StatusNotFound || strings.Contains(body, os.TempDir()) {
 			names = append(names, fmt.Sprintf("%s: %s %q", path, answer.Status, body))
@@ -152,8 +155,9 @@ func TestNotThere(t *testing.T) {
 	if len(names) != 0 {
 		t.Errorf("got %s", strings.Join(names, "\n"))
 	}
-	if answer, _ := get(t, http.MethodGet, server.URL+"/download/%37/%69nfo", nil); answer.StatusCode != http.StatusOK {
-		t.Errorf("escaped letters of a good name: got %s", answer.Status)
+	escaped, _ := get(t, http.MethodGet, server.URL+"/download/%37/%69nfo", nil)
+	if escaped.StatusCode != http.StatusOK {
+		t.Errorf("escaped letters of a good name: got %s", escaped.Status)
 	}
 	answer, body := get(t, http.MethodGet, server.URL+"/download/9/info", nil)
 	if answer.StatusCode != http.StatusInternalServerError || strings.Contains(body, "database") {
