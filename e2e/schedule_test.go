@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,10 +29,7 @@ func TestPriorityZero(t *testing.T) {
 	if err := os.Rename(l.published(blocking, blocking+"-2"), l.published(blocking, "away")); err != nil {
 		t.Fatal(err)
 	}
-	finish, err := l.agent.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ongoing := l.begin()
 	l.eventually("priority 0 is tried again and again", func() bool { return l.requests(blocking+"-2", "status=404") > 5 })
 	if got := l.requests("/"+blocked+"-", "agent=OCS"); got != 0 {
 		t.Errorf("got %d fragments of priority 1 while priority 0 fails, want 0", got)
@@ -44,11 +39,7 @@ func TestPriorityZero(t *testing.T) {
 	}
 	// The stock agent's list of priority 0 grows with every period and is not emptied, so this download
 	// process would go on for ever; the next one starts afresh.
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := finish(ended); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
+	ongoing.kill()
 	l.call()
 	l.want(blocking, "SUCCESS", "SUCCESS")
 	l.want(blocked, "SUCCESS", "SUCCESS")
@@ -60,17 +51,10 @@ func TestNeverDue(t *testing.T) {
 	l.must("config", "set", "DOWNLOAD_PERIOD_LENGTH", "3")
 	id := l.deploy("--action", "EXECUTE", "--command", "true", "--priority", "5")
 	due := l.deploy("--action", "EXECUTE", "--command", "true", "--priority", "3")
-	finish, err := l.agent.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ongoing := l.begin()
 	l.eventually("the package that is due runs", func() bool { return l.standing(due).state == "SUCCESS" })
 	l.want(id, "NOTIFIED", "")
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := finish(ended); !errors.Is(err, context.Canceled) {
-		t.Errorf("the download process should still be trying: %v", err)
-	}
+	ongoing.kill()
 	l.want(id, "NOTIFIED", "")
 }
 
@@ -119,24 +103,12 @@ func TestSwitch(t *testing.T) {
 	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "1")
 	id := l.deploy("--action", "STORE", "--path", filepath.Join(l.folder, "s"), "--file", l.archive(nil, 80<<10),
 		"--fragment-size", "16KiB")
-	finish, err := l.agent.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ongoing := l.begin()
 	l.eventually("the second fragment is fetched", func() bool { return l.requests(id+"-2", "status=200", "agent=OCS") > 0 })
 	l.must("config", "set", "DOWNLOAD_SWITCH", "0", "--computer", l.device)
-	second, err := l.agent.Begin() // tells the download process to leave
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := finish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := second(ended); !errors.Is(err, context.Canceled) { // its own download process waits for better times
-		t.Error(err)
-	}
+	second := l.begin() // tells the download process to leave
+	ongoing.finish()
+	second.kill() // its own download process waits for better times
 	l.want(id, "NOTIFIED", "")
 	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "0")
 	l.must("config", "unset", "DOWNLOAD_SWITCH", "--computer", l.device)
@@ -166,17 +138,12 @@ func TestUnaffect(t *testing.T) {
 	l := newLab(t, "http")
 	gate := filepath.Join(l.folder, "gate")
 	id := l.deploy("--action", "EXECUTE", "--command", "until [ -e "+gate+" ]; do sleep 0.1; done")
-	finish, err := l.agent.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ongoing := l.begin()
 	l.must("unaffect", "--package", id, "--all")
 	if err := os.WriteFile(gate, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := finish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	ongoing.finish()
 	l.want(id, "", "")
 	if got := l.must("computer", "show", l.device); !strings.Contains(got, "SUCCESS") {
 		t.Errorf("the result is not in the computer's record:\n%s", got)
@@ -188,10 +155,7 @@ func TestServerAway(t *testing.T) {
 	l := newLab(t, "https")
 	gate := filepath.Join(l.folder, "gate")
 	id := l.deploy("--action", "EXECUTE", "--command", "until [ -e "+gate+" ]; do sleep 0.1; done")
-	finish, err := l.agent.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ongoing := l.begin()
 	l.eventually("the computer is told", func() bool { return l.standing(id).state == "NOTIFIED" })
 	if err := l.server.Kill(); err != nil {
 		t.Fatal(err)
@@ -206,9 +170,7 @@ func TestServerAway(t *testing.T) {
 	if err := l.server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := finish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	ongoing.finish()
 	if got := l.standing(id); got.state != "SUCCESS" {
 		t.Errorf("got %v", got)
 	}
@@ -220,16 +182,9 @@ func TestResume(t *testing.T) {
 	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "1")
 	id := l.deploy("--action", "STORE", "--path", filepath.Join(l.folder, "s"), "--file", l.archive(nil, 80<<10),
 		"--fragment-size", "16KiB")
-	finish, err := l.agent.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ongoing := l.begin()
 	l.eventually("the second fragment is fetched", func() bool { return l.requests(id+"-2", "status=200", "agent=OCS") > 0 })
-	killed, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := finish(killed); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
+	ongoing.kill()
 	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "0")
 	l.call()
 	l.want(id, "SUCCESS", "SUCCESS")

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/md5"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -107,6 +108,40 @@ func (l *lab) call() {
 	l.Helper()
 	if err := l.agent.Run(l.Context()); err != nil {
 		l.Fatal(err)
+	}
+}
+
+// A contact is one of the stock agent: it has answered the server, and its downloads go on.
+type contact struct {
+	lab  *lab
+	wait func(context.Context) error
+}
+
+// begin starts a contact. Finish it, or kill it.
+func (l *lab) begin() contact {
+	l.Helper()
+	wait, err := l.agent.Begin()
+	if err != nil {
+		l.Fatal(err)
+	}
+	return contact{l, wait}
+}
+
+// finish waits for the downloads.
+func (c contact) finish() {
+	c.lab.Helper()
+	if err := c.wait(c.lab.Context()); err != nil {
+		c.lab.Fatal(err)
+	}
+}
+
+// kill ends the downloads, which must still be at work.
+func (c contact) kill() {
+	c.lab.Helper()
+	ended, cancel := context.WithCancel(c.lab.Context())
+	cancel()
+	if err := c.wait(ended); !errors.Is(err, context.Canceled) {
+		c.lab.Errorf("the download process is no longer at work: %v", err)
 	}
 }
 
@@ -342,16 +377,11 @@ func TestMissingFragment(t *testing.T) {
 	if err := os.Remove(l.published(id, id+"-2")); err != nil {
 		t.Fatal(err)
 	}
-	finish, err := l.agent.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ongoing := l.begin()
 	l.eventually("the missing fragment is asked for again", func() bool { return l.requests(id+"-2", "status=404") > 2 })
 	l.want(id, "NOTIFIED", "")
 	l.age(id)
-	if err := finish(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	ongoing.finish()
 	l.want(id, "ERR_TIMEOUT", "ERR_TIMEOUT")
 }
 
