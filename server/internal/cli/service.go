@@ -119,18 +119,23 @@ func (p *program) serviceInstall() *cobra.Command {
 		"install the service; it starts with the machine",
 		cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			folder, err := datafolder.Open(ctx, p.data)
+			owner, err := datafolder.Owner(p.data)
 			if err != nil {
-				return err
-			}
-			if err := folder.Close(); err != nil {
 				return err
 			}
 			if f.data, err = filepath.Abs(p.data); err != nil { // a service starts in another folder
 				return err
 			}
-			if !f.user {
-				f.owner = ownerOf(f.data)
+			if f.user { // it runs as whoever installs it, who must be able to open the folder
+				folder, err := datafolder.Open(ctx, p.data)
+				if err != nil {
+					return err
+				}
+				if err := folder.Close(); err != nil {
+					return err
+				}
+			} else {
+				f.owner = owner
 			}
 			f.args = run.arguments(f.data)
 			installed, err := f.open()

@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"enjambre/server/internal/catalog"
 	"enjambre/server/internal/depot"
@@ -149,6 +148,32 @@ func Open(ctx context.Context, path string) (*Folder, error) {
 	return &Folder{Path: path, Deployment: deployment, Store: opened, Depot: files}, nil
 }
 
+// checkOwner refuses a folder that is not there, and one that belongs to another user.
+func checkOwner(path string) error {
+	name, ours, err := owner(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("data folder %s does not exist; make it with \"init --data %s --host NAME\"", path, path)
+	case err != nil:
+		return fmt.Errorf("data folder: %w", err)
+	case !ours:
+		return fmt.Errorf("data folder %s belongs to user %s; run this command as that user, for example with "+
+			"\"sudo -u %s\"", path, name, name)
+	}
+	return nil
+}
+
+// Owner returns the name of the user that a data folder belongs to, as whom its server runs; "" where access
+// lists decide instead. It writes nothing, so that root may ask of another's folder, which Open refuses.
+func Owner(path string) (string, error) {
+	name, _, err := owner(path)
+	if err != nil {
+		return "", checkOwner(path) // which says what to do
+	}
+	_, err = identity.Load(path)
+	return name, err
+}
+
 // Close closes the folder.
 func (f *Folder) Close() error { return f.Store.Close() }
 
@@ -157,13 +182,4 @@ func (f *Folder) Catalog(log *slog.Logger) *catalog.Catalog {
 	return &catalog.Catalog{
 		Store: f.Store, Depot: f.Depot, Deployment: f.Deployment.Name(), Signer: f.Deployment.Signer(), Log: log,
 	}
-}
-
-// Running says where a server listens.
-type Running struct {
-	PID     int       `json:"pid"`
-	Listen  string    `json:"listen"`         // the address it was told
-	HTTPS   string    `json:"https"`          // host:port that agents use
-	HTTP    string    `json:"http,omitempty"` // "": it serves no plain HTTP
-	Started time.Time `json:"started"`
 }

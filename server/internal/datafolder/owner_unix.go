@@ -3,34 +3,26 @@
 package datafolder
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/user"
 	"strconv"
 	"syscall"
 )
 
-// checkOwner refuses a folder that belongs to another user. Root too: its files would be root's.
-func checkOwner(path string) error {
+// owner returns whom a folder belongs to, and whether that is the user who runs this. Root is no exception:
+// the files it made there would be root's.
+func owner(path string) (name string, ours bool, err error) {
 	stat, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("data folder %s does not exist; make it with \"init --data %s --host NAME\"", path,
-			path)
-	}
 	if err != nil {
-		return fmt.Errorf("data folder: %w", err)
+		return "", false, err
 	}
-	owner, known := stat.Sys().(*syscall.Stat_t)
-	if !known || int(owner.Uid) == os.Geteuid() {
-		return nil
+	system, known := stat.Sys().(*syscall.Stat_t)
+	if !known {
+		return "", true, nil
 	}
-	name := strconv.Itoa(int(owner.Uid))
+	name = strconv.Itoa(int(system.Uid))
 	if found, err := user.LookupId(name); err == nil {
 		name = found.Username
 	}
-	return fmt.Errorf(
-		"data folder %s belongs to user %s; run this command as that user, for example with \"sudo -u %s\"", path,
-		name, name)
+	return name, int(system.Uid) == os.Geteuid(), nil
 }

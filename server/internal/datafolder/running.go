@@ -7,12 +7,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 )
 
 // ErrNeverRan says that no server ever ran on the folder.
 var ErrNeverRan = errors.New("no server has run on this data folder yet")
+
+// Running says where a server listens.
+type Running struct {
+	PID     int       `json:"pid"`
+	Listen  string    `json:"listen"`         // the address it was told
+	HTTPS   string    `json:"https"`          // host:port that agents use
+	HTTP    string    `json:"http,omitempty"` // "": it serves no plain HTTP
+	Started time.Time `json:"started"`
+}
 
 // Lock takes the folder for a running server, which calls release when it ends. A folder that another
 // server has is refused, naming its process.
