@@ -46,10 +46,16 @@ func Create(ctx context.Context, path string, options identity.Options, stockAge
 		return errors.Join(fmt.Errorf("data folder: %w", err), clear(path, existed, missing))
 	}
 	// Of two that fill one folder at once, the one that makes this goes on; the other clears nothing away.
-	if err := os.Mkdir(filepath.Join(path, "packages"), 0o755); err != nil {
-		return fmt.Errorf("data folder: %w", err)
+	err = os.Mkdir(filepath.Join(path, "packages"), 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("data folder %s is being filled by another init", path)
 	}
-	if err := fill(ctx, path, options, stockAgents); err != nil {
+	if err != nil {
+		err = fmt.Errorf("data folder: %w", err)
+	} else {
+		err = fill(ctx, path, options, stockAgents)
+	}
+	if err != nil {
 		return errors.Join(err, clear(path, existed, missing))
 	}
 	return nil
