@@ -213,10 +213,8 @@ func (s *Store) Agents(ctx context.Context) ([]Agent, error) {
 			var a Agent
 			var enrolled, certified, revoked, contact int64
 			err := scan(&a.Device, &a.Name, &a.Site, &a.Key, &enrolled, &certified, &revoked, &contact)
-			a.Enrolled, a.Certified, a.Revoked, a.LastContact = moment(enrolled), moment(
-				certified), moment(revoked), moment(
-				contact,
-			)
+			a.Enrolled, a.Certified = moment(enrolled), moment(certified)
+			a.Revoked, a.LastContact = moment(revoked), moment(contact)
 			list = append(list, a)
 			return err
 		}, `SELECT device, name, site, agent_key, enrolled, certified, revoked, last_contact
