@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"enjambre/agent/internal/durable"
 	"enjambre/core"
 	"enjambre/core/seal"
 )
@@ -211,20 +212,4 @@ func (f *Folder) read(name string) ([]byte, error) {
 }
 
 // write replaces a file at once, readable by its owner alone.
-func (f *Folder) write(name string, data []byte) error {
-	file, err := os.CreateTemp(f.path, "."+name+".tmp-*")
-	if err != nil {
-		return fmt.Errorf("state folder: %w", err)
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = replace(file.Name(), f.file(name))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", f.file(name), err), os.Remove(file.Name()))
-	}
-	return nil
-}
+func (f *Folder) write(name string, data []byte) error { return durable.Write(f.file(name), data) }
