@@ -67,6 +67,15 @@ func ParseDigest(text string) (Digest, error) {
 // String returns 64 lower-case hex digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
+// MarshalText makes the digest a string in JSON.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText is the reverse of MarshalText, with the rules of [ParseDigest].
+func (d *Digest) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDigest(string(text))
+	return err
+}
+
 // A FragmentIndex is a fragment's place in its package, counted from 0. File names count from 1.
 type FragmentIndex uint32
 

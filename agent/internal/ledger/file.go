@@ -1,0 +1,109 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"enjambre/agent/internal/durable"
+	"enjambre/core"
+)
+
+// open reads the file, drops a line cut short, and shortens the file if it has grown.
+func (l *Ledger) open() error {
+	file, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	l.file = file
+	if err := l.read(); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if l.size > compactAt {
+		return l.compact()
+	}
+	return nil
+}
+
+func (l *Ledger) read() error {
+	data, err := io.ReadAll(io.LimitReader(l.file, maxFile+1))
+	switch {
+	case err != nil:
+		return err
+	case len(data) > maxFile:
+		return core.Refuse(core.ClassLimit, "it is longer than %d bytes", maxFile)
+	}
+	good, chain, last, err := replay(data)
+	if err != nil {
+		return fmt.Errorf("%w; see what ran on this computer, then move the file away: packages that it "+
+			"listed can then run again", err)
+	}
+	l.size, l.chain, l.last, l.dropped = int64(good), chain, last, int64(len(data)-good)
+	if l.dropped > 0 {
+		if err := l.file.Truncate(l.size); err != nil {
+			return err
+		}
+	}
+	if err := l.file.Sync(); err != nil {
+		return err
+	}
+	return errors.Join(durable.SyncFolder(filepath.Dir(l.path)), l.reserve())
+}
+
+// append writes a record behind the others and waits until it is on the disk. Whatever fails breaks the
+// ledger: nobody knows then what the file holds.
+func (l *Ledger) append(r record) error {
+	if l.broken != nil {
+		return fmt.Errorf("nothing can be noted since an earlier error: %w", l.broken)
+	}
+	line, chain, err := r.line(l.chain)
+	if err != nil {
+		return err
+	}
+	_, err = l.file.WriteAt(line, l.size)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		l.broken = err
+		return err
+	}
+	l.size += int64(len(line))
+	l.chain = chain
+	if l.size > l.reserved-reserve/2 {
+		return l.reserve()
+	}
+	return nil
+}
+
+// compact replaces the file by a summary of every package's last attempt.
+func (l *Ledger) compact() error {
+	var text bytes.Buffer
+	chain := ""
+	for _, id := range slices.Sorted(maps.Keys(l.last)) {
+		attempt := l.last[id]
+		line, next, err := record{Kind: summary, Package: id, At: attempt.At, Attempt: &attempt}.line(chain)
+		if err != nil {
+			return err
+		}
+		text.Write(line)
+		chain = next
+	}
+	err := l.file.Close()
+	if err == nil {
+		err = durable.Write(l.path, text.Bytes())
+	}
+	if err != nil {
+		return err
+	}
+	if l.file, err = os.OpenFile(l.path, os.O_RDWR, 0o600); err != nil {
+		return err
+	}
+	l.size, l.chain = int64(text.Len()), chain
+	return l.reserve()
+}
