@@ -1,0 +1,316 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"enjambre/agent/internal/durable"
+	"enjambre/core"
+	"enjambre/core/fragment"
+	"enjambre/core/info"
+)
+
+const (
+	recordSize   = 12
+	batch        = 16  // fragments that wait to be recorded
+	newestRecord = 256 // that are checked after an unclean stop
+	sampleEvery  = 100 // of the others: one in so many
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// A Package is one package of a vault.
+type Package struct {
+	folder string
+	sealed Sealed
+
+	mu      sync.Mutex
+	plan    fragment.Plan
+	digests fragment.Digests
+	held    *fragment.Set // those recorded and those waiting
+	data    *os.File      // nil without archive
+	have    *os.File
+	records int64
+	waiting []byte // records not yet in have
+	broken  error  // a failed sync; nothing is believed after it
+}
+
+// Info returns the package's info. It must not be changed.
+func (p *Package) Info() *info.Info { return p.sealed.Info }
+
+// InfoDigest returns the digest of the info file's canonical text.
+func (p *Package) InfoDigest() core.Digest { return p.sealed.Digest }
+
+func (p *Package) size() int64 {
+	if p.sealed.Info.Archive == nil {
+		return 0
+	}
+	return p.sealed.Info.Archive.Plan.ArchiveSize()
+}
+
+// open opens the files. After an unclean stop it looks closely at what they say.
+func (p *Package) open(wasOpen bool) (err error) {
+	archive := p.sealed.Info.Archive
+	if archive == nil {
+		p.held = fragment.NewSet(0)
+		return nil
+	}
+	p.plan = archive.Plan
+	p.held = fragment.NewSet(p.plan.Count())
+	digests, err := readFile(filepath.Join(p.folder, digestsFile), MaxDigests)
+	if err != nil {
+		return err
+	}
+	if p.digests, err = fragment.ParseDigests(digests, p.plan, archive.Digests); err != nil {
+		return err
+	}
+	if p.data, err = os.OpenFile(filepath.Join(p.folder, dataFile), os.O_RDWR, 0); err != nil {
+		return err
+	}
+	stat, err := p.data.Stat()
+	if err != nil {
+		return err
+	}
+	if stat.Size() != p.plan.ArchiveSize() {
+		return core.Refuse(core.ClassFormat, "data has %d bytes, want %d", stat.Size(), p.plan.ArchiveSize())
+	}
+	if p.have, err = os.OpenFile(filepath.Join(p.folder, haveFile), os.O_RDWR, 0); err != nil {
+		return err
+	}
+	indexes, err := p.readHave()
+	if err == nil && wasOpen {
+		err = p.check(indexes)
+	}
+	return err
+}
+
+// readHave takes over the records of have and cuts off what does not hold.
+func (p *Package) readHave() ([]core.FragmentIndex, error) {
+	text, err := io.ReadAll(io.LimitReader(p.have, 4*core.MaxFragments*recordSize))
+	if err != nil {
+		return nil, err
+	}
+	indexes := parseHave(text, p.held)
+	p.records = int64(len(indexes))
+	if int64(len(text)) == p.records*recordSize {
+		return indexes, nil
+	}
+	return indexes, p.have.Truncate(p.records * recordSize)
+}
+
+// parseHave adds to held what the records say, up to the first that does not hold.
+func parseHave(text []byte, held *fragment.Set) []core.FragmentIndex {
+	var indexes []core.FragmentIndex
+	for len(text) >= recordSize {
+		record := text[:recordSize]
+		index := binary.BigEndian.Uint32(record)
+		isWhole := crc32.Checksum(record[:8], castagnoli) == binary.BigEndian.Uint32(record[8:])
+		if !isWhole || int(index) >= held.Size() {
+			break
+		}
+		held.Add(core.FragmentIndex(index))
+		indexes = append(indexes, core.FragmentIndex(index))
+		text = text[recordSize:]
+	}
+	return indexes
+}
+
+// appendRecord appends the record of a fragment.
+func appendRecord(to []byte, index core.FragmentIndex, fragment []byte) []byte {
+	begin := len(to)
+	to = binary.BigEndian.AppendUint32(to, uint32(index))
+	to = binary.BigEndian.AppendUint32(to, crc32.Checksum(fragment, castagnoli))
+	return binary.BigEndian.AppendUint32(to, crc32.Checksum(to[begin:], castagnoli))
+}
+
+// check hashes the newest fragments and a sample of the others, and all of them if one is wrong.
+func (p *Package) check(indexes []core.FragmentIndex) error {
+	for i, index := range indexes {
+		if len(indexes)-i > newestRecord && i%sampleEvery != 0 {
+			continue
+		}
+		switch holds, err := p.holds(index); {
+		case err != nil:
+			return err
+		case !holds:
+			_, err := p.rehash(context.Background())
+			return err
+		}
+	}
+	return nil
+}
+
+// holds reports whether data has the fragment's bytes.
+func (p *Package) holds(index core.FragmentIndex) (bool, error) {
+	buffer := make([]byte, p.plan.Size(index))
+	if _, err := p.data.ReadAt(buffer, p.plan.Offset(index)); err != nil {
+		return false, err
+	}
+	return p.digests.Verify(index, buffer, p.plan) == nil, nil
+}
+
+// Missing returns how many fragments are missing.
+func (p *Package) Missing() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held.Size() - p.held.Count()
+}
+
+// Held returns which fragments are there. The set is the caller's.
+func (p *Package) Held() *fragment.Set {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held, err := fragment.ParseSet(p.held.Bytes(), p.held.Size())
+	if err != nil {
+		panic(fmt.Sprintf("vault: a set of %d fragments does not survive its own spelling: %v", p.held.Size(), err))
+	}
+	return held
+}
+
+// Store verifies a fragment and keeps it. E_HASH says that it is not this fragment; ErrNoSpace and any other
+// error that the disk has trouble.
+func (p *Package) Store(index core.FragmentIndex, fragment []byte) error {
+	if err := p.digests.Verify(index, fragment, p.plan); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil {
+		return p.broken
+	}
+	if p.held.Has(index) {
+		return nil
+	}
+	if _, err := p.data.WriteAt(fragment, p.plan.Offset(index)); err != nil {
+		return asNoSpace(fmt.Errorf("store fragment %d: %w", index, err))
+	}
+	p.held.Add(index)
+	p.waiting = appendRecord(p.waiting, index, fragment)
+	if len(p.waiting) >= batch*recordSize || p.held.Full() {
+		return p.flush()
+	}
+	return nil
+}
+
+// Flush makes what was stored durable. It should be called within a second of a Store.
+func (p *Package) Flush() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flush()
+}
+
+func (p *Package) flush() error {
+	if p.broken != nil || len(p.waiting) == 0 {
+		return p.broken
+	}
+	err := p.data.Sync()
+	if err == nil {
+		_, err = p.have.WriteAt(p.waiting, p.records*recordSize)
+	}
+	if err == nil {
+		err = p.have.Sync()
+	}
+	if err != nil {
+		p.broken = asNoSpace(fmt.Errorf("sync package %s: %w", p.sealed.Info.ID, err))
+		return p.broken
+	}
+	p.records += int64(len(p.waiting) / recordSize)
+	p.waiting = p.waiting[:0]
+	return nil
+}
+
+// Rehash reads the whole archive and returns nil if every byte is what was signed. Otherwise the wrong fragments
+// are dropped, so that they are missing again, and the error has class E_HASH.
+func (p *Package) Rehash(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.data == nil {
+		return nil
+	}
+	if missing := p.held.Size() - p.held.Count(); missing > 0 {
+		return core.Refuse(core.ClassHash, "%d fragments are missing", missing)
+	}
+	sum, err := p.rehash(ctx)
+	if err != nil {
+		return err
+	}
+	if wrong := p.held.Size() - p.held.Count(); wrong > 0 {
+		return core.Refuse(core.ClassHash, "%d of %d fragments on the disk have changed", wrong, p.held.Size())
+	}
+	if sum != p.sealed.Info.Archive.Digest {
+		return core.Refuse(core.ClassHash, "the archive's digest is %s, signed is %s; its fragments are as signed", sum,
+			p.sealed.Info.Archive.Digest)
+	}
+	return nil
+}
+
+// rehash hashes every held fragment and drops what is wrong, on the disk first.
+func (p *Package) rehash(ctx context.Context) (whole core.Digest, err error) {
+	sum := sha256.New()
+	good := fragment.NewSet(p.held.Size())
+	buffer := make([]byte, p.plan.FragmentSize())
+	var records []byte
+	for index := range core.FragmentIndex(p.plan.Count()) {
+		if err := ctx.Err(); err != nil {
+			return core.Digest{}, err
+		}
+		part := buffer[:p.plan.Size(index)]
+		if _, err := p.data.ReadAt(part, p.plan.Offset(index)); err != nil {
+			return core.Digest{}, fmt.Errorf("read fragment %d: %w", index, err)
+		}
+		sum.Write(part)
+		if !p.held.Has(index) || p.digests.Verify(index, part, p.plan) != nil {
+			continue
+		}
+		good.Add(index)
+		records = appendRecord(records, index, part)
+	}
+	if good.Count() < p.held.Count() {
+		if err := p.rewrite(records); err != nil {
+			return core.Digest{}, err
+		}
+		p.held = good
+	}
+	return core.Digest(sum.Sum(nil)), nil
+}
+
+// rewrite makes have hold these records and no others.
+func (p *Package) rewrite(records []byte) error {
+	path := filepath.Join(p.folder, haveFile)
+	err := durable.Write(path, records)
+	if err == nil {
+		err = p.have.Close()
+	}
+	if err == nil {
+		p.have, err = os.OpenFile(path, os.O_RDWR, 0)
+	}
+	if err != nil {
+		p.broken = err
+		return err
+	}
+	p.records, p.waiting = int64(len(records)/recordSize), nil
+	return nil
+}
+
+// Archive returns the archive's bytes and their number. They are worth what [Package.Rehash] said last.
+func (p *Package) Archive() (io.ReaderAt, int64) { return p.data, p.size() }
+
+func (p *Package) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var err error
+	for _, file := range []*os.File{p.data, p.have} {
+		if file != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}
+	return err
+}
