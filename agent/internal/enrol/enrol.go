@@ -29,7 +29,7 @@ import (
 // StockFolder is where the stock Unix agent keeps its state, a folder for each server.
 const StockFolder = "/var/lib/ocsinventory-agent"
 
-// Options say how to enrol. All but Tag and StockFolder are required.
+// Options say how to enrol. All but Tag, StockFolder and Proxy are required.
 type Options struct {
 	State       *state.Folder
 	Server      string // as origin.ParseServer returns it
@@ -37,6 +37,7 @@ type Options struct {
 	Token       string
 	Tag         string
 	StockFolder string // whose device ID is taken over; "" = none
+	Proxy       origin.Proxy
 	Now         func() time.Time
 }
 
@@ -53,7 +54,7 @@ func Enrol(ctx context.Context, o Options) (state.Identity, error) {
 	case !errors.Is(err, state.ErrNotEnrolled):
 		return state.Identity{}, err
 	}
-	client, err := origin.New(o.Server, o.CA, o.Now)
+	client, err := origin.New(origin.Options{Address: o.Server, CAFile: o.CA, Proxy: o.Proxy, Now: o.Now})
 	if err != nil {
 		return state.Identity{}, err
 	}

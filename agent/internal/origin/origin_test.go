@@ -37,7 +37,7 @@ func client(t *testing.T, server *httptest.Server, now func() time.Time) *Client
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	made, err := New(server.URL+"/ocsinventory", file, now)
+	made, err := New(Options{Address: server.URL + "/ocsinventory", CAFile: file, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestNoServer(t *testing.T) {
 	good := client(t, server, time.Now)
 	old := client(t, server, func() time.Time { return time.Now().AddDate(-100, 0, 0) })
 	stranger := filepath.Join(t.TempDir(), "other.pem")
-	ca, err := os.ReadFile(good.caFile)
+	ca, err := os.ReadFile(good.options.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,9 +105,9 @@ func TestNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := client(t, server, time.Now)
-	named.address = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	named.options.Address = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	insecure := client(t, server, time.Now)
-	insecure.address = strings.Replace(plain.URL, "http", "https", 1)
+	insecure.options.Address = strings.Replace(plain.URL, "http", "https", 1)
 	want := map[string]*Client{
 		"it has expired, or the clock of this computer is wrong": old,
 		"certificate is for another name":                        named,
@@ -123,13 +123,13 @@ func TestNoServer(t *testing.T) {
 		!strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := New("https://a", filepath.Join(t.TempDir(), "missing"), time.Now); err == nil {
+	if _, err := New(Options{Address: "https://a", CAFile: filepath.Join(t.TempDir(), "missing")}); err == nil {
 		t.Error("a missing authority is accepted")
 	}
 	if err := os.WriteFile(stranger, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New("https://a", stranger, time.Now); err == nil ||
+	if _, err := New(Options{Address: "https://a", CAFile: stranger}); err == nil ||
 		!strings.Contains(err.Error(), "cacert.pem") {
 		t.Errorf("got %v", err)
 	}

@@ -1,0 +1,48 @@
+package origin
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+)
+
+// cause says in the words of whoever sits at the computer why an exchange failed.
+func (c *Client) cause(err error) error {
+	var unknown x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("its certificate is not signed by the authority in %s but by %q; is that file this server's "+
+			"cacert.pem, or does a proxy inspect TLS here?", c.options.CAFile, issuer(unknown.Cert))
+	case errors.As(err, &hostname):
+		return fmt.Errorf("its certificate is for another name: %w", hostname)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("its certificate is not valid now (%s here): it has expired, or %w",
+			c.options.Now().UTC().Format(time.RFC3339), ErrClock)
+	case errors.As(err, &dns):
+		return fmt.Errorf("the name %q cannot be resolved", dns.Name)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("connection refused: no server listens there")
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return errors.New("no TLS is spoken there; is it the HTTPS port?")
+	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
+		return errors.New("no answer in time")
+	}
+	return err
+}
+
+// issuer names who signed a certificate.
+func issuer(certificate *x509.Certificate) string {
+	if certificate == nil {
+		return "somebody unknown"
+	}
+	return certificate.Issuer.String()
+}

@@ -1,0 +1,75 @@
+package origin
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+)
+
+// userAgent is what we call ourselves.
+const userAgent = "enjambre-agent"
+
+// Exchange sends one message and returns the decoded answer, nil for an empty one.
+func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.options.Address,
+		bytes.NewReader(ocs.Encode(document)))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/x-compress")
+	request.Header.Set("User-Agent", userAgent)
+	response, err := c.message.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.options.Address, c.cause(err))
+	}
+	defer response.Body.Close()
+	if err := c.checkClock(response.Header.Get("Date")); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: the answer broke off: %w", c.options.Address, err)
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s: the server answered %s; its error log says why", c.options.Address, response.Status)
+	case len(body) > maxAnswer:
+		return nil, core.Refuse(core.ClassLimit, "%s: the answer is longer than %d bytes", c.options.Address, maxAnswer)
+	case len(body) == 0:
+		return nil, nil
+	}
+	answer, err := ocs.Decode(body, maxAnswer)
+	if err != nil {
+		return nil, fmt.Errorf("%s: this is no answer of a deployment server: %w", c.options.Address, err)
+	}
+	return answer, nil
+}
+
+// ServerTime returns the server's time as far as its last answer and this computer's steady clock tell, or false
+// when it has not said it.
+func (c *Client) ServerTime() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.date.Add(time.Since(c.heard)), !c.date.IsZero()
+}
+
+// checkClock compares the server's clock with ours.
+func (c *Client) checkClock(date string) error {
+	theirs, err := http.ParseTime(date)
+	if err != nil {
+		return nil // it says nothing
+	}
+	c.mu.Lock()
+	c.date, c.heard = theirs, time.Now()
+	c.mu.Unlock()
+	if wrong := c.options.Now().Sub(theirs); wrong > MaxClockError || wrong < -MaxClockError {
+		return fmt.Errorf("%w: it says %s, the server %s; set it, or let it be set by NTP",
+			ErrClock, c.options.Now().UTC().Format(time.RFC3339), theirs.Format(time.RFC3339))
+	}
+	return nil
+}
