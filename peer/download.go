@@ -63,7 +63,10 @@ func NewDownload(held *fragment.Set) *Download {
 	return &Download{held: held, asked: map[core.FragmentIndex]bool{}, failed: map[core.FragmentIndex]uint64{}}
 }
 
-// Missing returns how many fragments are missing.
+// Size returns how many fragments the package has.
+func (d *Download) Size() int { return d.held.Size() }
+
+// Missing returns how many of them are missing.
 func (d *Download) Missing() int { return d.held.Size() - d.held.Count() }
 
 // Step applies one event at the time now and returns what to do about it, in order.

@@ -1,0 +1,152 @@
+package plan
+
+import (
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/cycle"
+	"enjambre/core/fragment"
+	"enjambre/core/outcome"
+)
+
+// An Event is something that happened; the shell reports it.
+type Event interface{ event() }
+
+// Resumed reports, before all else, what is remembered from before the start.
+type Resumed struct {
+	Assignments []Assignment
+	Stored      []InfoStored     // the packages whose info files are in the vault; those not assigned are dropped
+	Running     []core.PackageID // whose commands run on since then; each is answered by Ended
+}
+
+// ContactAnswered reports the server's answer to a PROLOG.
+type ContactAnswered struct {
+	Interval time.Duration  // until the next; 0 when the server does not say
+	Conf     *cycle.Options // nil: it says nothing about deployment, and everything goes on
+	Offers   []Offer        // with Conf: all that is to be installed
+	Left     int            // results that the server has not acknowledged by now
+}
+
+// ContactFailed reports that the server gave no answer that could be used.
+type ContactFailed struct{}
+
+// ReportAnswered reports that results and progress were taken by the server.
+type ReportAnswered struct {
+	Left int // results that the server has not acknowledged by now: they are new since
+}
+
+// ReportFailed reports that some of them were not.
+type ReportFailed struct{}
+
+// InfoStored reports that a package's info file was verified and is in the vault.
+type InfoStored struct {
+	Package   core.PackageID
+	Priority  core.Priority
+	Held      *fragment.Set // which fragments are there; the Plan takes the set over
+	NotBefore time.Time     // of the run, as the info file says
+}
+
+// InfoFailed reports that an info file could not be had for now, or the disk has no room for the package.
+type InfoFailed struct {
+	Package core.PackageID
+	Problem string
+}
+
+// FragmentStored reports that a fragment from the origin was verified and kept.
+type FragmentStored struct {
+	Package core.PackageID
+	Index   core.FragmentIndex
+}
+
+// FragmentFailed reports that one fragment could not be had from the origin, or was corrupt.
+type FragmentFailed struct {
+	Package core.PackageID
+	Index   core.FragmentIndex
+	Corrupt bool
+	Problem string
+}
+
+// OriginFailed reports that nothing can be had now: the origin cannot be reached, or the disk takes no more.
+type OriginFailed struct {
+	Package core.PackageID
+	Index   core.FragmentIndex
+	Problem string
+}
+
+// RunPostponed reports that a package was not run, and is not to be before Until.
+type RunPostponed struct {
+	Package core.PackageID
+	Until   time.Time
+	Problem string // "" if there is none, such as when the user delays
+	Delayed bool   // the user wants it later; counted and remembered
+}
+
+// FragmentsLost reports that a package was not run because the disk does not hold what was stored.
+type FragmentsLost struct {
+	Package core.PackageID
+	Held    *fragment.Set
+}
+
+// Ended reports that the ledger has a package's result.
+type Ended struct {
+	Package core.PackageID
+	Left    int // results that the server has not acknowledged by now, this one among them
+}
+
+// WakeDue reports that the time named by NextWake has come.
+type WakeDue struct{}
+
+func (Resumed) event()         {}
+func (ContactAnswered) event() {}
+func (ContactFailed) event()   {}
+func (ReportAnswered) event()  {}
+func (ReportFailed) event()    {}
+func (InfoStored) event()      {}
+func (InfoFailed) event()      {}
+func (FragmentStored) event()  {}
+func (FragmentFailed) event()  {}
+func (OriginFailed) event()    {}
+func (RunPostponed) event()    {}
+func (FragmentsLost) event()   {}
+func (Ended) event()           {}
+func (WakeDue) event()         {}
+
+// An Action is something the shell must do; it reports the outcome as an Event.
+type Action interface{ action() }
+
+// Contact orders a PROLOG with all that belongs to it: renewal, results, inventory.
+type Contact struct{}
+
+// Report orders to send results and progress.
+type Report struct{}
+
+// FetchInfo orders to fetch a package's info file, verify it, and make room in the vault.
+type FetchInfo struct{ Assignment Assignment }
+
+// FetchFragment orders to fetch a fragment from the origin, verify and store it.
+type FetchFragment struct {
+	Package core.PackageID
+	Index   core.FragmentIndex
+}
+
+// Run orders to run a package, all of whose fragments are there.
+type Run struct{ Package core.PackageID }
+
+// Conclude orders to note a result without running anything. It is answered by Ended.
+type Conclude struct {
+	Package core.PackageID
+	State   outcome.State
+	Class   core.Class // "" when the state says all
+	Detail  string
+}
+
+// Drop tells that a package is not wanted any more; its fragments may go.
+type Drop struct{ Package core.PackageID }
+
+func (Contact) action()       {}
+func (Report) action()        {}
+func (FetchInfo) action()     {}
+func (FetchFragment) action() {}
+func (Run) action()           {}
+func (Conclude) action()      {}
+func (Drop) action()          {}

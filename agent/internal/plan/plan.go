@@ -1,0 +1,375 @@
+// Package plan decides what an agent does next: when it calls its server, which info files and fragments it
+// fetches, what it runs, when it gives up.
+//
+// It decides and does nothing else. A shell feeds events to [Plan.Step] with the time at which they happened,
+// carries out the actions it returns, in order, and calls again at [Plan.NextWake]. The same events, times and
+// chance give the same actions. Below it, core/cycle says when the origin may be asked and what may run, peer
+// which fragment comes from where, core/contact when the server is called.
+//
+// # A package's way
+//
+// A contact offers it, and it becomes a task. Its info file is fetched, again and again until it is had: at each
+// cycle's pace, with what went wrong shown at once. Then it is in the schedule: fragments, run, result. It is
+// dropped when a later contact does not offer it any more, unless it runs (T56); and it ends with ERR_TIMEOUT when
+// it has not ended TIMEOUT days after its first notification (T32). What the server offers although it ended here
+// and was acknowledged has been affected again: it is installed anew if that failed or if FORCE says so, otherwise
+// it is reported as already set up (T37).
+//
+// A fragment that is corrupt [MaxCorrupt] times ends its package with ERR_BAD_DIGEST; an archive whose fragments
+// go bad on the disk [MaxRebuilds] times, with ERR_BUILD.
+//
+// # The shell's duties
+//
+//  1. One goroutine owns a Plan.
+//  2. Each [Contact] is answered by exactly one ContactAnswered or ContactFailed, each [Report] by ReportAnswered or
+//     ReportFailed, each [FetchInfo] by InfoStored, InfoFailed or Ended, each [FetchFragment] by FragmentStored,
+//     FragmentFailed or OriginFailed, each [Run] by Ended, RunPostponed or FragmentsLost. Answers about packages
+//     that were dropped meanwhile are given all the same.
+//  3. A result is in the ledger before the shell reports Ended, and so is what [Conclude] orders.
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/contact"
+	"enjambre/core/cycle"
+	"enjambre/core/fragment"
+	"enjambre/core/ocs"
+	"enjambre/core/outcome"
+	"enjambre/peer"
+)
+
+// Bounds.
+const (
+	MaxCorrupt    = 3                // times that one fragment is corrupt
+	MaxRebuilds   = 3                // times that an archive does not hold what was stored
+	ProgressPause = 30 * time.Second // between two reports of progress alone
+	adoptedPause  = time.Second      // how long a run waits for one that was adopted
+	maxFetches    = 4                // info files fetched at once
+)
+
+// An Assignment is what is remembered of a package that is to be installed. The shell keeps it on the disk.
+type Assignment struct {
+	Package           core.PackageID `json:"package"`
+	NotifiedAt        time.Time      `json:"notifiedAt"`
+	Force             bool           `json:"force,omitempty"`
+	InfoLocation      string         `json:"infoLocation"`
+	FragmentsLocation string         `json:"fragmentsLocation"`
+	InfoDigest        core.Digest    `json:"infoDigest,omitzero"` // zero: the server did not say
+	Delays            int            `json:"delays,omitempty"`    // how often the user has delayed it
+	RunAfter          time.Time      `json:"runAfter,omitzero"`   // as the user's delay wants
+}
+
+// A Past is what this computer remembers of a package that is offered.
+type Past int
+
+// The pasts.
+const (
+	Unknown   Past = iota // it has never ended here
+	Open                  // it runs, or its result is not yet acknowledged
+	Failed                // it ended here, not installed, and the server knows
+	Installed             // it is installed, and the server knows
+)
+
+// An Offer is a package that a contact lists.
+type Offer struct {
+	Package           core.PackageID
+	Force             bool
+	InfoLocation      string
+	FragmentsLocation string
+	InfoDigest        core.Digest
+	Past              Past
+}
+
+// A task is one assignment's way to its end.
+type task struct {
+	Assignment
+	priority core.Priority
+	download *peer.Download // nil until the info file is had
+	running  bool
+	adopted  bool // it ran when the agent started; the schedule does not know of the run
+	dropped  bool // not wanted any more, but it runs
+	expired  bool // the schedule has given it up
+
+	fetching  bool // its info file
+	fetchNext time.Time
+
+	corrupt  map[core.FragmentIndex]int
+	rebuilds int
+	phase    ocs.Phase
+	problem  string // the last one; "" after progress
+}
+
+// Options configure a Plan.
+type Options struct {
+	Once   bool       // one contact, no second
+	Random *rand.Rand // for jitter; required
+}
+
+// A Plan decides for one agent. Make one with New.
+type Plan struct {
+	options  Options
+	schedule *cycle.Schedule
+	conf     cycle.Options
+	tasks    map[core.PackageID]*task
+
+	calls   contact.Pace // PROLOG
+	reports contact.Pace
+	talking bool
+	heard   bool // a contact was answered since the start
+
+	unreported int  // results not acknowledged
+	news       bool // progress that the server does not know
+	newsAfter  time.Time
+	last       time.Time
+}
+
+// New returns a plan that goes on with what is remembered. The options of the schedule are the last known.
+func New(options Options, conf cycle.Options, unreported int) (*Plan, error) {
+	schedule, err := cycle.New(conf)
+	if err != nil {
+		return nil, err
+	}
+	return &Plan{
+		options: options, schedule: schedule, conf: conf, tasks: map[core.PackageID]*task{}, unreported: unreported,
+	}, nil
+}
+
+// Assignments returns what the shell must remember, in order of the packages.
+func (p *Plan) Assignments() []Assignment {
+	assignments := []Assignment{}
+	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
+		if t := p.tasks[id]; !t.dropped {
+			assignments = append(assignments, t.Assignment)
+		}
+	}
+	return assignments
+}
+
+// Conf returns the schedule's options as they were last given.
+func (p *Plan) Conf() cycle.Options { return p.conf }
+
+// Step applies one event at the time now and returns what to do about it, in order.
+func (p *Plan) Step(now time.Time, event Event) []Action {
+	now = now.Round(0)
+	if back := now.Sub(p.last); back < 0 {
+		p.shift(back)
+	}
+	p.last = now
+	var actions []Action
+	switch event := event.(type) {
+	case Resumed:
+		actions = p.resumed(now, event)
+	case ContactAnswered:
+		actions = p.contactAnswered(now, event)
+	case ContactFailed:
+		p.talking = false
+		p.calls.Failed(now, p.options.Random)
+	case ReportAnswered:
+		p.talking = false
+		p.told(now, event.Left)
+	case ReportFailed:
+		p.talking = false
+		p.reports.Failed(now, p.options.Random)
+	case InfoStored:
+		actions = p.infoStored(now, event)
+	case InfoFailed:
+		p.infoFailed(now, event)
+	case FragmentStored:
+		actions = p.fragmentStored(now, event)
+	case FragmentFailed:
+		actions = p.fragmentFailed(now, event)
+	case OriginFailed:
+		actions = p.originFailed(now, event)
+	case RunPostponed:
+		actions = p.runPostponed(now, event)
+	case FragmentsLost:
+		actions = p.fragmentsLost(now, event)
+	case Ended:
+		actions = p.ended(now, event)
+	case WakeDue:
+		actions = p.carry(now, p.schedule.Step(now, cycle.WakeDue{}))
+	default:
+		panic(fmt.Sprintf("plan: event %T is not one of this package", event))
+	}
+	return append(actions, p.due(now)...)
+}
+
+// told notes that the server knows all but the results that are left.
+func (p *Plan) told(now time.Time, left int) {
+	p.unreported, p.news = left, false
+	p.newsAfter = now.Add(ProgressPause)
+	p.reports = contact.Pace{}
+}
+
+// shift moves our own times after the clock was set back; the schedule sees to its own.
+func (p *Plan) shift(by time.Duration) {
+	p.calls.Shift(by)
+	p.reports.Shift(by)
+	p.newsAfter = p.newsAfter.Add(by)
+	for _, t := range p.tasks {
+		t.fetchNext = t.fetchNext.Add(by)
+	}
+}
+
+// due orders what has come due: info files, then talking to the server.
+func (p *Plan) due(now time.Time) []Action {
+	var actions []Action
+	fetching := 0
+	for _, t := range p.tasks {
+		if t.fetching {
+			fetching++
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
+		t := p.tasks[id]
+		switch {
+		case t.download != nil || t.fetching || t.running || t.expired:
+		case p.timedOut(t, now):
+			t.expired = true
+			actions = append(actions, p.timeout(t))
+		case fetching < maxFetches && !p.conf.Paused && !now.Before(t.fetchNext):
+			t.fetching = true
+			fetching++
+			actions = append(actions, FetchInfo{t.Assignment})
+		}
+	}
+	if action := p.talk(now); action != nil {
+		actions = append(actions, action)
+	}
+	return actions
+}
+
+// talk orders the contact or the report that is due. They never overlap, so that what a contact's answer offers
+// is never older than what the server has acknowledged.
+func (p *Plan) talk(now time.Time) Action {
+	at, isContact, wanted := p.nextTalk()
+	if !wanted || now.Before(at) {
+		return nil
+	}
+	p.talking = true
+	if isContact {
+		return Contact{}
+	}
+	return Report{}
+}
+
+// nextTalk returns when the next exchange is due, and which.
+func (p *Plan) nextTalk() (at time.Time, isContact, wanted bool) {
+	if p.talking {
+		return time.Time{}, false, false
+	}
+	if !p.options.Once || !p.heard {
+		at, isContact, wanted = p.calls.Next(), true, true
+	}
+	var report time.Time
+	switch {
+	case p.unreported > 0:
+		report = p.reports.Next()
+	case p.news:
+		report = later(p.newsAfter, p.reports.Next())
+	default:
+		return at, isContact, wanted
+	}
+	if !wanted || report.Before(at) {
+		return report, false, true
+	}
+	return at, isContact, wanted
+}
+
+// timedOut reports whether a task without info file has waited too long.
+func (p *Plan) timedOut(t *task, now time.Time) bool {
+	return p.conf.Timeout > 0 && !now.Before(t.NotifiedAt.Add(p.conf.Timeout))
+}
+
+func (p *Plan) timeout(t *task) Action {
+	detail := "not complete in time"
+	if t.problem != "" {
+		detail += "; last problem: " + t.problem
+	}
+	return Conclude{Package: t.Package, State: outcome.Timeout, Detail: detail}
+}
+
+// NextWake returns when Step wants a WakeDue, or false for never.
+func (p *Plan) NextWake() (time.Time, bool) {
+	wake, wanted := p.schedule.NextWake()
+	consider := func(at time.Time) {
+		if !wanted || at.Before(wake) {
+			wake, wanted = at, true
+		}
+	}
+	if at, _, talks := p.nextTalk(); talks {
+		consider(at)
+	}
+	for _, t := range p.tasks {
+		if t.download != nil || t.fetching || t.running || t.expired {
+			continue
+		}
+		if !p.conf.Paused {
+			consider(t.fetchNext)
+		}
+		if p.conf.Timeout > 0 {
+			consider(t.NotifiedAt.Add(p.conf.Timeout))
+		}
+	}
+	return wake, wanted
+}
+
+// carry turns the schedule's orders into ours.
+func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
+	var actions []Action
+	for _, order := range orders {
+		switch order := order.(type) {
+		case cycle.AskOrigin:
+			for _, action := range p.tasks[order.ID].download.Step(now, peer.OriginAllowed{}) {
+				actions = append(actions, FetchFragment{order.ID, action.(peer.FetchFromOrigin).Index})
+			}
+		case cycle.Run:
+			actions = append(actions, p.run(now, p.tasks[order.ID])...)
+		case cycle.Expire:
+			t := p.tasks[order.ID]
+			t.expired = true
+			actions = append(actions, p.timeout(t))
+		case cycle.Refuse:
+			p.tasks[order.ID].problem = fmt.Sprintf("more than %d packages wait", cycle.MaxPackages)
+			p.tasks[order.ID].download = nil
+			p.tasks[order.ID].fetchNext = now.Add(contact.DefaultInterval)
+		}
+	}
+	return actions
+}
+
+// run orders a run, unless it must wait for the user's delay or for one that was adopted.
+func (p *Plan) run(now time.Time, t *task) []Action {
+	until := t.RunAfter
+	for _, other := range p.tasks {
+		if other.adopted {
+			until = later(until, now.Add(adoptedPause))
+		}
+	}
+	if now.Before(until) {
+		return p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: until}))
+	}
+	t.running, t.phase, p.news = true, ocs.Installing, true
+	return []Action{Run{t.Package}}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// heldSet returns a set of its own.
+func heldSet(set *fragment.Set) *fragment.Set {
+	if set == nil {
+		return fragment.NewSet(0)
+	}
+	return set
+}

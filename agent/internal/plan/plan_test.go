@@ -1,0 +1,444 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/cycle"
+	"enjambre/core/fragment"
+	"enjambre/core/outcome"
+)
+
+var start = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+
+func newPlan(t testing.TB, conf cycle.Options, once bool) *Plan {
+	t.Helper()
+	p, err := New(Options{Once: once, Random: rand.New(rand.NewPCG(1, 2))}, conf, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// quick is a schedule that wastes no time.
+func quick() cycle.Options {
+	return cycle.Options{PeriodLength: 10, CycleLatency: time.Second, Timeout: 24 * time.Hour}
+}
+
+func offer(id core.PackageID, past Past) Offer {
+	return Offer{Package: id, InfoLocation: "a/download", FragmentsLocation: "a/download", Past: past}
+}
+
+// step steps and holds the actions to what is wanted, as fmt prints them.
+func step(t *testing.T, p *Plan, now time.Time, event Event, want ...Action) {
+	t.Helper()
+	got := p.Step(now, event)
+	if len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
+		t.Fatalf("%T: got %+v, want %+v", event, got, want)
+	}
+}
+
+// TestOnePackage: from the first contact to the acknowledged result.
+func TestOnePackage(t *testing.T) {
+	p := newPlan(t, quick(), true)
+	conf := quick()
+	assignment := Assignment{
+		Package: 7, NotifiedAt: start, InfoLocation: "a/download", FragmentsLocation: "a/download",
+	}
+	step(t, p, start, Resumed{}, Contact{})
+	step(t, p, start, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}}, FetchInfo{assignment})
+	step(t, p, start, InfoFailed{Package: 7, Problem: "no answer"})
+	if tasks := p.Tasks(); len(tasks) != 1 || tasks[0].Problem != "no answer" || tasks[0].Known {
+		t.Errorf("got %+v", tasks)
+	}
+	wake, wakes := p.NextWake()
+	if want := start.Add(time.Second); !wakes || !wake.Equal(want) {
+		t.Errorf("wake at %v, want %v", wake, want)
+	}
+	now := wake
+	step(t, p, now, WakeDue{}, FetchInfo{assignment})
+	step(t, p, now, InfoStored{Package: 7, Priority: 1, Held: fragment.NewSet(2)}, FetchFragment{7, 0})
+	step(t, p, now, FragmentStored{7, 0}, FetchFragment{7, 1})
+	step(t, p, now, FragmentFailed{Package: 7, Index: 1, Problem: "half a body"})
+	now = now.Add(time.Second)
+	step(t, p, now, WakeDue{}, FetchFragment{7, 1})
+	step(t, p, now, FragmentStored{7, 1}, Run{7})
+	step(t, p, now, Ended{7, 1}, Report{})
+	if p.Idle() {
+		t.Error("idle before the result is acknowledged")
+	}
+	step(t, p, now, ReportFailed{})
+	wake, _ = p.NextWake()
+	step(t, p, wake, WakeDue{}, Report{})
+	step(t, p, wake, ReportAnswered{})
+	if _, wakes := p.NextWake(); wakes || !p.Idle() || p.Stuck() {
+		t.Errorf("something is left: %+v", p.Tasks())
+	}
+}
+
+// TestOffers: what a package's past makes of its offer.
+func TestOffers(t *testing.T) {
+	forced := offer(1, Installed)
+	forced.Force = true
+	for _, c := range []struct {
+		offer Offer
+		want  string // the type of the first action, "" for none
+	}{
+		{offer(1, Unknown), "plan.FetchInfo"}, {offer(1, Failed), "plan.FetchInfo"}, {forced, "plan.FetchInfo"},
+		{offer(1, Installed), "plan.Conclude"}, {offer(1, Open), ""},
+	} {
+		p := newPlan(t, quick(), true)
+		p.Step(start, Resumed{})
+		conf := quick()
+		got := ""
+		if actions := p.Step(start, ContactAnswered{Conf: &conf, Offers: []Offer{c.offer}}); len(actions) > 0 {
+			got = fmt.Sprintf("%T", actions[0])
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.offer, got, c.want)
+		}
+	}
+}
+
+// complete brings a plan to the point where package 7 runs.
+func complete(t *testing.T) *Plan {
+	t.Helper()
+	p := newPlan(t, quick(), false)
+	conf := quick()
+	p.Step(start, Resumed{})
+	p.Step(start, ContactAnswered{Interval: time.Hour, Conf: &conf, Offers: []Offer{offer(7, Unknown)}})
+	p.Step(start, ReportAnswered{})
+	held := fragment.NewSet(1)
+	held.Add(0)
+	step(t, p, start, InfoStored{Package: 7, Priority: 1, Held: held}, Run{7})
+	return p
+}
+
+// TestUnaffected: what is not offered any more goes at once, unless it runs (T56).
+func TestUnaffected(t *testing.T) {
+	conf := quick()
+	p := complete(t)
+	p.Step(start, ContactAnswered{Conf: &conf})
+	if len(p.Tasks()) != 0 || len(p.Assignments()) != 0 {
+		t.Errorf("got %+v", p.Tasks())
+	}
+	p.Step(start, Ended{7, 1})
+	if p.unreported != 1 {
+		t.Error("the result of what ran is lost")
+	}
+	p = complete(t)
+	p.Step(start, RunPostponed{Package: 7, Until: start.Add(time.Hour), Problem: "nobody is logged on"})
+	actions := p.Step(start, ContactAnswered{Conf: &conf})
+	if len(actions) != 1 || actions[0] != (Drop{7}) || len(p.Tasks()) != 0 {
+		t.Errorf("got %+v, %+v", actions, p.Tasks())
+	}
+}
+
+// TestGivenUp: when a package ends without running.
+func TestGivenUp(t *testing.T) {
+	t.Run("timeout before the info file", func(t *testing.T) {
+		p := newPlan(t, quick(), true)
+		conf := quick()
+		p.Step(start, Resumed{})
+		p.Step(start, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}})
+		p.Step(start, ReportAnswered{})
+		p.Step(start, InfoFailed{Package: 7, Problem: "connection refused"})
+		got := p.Step(start.Add(25*time.Hour), WakeDue{})
+		want := Conclude{7, outcome.Timeout, "", "not complete in time; last problem: connection refused"}
+		if len(got) == 0 || got[0] != want {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("timeout of the schedule", func(t *testing.T) {
+		p := complete(t)
+		p.Step(start, RunPostponed{Package: 7, Until: start.Add(time.Hour), Problem: "nobody is logged on"})
+		got := p.Step(start.Add(25*time.Hour), WakeDue{})
+		if conclude, is := got[0].(Conclude); !is || conclude.State != outcome.Timeout ||
+			!strings.Contains(conclude.Detail, "nobody") {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("corrupt", func(t *testing.T) {
+		p := newPlan(t, quick(), true)
+		conf := quick()
+		p.Step(start, Resumed{})
+		p.Step(start, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}})
+		actions := p.Step(start, InfoStored{Package: 7, Priority: 1, Held: fragment.NewSet(1)})
+		now := start
+		for times := 1; ; times++ {
+			if !slices.Contains(actions, Action(FetchFragment{7, 0})) {
+				t.Fatalf("time %d: got %+v", times, actions)
+			}
+			actions = p.Step(now, FragmentFailed{Package: 7, Index: 0, Corrupt: true, Problem: "wrong digest"})
+			if times == MaxCorrupt {
+				break
+			}
+			now = now.Add(time.Second)
+			actions = p.Step(now, WakeDue{})
+		}
+		if !slices.Contains(actions, Action(Conclude{7, outcome.BadDigest, core.ClassHash, "wrong digest"})) {
+			t.Errorf("got %+v", actions)
+		}
+	})
+	t.Run("the disk forgets", func(t *testing.T) {
+		p := complete(t)
+		now := start
+		for times := 1; times <= MaxRebuilds; times++ {
+			actions := p.Step(now, FragmentsLost{Package: 7, Held: fragment.NewSet(1)})
+			if times == MaxRebuilds {
+				conclude, is := actions[0].(Conclude)
+				if !is || conclude.State != outcome.Build {
+					t.Errorf("got %+v", actions)
+				}
+				break
+			}
+			if !slices.Contains(actions, Action(FetchFragment{7, 0})) {
+				t.Fatalf("time %d: got %+v", times, actions)
+			}
+			now = now.Add(time.Second)
+			if actions := p.Step(now, FragmentStored{7, 0}); !slices.Contains(actions, Action(Run{7})) {
+				t.Fatalf("time %d: got %+v", times, actions)
+			}
+		}
+	})
+}
+
+// TestAdopted: a command that runs since before the start keeps others from running, and its result counts.
+func TestAdopted(t *testing.T) {
+	p := newPlan(t, quick(), false)
+	held := fragment.NewSet(0)
+	assignments := []Assignment{{Package: 7, NotifiedAt: start}, {Package: 8, NotifiedAt: start}}
+	actions := p.Step(start, Resumed{
+		Assignments: assignments, Running: []core.PackageID{7},
+		Stored: []InfoStored{{Package: 7, Priority: 1, Held: held}, {Package: 8, Priority: 1}, {Package: 9}},
+	})
+	if !reflect.DeepEqual(actions, []Action{Drop{9}, Contact{}}) {
+		t.Errorf("got %+v", actions)
+	}
+	if actions := p.Step(start.Add(time.Second), WakeDue{}); len(actions) != 0 {
+		t.Errorf("it does not wait: %+v", actions)
+	}
+	if actions := p.Step(start.Add(2*time.Second), Ended{7, 1}); !slices.Contains(actions, Action(Run{8})) {
+		t.Errorf("got %+v", actions)
+	}
+}
+
+// TestStuck: what can never be due, and what only waits.
+func TestStuck(t *testing.T) {
+	p := newPlan(t, quick(), true)
+	conf := quick()
+	conf.PeriodLength = 3
+	p.Step(start, Resumed{})
+	p.Step(start, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}})
+	p.Step(start, ReportAnswered{})
+	if p.Stuck() {
+		t.Error("stuck before the info file is there")
+	}
+	p.Step(start, InfoStored{Package: 7, Priority: 5, Held: fragment.NewSet(1)})
+	if !p.Stuck() || !p.Tasks()[0].NeverOpens {
+		t.Error("a priority above the period can be due")
+	}
+	conf.PeriodLength, conf.Paused = 10, true
+	p.Step(start, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}})
+	if !p.Stuck() {
+		t.Error("with deployment switched off something can be due")
+	}
+}
+
+// A world is a server and a disk as a shell sees them, on virtual time and by chance.
+type world struct {
+	t       *testing.T
+	random  *rand.Rand
+	plan    *Plan
+	now     time.Time
+	healthy bool
+
+	offered  map[core.PackageID]bool // by the server
+	past     map[core.PackageID]Past
+	runs     map[core.PackageID]int
+	running  core.PackageID
+	talks    int
+	waiting  []func() Event // answers that are owed
+	trace    []string
+	unsent   int
+	concerns map[core.PackageID]string
+}
+
+func (w *world) chance(percent int) bool { return !w.healthy && w.random.IntN(100) < percent }
+
+// do owes an answer for each action.
+func (w *world) do(actions []Action) {
+	for _, action := range actions {
+		w.trace = append(w.trace, fmt.Sprintf("%v %T %+v", w.now.Sub(start), action, action))
+		switch action := action.(type) {
+		case Contact, Report:
+			if w.talks++; w.talks > 1 {
+				w.t.Fatal("two exchanges at once")
+			}
+			w.waiting = append(w.waiting, func() Event { return w.talk(action) })
+		case FetchInfo:
+			w.waiting = append(w.waiting, func() Event { return w.info(action.Assignment.Package) })
+		case FetchFragment:
+			w.waiting = append(w.waiting, func() Event { return w.fragment(action) })
+		case Run:
+			if w.running != 0 {
+				w.t.Fatalf("package %v runs while %v does", action.Package, w.running)
+			}
+			w.running = action.Package
+			w.waiting = append(w.waiting, func() Event { return w.run(action.Package) })
+		case Conclude:
+			w.end(action.Package, action.State == outcome.AlreadySetup)
+			w.waiting = append(w.waiting, func() Event { return Ended{action.Package, w.unsent} })
+		}
+	}
+}
+
+func (w *world) end(id core.PackageID, installed bool) {
+	w.past[id] = Open
+	w.unsent++
+	w.concerns[id] = map[bool]string{true: "installed", false: "failed"}[installed]
+}
+
+func (w *world) talk(action Action) Event {
+	w.talks--
+	if w.chance(30) {
+		if _, isContact := action.(Contact); isContact {
+			return ContactFailed{}
+		}
+		return ReportFailed{}
+	}
+	for id, past := range w.past { // the results are sent first
+		if past == Open {
+			w.past[id] = Failed
+			if w.concerns[id] == "installed" {
+				w.past[id] = Installed
+			}
+			delete(w.offered, id)
+		}
+	}
+	w.unsent = 0
+	if _, isContact := action.(Report); isContact {
+		return ReportAnswered{}
+	}
+	conf := quick()
+	conf.Paused = w.chance(5)
+	answer := ContactAnswered{Interval: time.Minute, Conf: &conf}
+	for _, id := range slices.Sorted(maps.Keys(w.offered)) {
+		answer.Offers = append(answer.Offers, offer(id, w.past[id]))
+	}
+	return answer
+}
+
+func (w *world) info(id core.PackageID) Event {
+	if w.chance(40) {
+		return InfoFailed{Package: id, Problem: "no answer"}
+	}
+	return InfoStored{Package: id, Priority: core.Priority(id % 11), Held: fragment.NewSet(int(id % 4))}
+}
+
+func (w *world) fragment(action FetchFragment) Event {
+	switch {
+	case w.chance(20):
+		return FragmentFailed{Package: action.Package, Index: action.Index, Problem: "half", Corrupt: w.chance(20)}
+	case w.chance(10):
+		return OriginFailed{Package: action.Package, Index: action.Index, Problem: "refused"}
+	}
+	return FragmentStored{Package: action.Package, Index: action.Index}
+}
+
+func (w *world) run(id core.PackageID) Event {
+	w.running = 0
+	switch {
+	case w.chance(20):
+		return RunPostponed{Package: id, Until: w.now.Add(time.Minute), Delayed: w.chance(50)}
+	case w.chance(20):
+		return FragmentsLost{Package: id, Held: fragment.NewSet(int(id % 4))}
+	}
+	w.runs[id]++
+	w.end(id, true)
+	return Ended{id, w.unsent}
+}
+
+// next lets one thing happen.
+func (w *world) next() {
+	if len(w.waiting) > 0 && w.random.IntN(4) > 0 {
+		i := w.random.IntN(len(w.waiting))
+		answer := w.waiting[i]
+		w.waiting = slices.Delete(w.waiting, i, i+1)
+		w.do(w.plan.Step(w.now, answer()))
+		return
+	}
+	if wake, wakes := w.plan.NextWake(); wakes && wake.After(w.now) {
+		w.now = wake
+	}
+	if w.chance(2) {
+		w.now = w.now.Add(-time.Hour)
+	}
+	w.do(w.plan.Step(w.now, WakeDue{}))
+}
+
+// TestWorlds: whatever goes wrong, each installed package ran once, nothing runs or talks twice at once, and when
+// all is well again everything offered ends.
+func TestWorlds(t *testing.T) {
+	traces := map[uint64]string{}
+	for _, seed := range append(seeds(60), 1, 2) {
+		w := &world{
+			t: t, random: rand.New(rand.NewPCG(seed, 7)), now: start, offered: map[core.PackageID]bool{},
+			past: map[core.PackageID]Past{}, runs: map[core.PackageID]int{}, concerns: map[core.PackageID]string{},
+		}
+		plan, err := New(Options{Random: w.random}, quick(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.plan = plan
+		w.do(plan.Step(w.now, Resumed{}))
+		for i := range 400 {
+			if i%40 == 0 && i < 320 {
+				id := core.PackageID(1 + w.random.IntN(30))
+				if w.past[id] == Unknown {
+					w.offered[id] = true
+				}
+				for _, id := range slices.Sorted(maps.Keys(w.offered)) {
+					if w.past[id] == Unknown && w.chance(5) && w.running != id {
+						delete(w.offered, id)
+						break
+					}
+				}
+			}
+			w.next()
+		}
+		w.healthy = true
+		for i := 0; len(w.plan.Tasks()) > 0 || len(w.offered) > 0 || w.plan.unreported > 0; i++ {
+			if i == 3000 {
+				t.Fatalf("seed %d: left: offered %v, tasks %+v, unreported %d", seed, w.offered, w.plan.Tasks(),
+					w.plan.unreported)
+			}
+			w.next()
+		}
+		for id, times := range w.runs {
+			if times > 1 {
+				t.Errorf("seed %d: package %v ran %d times", seed, id, times)
+			}
+		}
+		trace := strings.Join(w.trace, "\n")
+		if before, again := traces[seed]; again && before != trace {
+			t.Errorf("seed %d: two runs differ", seed)
+		}
+		traces[seed] = trace
+	}
+}
+
+func seeds(n uint64) []uint64 {
+	var all []uint64
+	for seed := range n {
+		all = append(all, seed)
+	}
+	return all
+}

@@ -1,0 +1,91 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+)
+
+// A Task is where one package stands, for display.
+type Task struct {
+	Package    core.PackageID `json:"package"`
+	Priority   core.Priority  `json:"priority"`
+	Known      bool           `json:"known"` // its info file is there; otherwise priority and counts mean nothing
+	Phase      ocs.Phase      `json:"phase"`
+	Have       int            `json:"have"` // fragments
+	Of         int            `json:"of"`
+	Running    bool           `json:"running,omitempty"`
+	NeverOpens bool           `json:"neverDue,omitempty"` // its priority exceeds the period's length
+	OpensAt    time.Time      `json:"opensAt,omitzero"`
+	RunAfter   time.Time      `json:"runAfter,omitzero"`
+	Problem    string         `json:"problem,omitempty"` // the last one
+}
+
+// Tasks returns where all packages stand, in order of their IDs.
+func (p *Plan) Tasks() []Task {
+	turns := map[core.PackageID]int{}
+	all := p.schedule.Turns()
+	for i, turn := range all {
+		turns[turn.ID] = i
+	}
+	tasks := []Task{}
+	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
+		t := p.tasks[id]
+		if t.dropped {
+			continue
+		}
+		shown := Task{
+			Package: id, Priority: t.priority, Known: t.download != nil, Phase: t.phase, Running: t.running,
+			RunAfter: t.RunAfter, Problem: t.problem,
+		}
+		if t.download != nil {
+			shown.Of = t.download.Size()
+			shown.Have = shown.Of - t.download.Missing()
+		}
+		if at, scheduled := turns[id]; scheduled {
+			shown.NeverOpens, shown.OpensAt = all[at].NeverOpens, all[at].OpensAt
+		}
+		tasks = append(tasks, shown)
+	}
+	return tasks
+}
+
+// Progress returns what the server is told of it.
+func (p *Plan) Progress() ocs.Progress {
+	var progress ocs.Progress
+	for _, task := range p.Tasks() {
+		if len(progress.Packages) < ocs.MaxPacks {
+			progress.Packages = append(progress.Packages, ocs.PackageProgress{
+				Package: task.Package, Phase: task.Phase, Have: task.Have, Of: task.Of,
+			})
+		}
+	}
+	return progress
+}
+
+// NextContact returns when the server is called next, and how often in a row that has failed.
+func (p *Plan) NextContact() (at time.Time, failures int) { return p.calls.Next(), p.calls.Failures() }
+
+// Cycle returns the running cycle's number, 0 while the schedule stands still.
+func (p *Plan) Cycle() int { return p.schedule.Cycle() }
+
+// Idle reports whether there is nothing left to do: no package, no result to report, no exchange under way.
+func (p *Plan) Idle() bool { return len(p.tasks) == 0 && p.unreported == 0 && !p.talking }
+
+// Stuck reports whether packages are left and none of them can ever be due: each has a priority above the
+// period's length, or deployment is switched off.
+func (p *Plan) Stuck() bool {
+	if len(p.tasks) == 0 || p.unreported > 0 || p.talking {
+		return false
+	}
+	for _, t := range p.tasks {
+		waits := t.download != nil && p.conf.NeverOpens(t.priority) || p.conf.Paused
+		if t.running || t.expired || !waits {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,248 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/cycle"
+	"enjambre/core/ocs"
+	"enjambre/core/outcome"
+	"enjambre/peer"
+)
+
+func (p *Plan) resumed(now time.Time, event Resumed) []Action {
+	for _, assignment := range event.Assignments {
+		p.add(now, assignment)
+	}
+	for _, id := range event.Running {
+		t := p.tasks[id]
+		if t == nil { // it was unaffected while it ran
+			t = p.add(now, Assignment{Package: id})
+			t.dropped = true
+		}
+		t.running, t.adopted, t.phase = true, true, ocs.Installing
+	}
+	var actions []Action
+	for _, stored := range event.Stored {
+		actions = append(actions, p.infoStored(now, stored)...)
+	}
+	return actions
+}
+
+func (p *Plan) add(now time.Time, assignment Assignment) *task {
+	if assignment.NotifiedAt.IsZero() || assignment.NotifiedAt.After(now) {
+		assignment.NotifiedAt = now
+	}
+	t := &task{Assignment: assignment, phase: ocs.Downloading}
+	p.tasks[assignment.Package] = t
+	return t
+}
+
+func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
+	p.talking, p.heard = false, true
+	p.told(now, event.Left)
+	p.calls.Answered(now, event.Interval, p.options.Random)
+	if event.Conf == nil {
+		return nil
+	}
+	p.conf = *event.Conf
+	actions := p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.conf}))
+	offered := map[core.PackageID]bool{}
+	for _, offer := range event.Offers {
+		offered[offer.Package] = true
+		actions = append(actions, p.offered(now, offer)...)
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
+		if t := p.tasks[id]; !offered[id] && !t.dropped && !t.expired {
+			actions = append(actions, p.drop(now, t)...)
+		}
+	}
+	return actions
+}
+
+// offered takes one package of the server's list.
+func (p *Plan) offered(now time.Time, offer Offer) []Action {
+	t := p.tasks[offer.Package]
+	switch {
+	case t != nil:
+		t.dropped = false
+		t.Force, t.InfoDigest = offer.Force, offer.InfoDigest
+		t.InfoLocation, t.FragmentsLocation = offer.InfoLocation, offer.FragmentsLocation
+	case offer.Past == Open:
+	case offer.Past == Installed && !offer.Force:
+		return []Action{Conclude{
+			Package: offer.Package, State: outcome.AlreadySetup,
+			Detail: "it was installed on this computer before",
+		}}
+	default:
+		p.add(now, Assignment{
+			Package: offer.Package, NotifiedAt: now, Force: offer.Force, InfoDigest: offer.InfoDigest,
+			InfoLocation: offer.InfoLocation, FragmentsLocation: offer.FragmentsLocation,
+		})
+		p.news = true
+	}
+	return nil
+}
+
+// drop forgets a package that is not wanted any more; one that runs is forgotten when it has ended.
+func (p *Plan) drop(now time.Time, t *task) []Action {
+	if t.running {
+		t.dropped = true
+		return nil
+	}
+	delete(p.tasks, t.Package)
+	actions := p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
+	return append(actions, Drop{t.Package})
+}
+
+func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
+	t := p.tasks[event.Package]
+	if t == nil { // dropped meanwhile
+		return []Action{Drop{event.Package}}
+	}
+	t.fetching, t.problem = false, ""
+	t.priority = event.Priority
+	t.RunAfter = later(t.RunAfter, event.NotBefore)
+	t.download = peer.NewDownload(heldSet(event.Held))
+	if t.adopted {
+		return nil
+	}
+	return p.schedules(now, t)
+}
+
+// schedules tells the schedule what is missing of a package.
+func (p *Plan) schedules(now time.Time, t *task) []Action {
+	return p.carry(now, p.schedule.Step(now, cycle.PackageAdded{
+		ID: t.Package, Priority: t.priority, Missing: t.download.Missing(), NotifiedAt: t.NotifiedAt,
+	}))
+}
+
+func (p *Plan) infoFailed(now time.Time, event InfoFailed) {
+	t := p.tasks[event.Package]
+	if t == nil {
+		return
+	}
+	t.fetching, t.fetchNext = false, now.Add(max(p.conf.CycleLatency, cycle.MinCycle))
+	p.trouble(t, event.Problem)
+}
+
+// trouble notes what went wrong last.
+func (p *Plan) trouble(t *task, problem string) {
+	if problem != t.problem {
+		t.problem, p.news = problem, true
+	}
+}
+
+func (p *Plan) fragmentStored(now time.Time, event FragmentStored) []Action {
+	t := p.tasks[event.Package]
+	if t == nil || t.download == nil {
+		return nil
+	}
+	before := t.download.Missing()
+	t.download.Step(now, peer.FragmentStored{Index: event.Index})
+	delete(t.corrupt, event.Index)
+	t.problem = ""
+	missing := t.download.Missing()
+	p.news = p.news || missing < before
+	return p.carry(now, p.schedule.Step(now, cycle.FragmentArrived{
+		ID: t.Package, Index: event.Index, Missing: missing, FromOrigin: true,
+	}))
+}
+
+func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
+	t := p.tasks[event.Package]
+	if t == nil || t.download == nil {
+		return nil
+	}
+	p.trouble(t, event.Problem)
+	t.download.Step(now, peer.FragmentFailed{Index: event.Index})
+	actions := p.carry(now, p.schedule.Step(now, cycle.FragmentFailed{ID: t.Package, Index: event.Index}))
+	if !event.Corrupt || t.expired {
+		return actions
+	}
+	if t.corrupt == nil {
+		t.corrupt = map[core.FragmentIndex]int{}
+	}
+	if t.corrupt[event.Index]++; t.corrupt[event.Index] < MaxCorrupt {
+		return actions
+	}
+	return append(actions, p.conclude(now, t, outcome.BadDigest, core.ClassHash, event.Problem)...)
+}
+
+// conclude takes a package out of the schedule and orders its result.
+func (p *Plan) conclude(now time.Time, t *task, state outcome.State, class core.Class, detail string) []Action {
+	t.expired = true
+	actions := p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
+	return append(actions, Conclude{Package: t.Package, State: state, Class: class, Detail: detail})
+}
+
+func (p *Plan) originFailed(now time.Time, event OriginFailed) []Action {
+	t := p.tasks[event.Package]
+	if t == nil || t.download == nil {
+		return nil
+	}
+	p.trouble(t, event.Problem)
+	t.download.Step(now, peer.AskAbandoned{Index: event.Index})
+	return p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))
+}
+
+func (p *Plan) runPostponed(now time.Time, event RunPostponed) []Action {
+	t := p.tasks[event.Package]
+	if t == nil {
+		return nil
+	}
+	t.running = false
+	if event.Delayed {
+		t.Delays++
+		t.RunAfter, t.phase = event.Until, ocs.Delayed
+		p.news = true
+	} else {
+		t.phase = ocs.Downloading
+		p.trouble(t, event.Problem)
+	}
+	actions := p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: event.Until}))
+	if t.dropped {
+		actions = append(actions, p.drop(now, t)...)
+	}
+	return actions
+}
+
+func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
+	t := p.tasks[event.Package]
+	if t == nil {
+		return nil
+	}
+	t.running, t.phase = false, ocs.Downloading
+	t.download = peer.NewDownload(heldSet(event.Held))
+	t.rebuilds++
+	problem := fmt.Sprintf("%d fragments have changed on the disk, time %d", t.download.Missing(), t.rebuilds)
+	p.trouble(t, problem)
+	postponed := cycle.RunPostponed{ID: t.Package, Until: now.Add(cycle.MinPause)}
+	switch {
+	case t.dropped:
+		return append(p.carry(now, p.schedule.Step(now, postponed)), p.drop(now, t)...)
+	case t.rebuilds >= MaxRebuilds:
+		actions := p.carry(now, p.schedule.Step(now, postponed))
+		return append(actions, p.conclude(now, t, outcome.Build, core.ClassHash, problem)...)
+	}
+	actions := p.schedules(now, t) // first what is missing, or it would run again at once
+	return append(actions, p.carry(now, p.schedule.Step(now, postponed))...)
+}
+
+// ended takes over that a package has its result, however it came to it.
+func (p *Plan) ended(now time.Time, event Ended) []Action {
+	p.unreported = event.Left
+	p.reports.Hurry(now)
+	t := p.tasks[event.Package]
+	if t == nil {
+		return nil
+	}
+	delete(p.tasks, t.Package)
+	if t.running && !t.adopted {
+		return p.carry(now, p.schedule.Step(now, cycle.RunFinished{ID: t.Package}))
+	}
+	return p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
+}
