@@ -89,22 +89,9 @@ func Enrol(ctx context.Context, o Options) (state.Identity, error) {
 // keep checks what the server gave and writes it to the state folder.
 func keep(o Options, reply ocs.EnrolmentReply, key ed25519.PrivateKey,
 	device core.DeviceID) (state.Identity, error) {
-	authority, err := x509.ParseCertificate(reply.Authority)
+	certificate, authority, err := judge(reply, key, device, o.Now())
 	if err != nil {
-		return state.Identity{}, core.Refuse(core.ClassIdent, "the server's agent CA cannot be read: %v", err)
-	}
-	certificate, err := x509.ParseCertificate(reply.Certificate)
-	if err != nil {
-		return state.Identity{}, core.Refuse(core.ClassIdent,
-			"the certificate that the server gave cannot be read: %v", err)
-	}
-	verifier := identity.Verifier{Deployment: reply.Deployment, Authorities: []*x509.Certificate{authority}}
-	member, err := verifier.Verify(certificate, 0, o.Now())
-	if err != nil {
-		return state.Identity{}, fmt.Errorf("the certificate that the server gave: %w", err)
-	}
-	if member.Device != device || !key.Public().(ed25519.PublicKey).Equal(certificate.PublicKey) {
-		return state.Identity{}, core.Refuse(core.ClassIdent, "the server gave the certificate of another agent")
+		return state.Identity{}, err
 	}
 	serverCA, err := os.ReadFile(o.CA)
 	if err != nil {
@@ -126,6 +113,60 @@ func keep(o Options, reply ocs.EnrolmentReply, key ed25519.PrivateKey,
 	}
 	return known, o.State.Enrolled(
 		state.Enrolment{Identity: known, Certificate: certificate, Authority: authority, ServerCA: serverCA})
+}
+
+// judge reads the certificate that a reply brings, and holds it to the key and the device it was asked for.
+func judge(reply ocs.EnrolmentReply, key ed25519.PrivateKey, device core.DeviceID,
+	now time.Time) (certificate, authority *x509.Certificate, err error) {
+	authority, err = x509.ParseCertificate(reply.Authority)
+	if err != nil {
+		return nil, nil, core.Refuse(core.ClassIdent, "the server's agent CA cannot be read: %v", err)
+	}
+	certificate, err = x509.ParseCertificate(reply.Certificate)
+	if err != nil {
+		return nil, nil, core.Refuse(core.ClassIdent, "the certificate that the server gave cannot be read: %v", err)
+	}
+	verifier := identity.Verifier{Deployment: reply.Deployment, Authorities: []*x509.Certificate{authority}}
+	member, err := verifier.Verify(certificate, 0, now)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the certificate that the server gave: %w", err)
+	}
+	if member.Device != device || !key.Public().(ed25519.PublicKey).Equal(certificate.PublicKey) {
+		return nil, nil, core.Refuse(core.ClassIdent, "the server gave the certificate of another agent")
+	}
+	return certificate, authority, nil
+}
+
+// Renew has the agent's certificate renewed by a client that shows the old one, expired or not. The pinned signing
+// keys stay what they are: whoever holds the server's TLS key must not be able to replace them.
+func Renew(ctx context.Context, client *origin.Client, folder *state.Folder, now time.Time) error {
+	known, err := folder.Identity()
+	if err != nil {
+		return err
+	}
+	key, err := folder.Key()
+	if err != nil {
+		return err
+	}
+	answer, err := client.Exchange(ctx, ocs.Enrolment{}.Append(nil, known.Device))
+	if err != nil {
+		return err
+	}
+	reply, err := ocs.ParseEnrolmentReply(answer)
+	switch {
+	case err != nil:
+		return err
+	case reply.Reason != "":
+		return fmt.Errorf("%w: %s", ErrRefused, reply.Reason)
+	case reply.Deployment != known.Deployment:
+		return core.Refuse(core.ClassIdent, "the server is that of deployment %q, this agent belongs to %q",
+			reply.Deployment, known.Deployment)
+	}
+	certificate, authority, err := judge(reply, key, known.Device, now)
+	if err != nil {
+		return err
+	}
+	return folder.Renewed(certificate, authority)
 }
 
 // chooseDevice takes over a stock agent's device ID, or makes one of the form that the protocol demands: host

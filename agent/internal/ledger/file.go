@@ -55,6 +55,32 @@ func (l *Ledger) read() error {
 	return errors.Join(durable.SyncFolder(filepath.Dir(l.path)), l.reserve())
 }
 
+// Read returns the last attempt of every package in a ledger that another process may have open, in order of the
+// packages. A ledger that is missing is empty.
+func Read(path string) ([]Attempt, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", path, err)
+	}
+	_, _, last, err := replay(data)
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", path, err)
+	}
+	attempts := make([]Attempt, 0, len(last))
+	for _, id := range slices.Sorted(maps.Keys(last)) {
+		attempts = append(attempts, last[id])
+	}
+	return attempts, nil
+}
+
 // append writes a record behind the others and waits until it is on the disk. Whatever fails breaks the
 // ledger: nobody knows then what the file holds.
 func (l *Ledger) append(r record) error {

@@ -7,7 +7,7 @@
 // CHAIN is the SHA-256, in 64 hex digits, over the CHAIN of the line before (nothing before the first) and the
 // JSON. So no line can be changed, moved or taken out of the middle unseen. The JSON is a record:
 //
-//	intent       a command is about to be handed over: attempt, nonce, digest of the info file, boot
+//	intent       a command is about to be handed over: attempt, nonce, digest of the info file
 //	interrupted  the command of the open intent had begun, and its end is unknown; it will be run again
 //	result       how the package ended, whether it ran or not
 //	reported     the server has acknowledged that result
@@ -75,7 +75,6 @@ type Attempt struct {
 	Stage       Stage          `json:"stage"`
 	Nonce       string         `json:"nonce"` // names the job of this attempt
 	Info        core.Digest    `json:"info"`  // of the info file that it was about; zero when none was had
-	Boot        string         `json:"boot"`  // of the computer, at the intent
 	Interrupted int            `json:"interrupted,omitempty"`
 	Result      Result         `json:"result,omitzero"`
 	At          time.Time      `json:"at"` // of the last change, by this computer's clock
@@ -153,10 +152,10 @@ func (l *Ledger) Installed() []core.PackageID {
 
 // Intend notes that the package's command is about to be handed over, and returns the attempt with a fresh
 // nonce. What was intended before is taken to have come to nothing.
-func (l *Ledger) Intend(id core.PackageID, info core.Digest, boot string) (Attempt, error) {
+func (l *Ledger) Intend(id core.PackageID, info core.Digest) (Attempt, error) {
 	nonce := make([]byte, nonceBytes)
 	_, _ = rand.Read(nonce) // never fails
-	return l.change(record{Kind: intent, Package: id, Nonce: hex.EncodeToString(nonce), Info: info, Boot: boot})
+	return l.change(record{Kind: intent, Package: id, Nonce: hex.EncodeToString(nonce), Info: info})
 }
 
 // Interrupt notes that the intended command had begun and ended in an unknown way, and will be run again.

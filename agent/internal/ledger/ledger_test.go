@@ -47,13 +47,13 @@ func TestLife(t *testing.T) {
 	if _, known := l.Last(id); known {
 		t.Error("an empty ledger knows a package")
 	}
-	first := must[Attempt](t)(l.Intend(id, core.DigestOf(nil), "boot-1"))
+	first := must[Attempt](t)(l.Intend(id, core.DigestOf(nil)))
 	if first.Number != 1 || first.Stage != Intended || len(first.Nonce) != 32 {
 		t.Errorf("got %+v", first)
 	}
 	must[Attempt](t)(l.Interrupt(id))
-	again := must[Attempt](t)(l.Intend(id, core.DigestOf(nil), "boot-2"))
-	if again.Number != 1 || again.Interrupted != 1 || again.Nonce == first.Nonce || again.Boot != "boot-2" {
+	again := must[Attempt](t)(l.Intend(id, core.DigestOf(nil)))
+	if again.Number != 1 || again.Interrupted != 1 || again.Nonce == first.Nonce {
 		t.Errorf("got %+v", again)
 	}
 	result := Result{Text: "SUCCESS_0", Exit: "0", Output: "done", Installed: true}
@@ -67,7 +67,7 @@ func TestLife(t *testing.T) {
 	if err := l.Report(id); err == nil {
 		t.Error("a result was acknowledged twice")
 	}
-	must[Attempt](t)(l.Intend(id, core.DigestOf(nil), "boot-2"))
+	must[Attempt](t)(l.Intend(id, core.DigestOf(nil)))
 	second := must[Attempt](t)(l.End(id, Result{Text: "ERR_EXECUTE", Exit: "3"}))
 	if second.Number != 2 || !second.Result.Installed || !slices.Equal(l.Installed(), []core.PackageID{id}) {
 		t.Errorf("a repetition that failed: %+v, installed %v; want the package still installed", second, l.Installed())
@@ -117,7 +117,7 @@ func filled(t testing.TB) (data []byte, after map[int]map[core.PackageID]Attempt
 	note()
 	for i := range 3 {
 		id := id + core.PackageID(i)
-		must[Attempt](t)(l.Intend(id, core.Digest{1}, "boot"))
+		must[Attempt](t)(l.Intend(id, core.Digest{1}))
 		note()
 		must[Attempt](t)(l.End(id, Result{Text: "SUCCESS", Output: "a \"b\"\n<c>\u00e9", Installed: true}))
 		note()
@@ -152,7 +152,7 @@ func TestCutAnywhere(t *testing.T) {
 	if l.Dropped() == 0 {
 		t.Error("a line that was cut short is not noticed")
 	}
-	must[Attempt](t)(l.Intend(id+9, core.Digest{}, "boot"))
+	must[Attempt](t)(l.Intend(id+9, core.Digest{}))
 	if _, known := opened(t, path).Last(id + 9); !known {
 		t.Error("a line that was appended behind a dropped one is lost")
 	}
@@ -202,8 +202,11 @@ func TestCompact(t *testing.T) {
 	if short.size > 100<<10 || !cmp.Equal(short.last, want) {
 		t.Errorf("%d bytes; %s", short.size, cmp.Diff(want, short.last))
 	}
-	must[Attempt](t)(short.Intend(id, core.Digest{}, ""))
+	must[Attempt](t)(short.Intend(id, core.Digest{}))
 	want = short.last
+	if read, err := Read(path); err != nil || len(read) != len(want) || read[0].Package != id {
+		t.Errorf("read by another: %d attempts, %v", len(read), err)
+	}
 	if again := opened(t, path); !cmp.Equal(again.last, want) {
 		t.Error(cmp.Diff(want, again.last))
 	}
@@ -216,7 +219,7 @@ func TestBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := l.Intend(id, core.Digest{}, ""); !errors.Is(err, os.ErrClosed) {
+		if _, err := l.Intend(id, core.Digest{}); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
 	}

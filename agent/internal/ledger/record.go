@@ -29,7 +29,6 @@ type record struct {
 	At      time.Time      `json:"at"`
 	Nonce   string         `json:"nonce,omitempty"`
 	Info    core.Digest    `json:"info,omitzero"`
-	Boot    string         `json:"boot,omitempty"`
 	Result  *Result        `json:"result,omitempty"`
 	Attempt *Attempt       `json:"attempt,omitempty"` // of a summary
 }
@@ -45,7 +44,7 @@ func (r record) apply(a Attempt) (Attempt, error) {
 		if a.Stage != Intended {
 			next = Attempt{Package: r.Package, Number: a.Number + 1, Result: Result{Installed: a.Result.Installed}}
 		}
-		next.Stage, next.Nonce, next.Info, next.Boot = Intended, r.Nonce, r.Info, r.Boot
+		next.Stage, next.Nonce, next.Info = Intended, r.Nonce, r.Info
 	case interrupted:
 		if a.Stage != Intended {
 			return cannot()

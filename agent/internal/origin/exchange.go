@@ -3,6 +3,7 @@ package origin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,9 @@ import (
 
 // userAgent is what we call ourselves.
 const userAgent = "enjambre-agent"
+
+// ErrRefused says that the server does not take a message: it answered with a status of 400 to 499.
+var ErrRefused = errors.New("the server refuses the message")
 
 // Exchange sends one message and returns the decoded answer, nil for an empty one.
 func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) {
@@ -36,6 +40,8 @@ func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) 
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: the answer broke off: %w", c.options.Address, err)
+	case response.StatusCode >= 400 && response.StatusCode < 500:
+		return nil, fmt.Errorf("%s: %w: %s; the server's error log says why", c.options.Address, ErrRefused, response.Status)
 	case response.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s: the server answered %s; its error log says why", c.options.Address, response.Status)
 	case len(body) > maxAnswer:

@@ -61,6 +61,7 @@ type Assignment struct {
 	InfoLocation      string         `json:"infoLocation"`
 	FragmentsLocation string         `json:"fragmentsLocation"`
 	InfoDigest        core.Digest    `json:"infoDigest,omitzero"` // zero: the server did not say
+	Attempts          int            `json:"attempts,omitempty"`  // of the package that ended before this one
 	Delays            int            `json:"delays,omitempty"`    // how often the user has delayed it
 	RunAfter          time.Time      `json:"runAfter,omitzero"`   // as the user's delay wants
 }
@@ -84,6 +85,7 @@ type Offer struct {
 	FragmentsLocation string
 	InfoDigest        core.Digest
 	Past              Past
+	Attempts          int // that ended here
 }
 
 // A task is one assignment's way to its end.

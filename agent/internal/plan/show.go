@@ -72,6 +72,9 @@ func (p *Plan) NextContact() (at time.Time, failures int) { return p.calls.Next(
 // Cycle returns the running cycle's number, 0 while the schedule stands still.
 func (p *Plan) Cycle() int { return p.schedule.Cycle() }
 
+// Unreported returns how many results the server has not acknowledged.
+func (p *Plan) Unreported() int { return p.unreported }
+
 // Idle reports whether there is nothing left to do: no package, no result to report, no exchange under way.
 func (p *Plan) Idle() bool { return len(p.tasks) == 0 && p.unreported == 0 && !p.talking }
 

@@ -80,7 +80,7 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 	default:
 		p.add(now, Assignment{
 			Package: offer.Package, NotifiedAt: now, Force: offer.Force, InfoDigest: offer.InfoDigest,
-			InfoLocation: offer.InfoLocation, FragmentsLocation: offer.FragmentsLocation,
+			InfoLocation: offer.InfoLocation, FragmentsLocation: offer.FragmentsLocation, Attempts: offer.Attempts,
 		})
 		p.news = true
 	}
@@ -245,4 +245,13 @@ func (p *Plan) ended(now time.Time, event Ended) []Action {
 		return p.carry(now, p.schedule.Step(now, cycle.RunFinished{ID: t.Package}))
 	}
 	return p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
+}
+
+// Assignment returns what is remembered of a package, or false when it is not to be installed.
+func (p *Plan) Assignment(id core.PackageID) (Assignment, bool) {
+	t := p.tasks[id]
+	if t == nil {
+		return Assignment{}, false
+	}
+	return t.Assignment, true
 }

@@ -6,6 +6,8 @@
 //	agent-ca.pem     the authority that certifies members
 //	cacert.pem       what the server is verified with; may be replaced by a script
 //	identity.json    the deployment, the server, the pinned signing keys; written last
+//	lock, pid        held by the agent that runs
+//	*.json           what else is remembered, each by the package that keeps it
 //
 // The folder is its owner's alone. Files are written beside their place, synced and renamed. A folder with a
 // key and without identity.json is an enrolment whose answer never came: the next one goes on with its key
@@ -16,6 +18,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -179,21 +182,103 @@ func (f *Folder) Enrolled(e Enrolment) error {
 	if err != nil {
 		return err
 	}
-	certificate := func(c *x509.Certificate) []byte {
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
-	}
 	for _, file := range []struct {
 		name string
 		data []byte
 	}{
-		{authorityFile, e.ServerCA}, {agentCAFile, certificate(e.Authority)},
-		{certificateFile, certificate(e.Certificate)}, {identityFile, append(data, '\n')},
+		{authorityFile, e.ServerCA}, {agentCAFile, encodeCertificate(e.Authority)},
+		{certificateFile, encodeCertificate(e.Certificate)}, {identityFile, append(data, '\n')},
 	} {
 		if err := f.write(file.name, file.data); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Certificate returns the agent's certificate with its key, to be shown to servers.
+func (f *Folder) Certificate() (*tls.Certificate, error) {
+	key, err := f.Key()
+	if err != nil {
+		return nil, err
+	}
+	data, err := f.read(certificateFile)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, core.Refuse(core.ClassFormat, "%s is damaged: it holds no PEM block", f.file(certificateFile))
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, core.Refuse(core.ClassFormat, "%s is damaged: %v", f.file(certificateFile), err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// Renewed keeps a new certificate and the authority that signed it.
+func (f *Folder) Renewed(certificate, authority *x509.Certificate) error {
+	if err := f.write(agentCAFile, encodeCertificate(authority)); err != nil {
+		return err
+	}
+	return f.write(certificateFile, encodeCertificate(certificate))
+}
+
+// CAFile returns the file of the authorities that the server is verified with.
+func (f *Folder) CAFile() string { return f.file(authorityFile) }
+
+// Path returns the folder's path, or that of something in it.
+func (f *Folder) Path(names ...string) string {
+	return filepath.Join(append([]string{f.path}, names...)...)
+}
+
+// Load reads a JSON file of the folder, name.json, strictly; one that is missing leaves value as it is.
+func (f *Folder) Load(name string, value any) error {
+	data, err := f.read(name + ".json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(value); err != nil {
+		return fmt.Errorf("%s: %w", f.file(name+".json"), err)
+	}
+	return nil
+}
+
+// Save writes a JSON file of the folder, name.json, at most 1 MiB.
+func (f *Folder) Save(name string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	if len(data) > maxFile {
+		return core.Refuse(core.ClassLimit, "%s would have %d bytes: at most %d are allowed", f.file(name+".json"),
+			len(data), maxFile)
+	}
+	return f.write(name+".json", append(data, '\n'))
+}
+
+// Publish writes a JSON file of the folder, name.json, for other processes to read. It is replaced at once but not
+// synced: after a power loss it may be the one before, or empty.
+func (f *Folder) Publish(name string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	draft := f.file(durable.TempPrefix + name)
+	if err := os.WriteFile(draft, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(draft, f.file(name+".json"))
+}
+
+func encodeCertificate(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
 
 func (f *Folder) file(name string) string { return filepath.Join(f.path, name) }
