@@ -8,10 +8,11 @@ import (
 	"enjambre/core/ocs"
 )
 
-// Append returns the sections as an inventory, with the checksum of what changed appended to HARDWARE, together
-// with the account fields the computer carries and the packages it has installed. Every section is sent, changed
-// or not: a server that trusts the checksum skips the others, one that does not needs them. Of account and
-// history at most ocs.MaxAccount and ocs.MaxHistory are kept, of history the last. The arguments stay as they are.
+// Append returns the sections as an inventory, with the checksum of what changed appended to HARDWARE,
+// together with the account fields the computer carries and the packages it has installed. Every section is
+// sent, changed or not: a server that trusts the checksum skips the others, one that does not needs them. Of
+// account and history at most ocs.MaxAccount and ocs.MaxHistory are kept, of history the last. The arguments
+// stay as they are.
 func Append(sections []ocs.Section, checksum uint32, account []ocs.AccountField,
 	history []core.PackageID) ocs.Inventory {
 	sections = slices.Clone(sections)

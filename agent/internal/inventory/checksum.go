@@ -13,22 +13,23 @@ import (
 	"enjambre/core/ocs"
 )
 
-// A Seen is what the server last accepted: a digest for each kind of section. In JSON it is an object of names and
-// hexadecimal digests. The nil Seen is a server that knows nothing.
+// A Seen is what the server last accepted: a digest for each kind of section. In JSON it is an object of
+// names and hexadecimal digests. The nil Seen is a server that knows nothing.
 type Seen map[string]core.Digest
 
 // unsteady are the fields that no digest covers, because they change from one minute to the next while the
-// computer stays the same: uptime, free space, and the clock of a processor that saves power. They are sent all
-// the same. Users who come and go do count.
+// computer stays the same: uptime, free space, and the clock of a processor that saves power. They are sent
+// all the same. Users who come and go do count.
 var unsteady = map[string][]string{
 	"HARDWARE": {"CHECKSUM", "DESCRIPTION", "PROCESSORS"},
 	"DRIVES":   {"FREE", "NUMFILES"},
 	"CPUS":     {"SPEED", "CURRENT_SPEED"},
 }
 
-// Checksum returns the bits of the sections that differ from those seen, and what will have been seen once the
-// server accepts them: keep it then, not before. The order of a list's items and of their fields does not matter.
-// A kind of section that is missing now has no bit, and keeps its digest: its source failed, which says nothing.
+// Checksum returns the bits of the sections that differ from those seen, and what will have been seen once
+// the server accepts them: keep it then, not before. The order of a list's items and of their fields does not
+// matter. A kind of section that is missing now has no bit, and keeps its digest: its source failed, which
+// says nothing.
 func Checksum(sections []ocs.Section, seen Seen) (sum uint32, next Seen) {
 	items := make(map[string][]string)
 	for _, section := range sections {
@@ -53,7 +54,8 @@ func canonical(section ocs.Section) string {
 	lines := make([]string, 0, len(section.Fields))
 	for _, field := range section.Fields {
 		if !slices.Contains(unsteady[section.Name], field.Name) {
-			lines = append(lines, fmt.Sprintf("%d:%s=%d:%s\n", len(field.Name), field.Name, len(field.Value), field.Value))
+			lines = append(lines,
+				fmt.Sprintf("%d:%s=%d:%s\n", len(field.Name), field.Name, len(field.Value), field.Value))
 		}
 	}
 	slices.Sort(lines)
@@ -103,12 +105,13 @@ func readSeen(decoder *json.Decoder) (string, core.Digest, error) {
 	token, err := decoder.Token()
 	name, isText := token.(string)
 	if err != nil || !isText || ocs.SectionBit(name) == 0 {
-		return "", core.Digest{}, core.Refuse(core.ClassField, "the sections seen hold %v, which is no section", token)
+		return "", core.Digest{}, core.Refuse(core.ClassField, "the sections seen hold %v, no section", token)
 	}
 	token, err = decoder.Token()
 	text, isText := token.(string)
 	if err != nil || !isText {
-		return "", core.Digest{}, core.Refuse(core.ClassField, "section %s was seen with %v, not with a digest", name, token)
+		return "", core.Digest{}, core.Refuse(core.ClassField,
+			"section %s was seen with %v, not with a digest", name, token)
 	}
 	digest, err := core.ParseDigest(text)
 	if err != nil {

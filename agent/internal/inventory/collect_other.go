@@ -49,10 +49,11 @@ func readHardware(ctx context.Context, s System) ([]ocs.Section, error) {
 		name = "macOS"
 	}
 	host, domain, _ := strings.Cut(system.Hostname, ".")
-	hardware := section("HARDWARE", "NAME", host, "WORKGROUP", domain, "OSNAME", name, "OSVERSION", system.PlatformVersion,
-		"OSCOMMENTS", system.KernelVersion, "ARCH", s.Architecture(), "PROCESSORT", cpus[0].ModelName,
-		"PROCESSORS", number(int64(cpus[0].Mhz)), "PROCESSORN", number(len(cpus)), "MEMORY", number(memory.Total>>20),
-		"IPADDR", mainAddress(adapters, ""), "UUID", known(system.HostID))
+	hardware := section("HARDWARE", "NAME", host, "WORKGROUP", domain, "OSNAME", name,
+		"OSVERSION", system.PlatformVersion, "OSCOMMENTS", system.KernelVersion, "ARCH", s.Architecture(),
+		"PROCESSORT", cpus[0].ModelName,
+		"PROCESSORS", number(int64(cpus[0].Mhz)), "PROCESSORN", number(len(cpus)),
+		"MEMORY", number(memory.Total>>20), "IPADDR", mainAddress(adapters, ""), "UUID", known(system.HostID))
 	return []ocs.Section{hardware}, errors.Join(errHost, errMemory, errCPU, errNetwork)
 }
 

@@ -25,9 +25,9 @@ const maxDatabase = 256 << 20
 // maxLine is what is kept of one line of the status file, in bytes; the rest of a longer one is passed over.
 const maxLine = 4 << 10
 
-// parseDpkg reads dpkg's status file: paragraphs of "Field: value" lines, continued by lines that begin with a
-// blank. Only packages that are installed now are returned, at most most of them; cut says that there were more.
-// What it does not understand it passes over, since that file is dpkg's to judge.
+// parseDpkg reads dpkg's status file: paragraphs of "Field: value" lines, continued by lines that begin with
+// a blank. Only packages that are installed now are returned, at most most of them; cut says that there were
+// more. What it does not understand it passes over, since that file is dpkg's to judge.
 func parseDpkg(from io.Reader, most int) (programs []program, cut bool, err error) {
 	limited := &io.LimitedReader{R: from, N: maxDatabase}
 	reader := bufio.NewReaderSize(limited, maxLine)

@@ -29,8 +29,8 @@ type mount struct {
 	source string
 }
 
-// readDrives lists each real file system once, where the whole of it is mounted nearest to the root, and in any
-// case what is mounted as the root: in a container that is an overlay.
+// readDrives lists each real file system once, where the whole of it is mounted nearest to the root, and in
+// any case what is mounted as the root: in a container that is an overlay.
 func readDrives(ctx context.Context, s System) ([]ocs.Section, error) {
 	data, err := s.read("/proc/self/mountinfo", 16<<20)
 	if err != nil {
@@ -58,8 +58,8 @@ func readDrives(ctx context.Context, s System) ([]ocs.Section, error) {
 	return sections, errors.Join(failures...)
 }
 
-// parseMounts reads mountinfo: ID, parent, major:minor, root, mount point, options, optional fields, "-", type,
-// source, options. A later mount hides an earlier one at the same place.
+// parseMounts reads mountinfo: ID, parent, major:minor, root, mount point, options, optional fields, "-",
+// type, source, options. A later mount hides an earlier one at the same place.
 func parseMounts(text string) []mount {
 	var mounts []mount
 	for line := range strings.SplitSeq(text, "\n") {
@@ -87,9 +87,9 @@ func unescape(text string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace(text)
 }
 
-// chooseDrives leaves one mount of each real file system. Folders that are shown elsewhere (bind mounts, and the
-// files that containers share with their host) are not file systems of their own; a subvolume of btrfs may be
-// all that is mounted of it.
+// chooseDrives leaves one mount of each real file system. Folders that are shown elsewhere (bind mounts, and
+// the files that containers share with their host) are not file systems of their own; a subvolume of btrfs
+// may be all that is mounted of it.
 func chooseDrives(mounts []mount) []mount {
 	better := func(a, b mount) bool {
 		if (a.at == "/") != (b.at == "/") {

@@ -131,8 +131,8 @@ func (s System) run(ctx context.Context, name string, args ...string) ([]byte, e
 	return output.data.Bytes(), nil
 }
 
-// A bounded buffer keeps the first most bytes. When there are more, it says so and calls stop. It does not embed
-// its buffer, whose ReadFrom would pass Write by.
+// A bounded buffer keeps the first most bytes. When there are more, it says so and calls stop. It does not
+// embed its buffer, whose ReadFrom would pass Write by.
 type bounded struct {
 	data bytes.Buffer
 	most int

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// identity returns the machine ID, the product UUID and the permanent MAC addresses; "" and none when unknown.
+// identity returns the machine ID, the product UUID and the permanent MAC addresses; "" and none when
+// unknown.
 func (s System) identity() (id, uuid string, addresses []string) {
 	id = s.text("/etc/machine-id")
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
@@ -25,9 +26,9 @@ func (s System) identity() (id, uuid string, addresses []string) {
 	return id, rest.uuid, s.permanentAddresses()
 }
 
-// permanentAddresses lists the addresses that the adapters of this computer were made with. Those on USB do not
-// count: they come and go with a docking station. Nor do virtual ones. Adapters under a bond show its address, and
-// wireless ones may show a new one each day, hence the permanent one.
+// permanentAddresses lists the addresses that the adapters of this computer were made with. Those on USB do
+// not count: they come and go with a docking station. Nor do virtual ones. Adapters under a bond show its
+// address, and wireless ones may show a new one each day, hence the permanent one.
 func (s System) permanentAddresses() (addresses []string) {
 	const folder = "/sys/class/net/"
 	for _, name := range s.names(folder) {
@@ -73,7 +74,8 @@ func permanentAddress(adapter string) (net.HardwareAddr, error) {
 	wanted := permanentRequest{command: unix.ETHTOOL_GPERMADDR, size: 32}
 	request := adapterRequest{data: unsafe.Pointer(&wanted)}
 	copy(request.name[:], adapter)
-	_, _, number := unix.Syscall(unix.SYS_IOCTL, uintptr(socket), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
+	_, _, number := unix.Syscall(unix.SYS_IOCTL, uintptr(socket), unix.SIOCETHTOOL,
+		uintptr(unsafe.Pointer(&request)))
 	runtime.KeepAlive(&wanted)
 	if number != 0 {
 		return nil, number

@@ -44,8 +44,8 @@ func (s System) firmware() (firmware, error) {
 	return found, err
 }
 
-// readBIOS says who made the computer. Where the firmware says nothing, what remains is what kind of machine the
-// system runs in.
+// readBIOS says who made the computer. Where the firmware says nothing, what remains is what kind of machine
+// the system runs in.
 func readBIOS(ctx context.Context, s System) ([]ocs.Section, error) {
 	rest, err := s.firmware()
 	kind := chassisNames[rest.chassis]

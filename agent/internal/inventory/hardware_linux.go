@@ -36,13 +36,14 @@ func readHardware(ctx context.Context, s System) ([]ocs.Section, error) {
 	system := s.release()
 	users, last := s.users()
 	rest, errFirmware := s.firmware()
+	kernel := s.text("/proc/sys/kernel/osrelease") + " " + s.text("/proc/sys/kernel/version")
 	hardware := section("HARDWARE", "NAME", name, "WORKGROUP", domain,
 		"OSNAME", system.name, "OSVERSION", system.version,
-		"OSCOMMENTS", strings.TrimSpace(s.text("/proc/sys/kernel/osrelease")+" "+s.text("/proc/sys/kernel/version")),
-		"ARCH", s.Architecture(),
+		"OSCOMMENTS", strings.TrimSpace(kernel), "ARCH", s.Architecture(),
 		"PROCESSORT", cpus.model, "PROCESSORS", number(cpus.megahertz), "PROCESSORN", number(cpus.sockets),
 		"MEMORY", number(memory.Total>>20), "SWAP", mebibytes(memory.SwapTotal),
-		"IPADDR", mainAddress(adapters, byDefault), "DNS", strings.Join(s.resolvers(), "/"), "DEFAULTGATEWAY", gateway,
+		"IPADDR", mainAddress(adapters, byDefault), "DNS", strings.Join(s.resolvers(), "/"),
+		"DEFAULTGATEWAY", gateway,
 		"USERID", strings.Join(users, "/"), "LASTLOGGEDUSER", last.name, "DATELASTLOGGEDUSER", s.day(last.at),
 		"TYPE", s.role(cpus, rest), "DESCRIPTION", s.Architecture()+"/"+s.uptime(),
 		"UUID", rest.uuid, "VMSYSTEM", s.virtualization(cpus, rest), "INSTALLDATE", s.day(s.installed()))
@@ -96,8 +97,8 @@ func (s System) resolvers() []string {
 // A release is what /etc/os-release says.
 type release struct{ name, version string }
 
-// release names the system as the stock agent does, "Debian GNU/Linux 12". The server tells Linux by that word,
-// which some systems leave out of their names.
+// release names the system as the stock agent does, "Debian GNU/Linux 12". The server tells Linux by that
+// word, which some systems leave out of their names.
 func (s System) release() release {
 	values := make(map[string]string)
 	text := first(s.text("/etc/os-release"), s.text("/usr/lib/os-release"))
@@ -112,7 +113,8 @@ func (s System) release() release {
 	return release{name: name, version: values["VERSION_ID"]}
 }
 
-// uptime writes how long the system has run, as years, months of 30 days, days and the time: 00-00-02 03:04:05.
+// uptime writes how long the system has run, as years, months of 30 days, days and the time: 00-00-02
+// 03:04:05.
 func (s System) uptime() string {
 	text, _, _ := strings.Cut(s.text("/proc/uptime"), ".")
 	seconds, err := strconv.ParseInt(text, 10, 64)
@@ -124,8 +126,8 @@ func (s System) uptime() string {
 		seconds/60%60, seconds%60)
 }
 
-// installed returns when the system was installed, where an installer left its record: those of Debian, Ubuntu
-// and Red Hat do. An image that was unpacked has no such date.
+// installed returns when the system was installed, where an installer left its record: those of Debian,
+// Ubuntu and Red Hat do. An image that was unpacked has no such date.
 func (s System) installed() time.Time {
 	for _, path := range []string{"/var/log/installer", "/root/anaconda-ks.cfg"} {
 		if at := s.modified(path); !at.IsZero() {

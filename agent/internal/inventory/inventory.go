@@ -2,14 +2,14 @@
 //
 // It promises HARDWARE, BIOS, CPUS, MEMORIES, DRIVES, STORAGES, NETWORKS and SOFTWARES on Linux, also where
 // little is known: in a container, or a virtual machine without SMBIOS. What is not known is left out, never
-// invented. A source that fails is noted and skipped, so one broken database does not cost the rest; its section
-// is then missing, which means "nothing said", not "none".
+// invented. A source that fails is noted and skipped, so one broken database does not cost the rest; its
+// section is then missing, which means "nothing said", not "none".
 //
-// Sources are /proc, /sys, /etc, the package databases and the kernel; see docs/decisions/0010. No shell is used,
-// and rpm is the only program that is run. Bounds: [MaxTime] in all, [MaxPrograms] programs, [MaxItems] of every
-// other list, 64 KiB a value, and [MaxSections] in all, which leaves an INVENTORY message room below
-// ocs.MaxInventory. Elsewhere than on Linux only HARDWARE, CPUS, DRIVES and NETWORKS are read, from gopsutil and
-// the standard library; that compiles, and has not been run there.
+// Sources are /proc, /sys, /etc, the package databases and the kernel; see docs/decisions/0010. No shell is
+// used, and rpm is the only program that is run. Bounds: [MaxTime] in all, [MaxPrograms] programs, [MaxItems]
+// of every other list, 64 KiB a value, and [MaxSections] in all, which leaves an INVENTORY message room below
+// ocs.MaxInventory. Elsewhere than on Linux only HARDWARE, CPUS, DRIVES and NETWORKS are read, from gopsutil
+// and the standard library; that compiles, and has not been run there.
 //
 // [Checksum] says which sections changed since an inventory that the server accepted, [Append] makes the
 // inventory of them, and [Fingerprint] tells a computer from its clone.
@@ -33,10 +33,11 @@ const (
 	MaxPrograms = 20_000           // items of SOFTWARES; the rest is cut and noted
 	MaxItems    = 256              // items of every other list, such as addresses and drives; likewise
 	MaxSections = 12 << 20         // bytes of all sections as XML
-	MaxElements = 130_000          // elements of all sections; the server reads 150,000, history and account included
+	MaxElements = 130_000          // elements of all sections; a message may have 150,000, history included
 )
 
-// A System is the computer that is looked at. The zero System is the real one; tests stand another in its place.
+// A System is the computer that is looked at. The zero System is the real one; tests stand another in its
+// place.
 type System struct {
 	Root string           // folder that stands for the root folder; "" is the root folder itself
 	Log  *slog.Logger     // sources that fail; nil discards

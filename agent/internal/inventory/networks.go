@@ -29,8 +29,8 @@ func worthTelling(adapter Adapter, t traits) bool {
 	})
 }
 
-// networkSections makes one entry for each address of the adapters, physical ones first, and one for an adapter
-// without.
+// networkSections makes one entry for each address of the adapters, physical ones first, and one for an
+// adapter without.
 func networkSections(adapters []Adapter, of func(Adapter) traits) []ocs.Section {
 	type known struct {
 		Adapter
@@ -79,19 +79,20 @@ func networkSection(adapter Adapter, t traits, prefix netip.Prefix) ocs.Section 
 		address, subnet = prefix.Addr().WithZone("").String(), prefix.Masked().Addr().String()
 		mask = net.IP(net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())).String()
 		for _, g := range t.gateways {
-			if gateway == "" && g.Is4() == prefix.Addr().Is4() && (prefix.Contains(g) || prefix.Addr().IsGlobalUnicast()) {
+			reaches := prefix.Contains(g) || prefix.Addr().IsGlobalUnicast()
+			if gateway == "" && g.Is4() == prefix.Addr().Is4() && reaches {
 				gateway = g.String()
 			}
 		}
 	}
 	return section("NETWORKS", "DESCRIPTION", adapter.Name, "DRIVER", t.driver, "DUPLEX", t.duplex,
 		"IPADDRESS", address, "IPGATEWAY", gateway, "IPMASK", mask, "IPSUBNET", subnet,
-		"MACADDR", adapter.MAC.String(), "MTU", number(adapter.MTU), "SPEED", speed, "STATUS", status, "TYPE", t.kind,
-		"VIRTUALDEV", virtual)
+		"MACADDR", adapter.MAC.String(), "MTU", number(adapter.MTU), "SPEED", speed, "STATUS", status,
+		"TYPE", t.kind, "VIRTUALDEV", virtual)
 }
 
-// mainAddress returns the address that stands for the computer: of the adapter with the default route if it has
-// one, IPv4 before IPv6, else the first address that others can reach.
+// mainAddress returns the address that stands for the computer: of the adapter with the default route if it
+// has one, IPv4 before IPv6, else the first address that others can reach.
 func mainAddress(adapters []Adapter, byDefault string) string {
 	best, rank := "", 0
 	for _, adapter := range adapters {

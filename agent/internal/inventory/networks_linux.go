@@ -106,8 +106,8 @@ func (s System) table(path string, parse func(fields []string) (route, bool)) []
 	return found
 }
 
-// parseRoute4 reads a line of /proc/net/route: adapter, destination, gateway, flags, two counts, metric, mask. The
-// addresses are hexadecimal numbers in the processor's order.
+// parseRoute4 reads a line of /proc/net/route: adapter, destination, gateway, flags, two counts, metric,
+// mask. The addresses are hexadecimal numbers in the processor's order.
 func parseRoute4(fields []string) (route, bool) {
 	if len(fields) < 8 || fields[1] != "00000000" || fields[7] != "00000000" {
 		return route{}, false
@@ -122,8 +122,8 @@ func parseRoute4(fields []string) (route, bool) {
 	return route{adapter: fields[0], gateway: netip.AddrFrom4(address), metric: metric}, true
 }
 
-// parseRoute6 reads a line of /proc/net/ipv6_route: destination and its length, source and its length, next hop,
-// metric, two counts, flags, adapter; all hexadecimal, addresses in network order.
+// parseRoute6 reads a line of /proc/net/ipv6_route: destination and its length, source and its length, next
+// hop, metric, two counts, flags, adapter; all hexadecimal, addresses in network order.
 func parseRoute6(fields []string) (route, bool) {
 	if len(fields) < 10 || fields[1] != "00" || strings.Trim(fields[0], "0") != "" {
 		return route{}, false

@@ -19,7 +19,7 @@ type processors struct {
 	maker, model            string
 	megahertz               int64 // the highest if the kernel knows it, else that of the moment
 	sockets, cores, logical int
-	cache                   string // of level 2, "512 KiB"; /proc/cpuinfo shows one of another level with some makers
+	cache                   string // of level 2, "512 KiB"; not what /proc/cpuinfo shows
 	guest                   bool   // the processor says that a hypervisor runs it
 }
 
@@ -48,7 +48,8 @@ func (s System) processors(ctx context.Context) (processors, error) {
 	}, nil
 }
 
-// secondCache returns the size of the first processor's cache of level 2, or "".
+// secondCache returns the size of the first processor's cache of level 2, or "". The size in /proc/cpuinfo is
+// that of another level with some makers.
 func (s System) secondCache() string {
 	const folder = "/sys/devices/system/cpu/cpu0/cache/"
 	for _, name := range s.names(folder) {
@@ -60,6 +61,9 @@ func (s System) secondCache() string {
 	return ""
 }
 
+// wide are the architectures of 64 bits.
+var wide = []string{"x86_64", "aarch64", "ppc64", "ppc64le", "s390x", "riscv64", "mips64", "loongarch64"}
+
 // readProcessors makes an entry for each socket, its cores and threads counted.
 func readProcessors(ctx context.Context, s System) ([]ocs.Section, error) {
 	cpus, err := s.processors(ctx)
@@ -68,8 +72,7 @@ func readProcessors(ctx context.Context, s System) ([]ocs.Section, error) {
 	}
 	machine := s.Architecture()
 	width := "32"
-	if slices.Contains([]string{"x86_64", "aarch64", "ppc64", "ppc64le", "s390x", "riscv64", "mips64", "loongarch64"},
-		machine) {
+	if slices.Contains(wide, machine) {
 		width = "64"
 	}
 	var sections []ocs.Section
@@ -83,8 +86,8 @@ func readProcessors(ctx context.Context, s System) ([]ocs.Section, error) {
 	return sections, nil
 }
 
-// readMemories lists the modules. Where SMBIOS names none, one entry has what the kernel manages in all, which is
-// a little less than what is plugged in.
+// readMemories lists the modules. Where SMBIOS names none, one entry has what the kernel manages in all,
+// which is a little less than what is plugged in.
 func readMemories(ctx context.Context, s System) ([]ocs.Section, error) {
 	rest, err := s.firmware()
 	var sections []ocs.Section

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// rpmFormat is what rpm is asked to write of each package, a line each. The summary comes last, since it is the
-// one that could hold a tab.
-const rpmFormat = `%{NAME}\t%{EPOCH}\t%{VERSION}-%{RELEASE}\t%{ARCH}\t%{VENDOR}\t%{INSTALLTIME}\t%{SIZE}\t%{SUMMARY}\n`
+// rpmFormat is what rpm is asked to write of each package, a line each. The summary comes last, since it is
+// the one that could hold a tab.
+const rpmFormat = `%{NAME}\t%{EPOCH}\t%{VERSION}-%{RELEASE}\t%{ARCH}\t%{VENDOR}\t` +
+	`%{INSTALLTIME}\t%{SIZE}\t%{SUMMARY}\n`
 
 const rpmColumns = 8
 
@@ -35,7 +36,8 @@ func parseRPM(output string, most int) (programs []rpmProgram, cut bool) {
 			return programs, true
 		}
 		one := rpmProgram{program: program{
-			name: columns[0], version: columns[2], architecture: columns[3], publisher: columns[4], comments: columns[7],
+			name: columns[0], version: columns[2], architecture: columns[3], publisher: columns[4],
+			comments: columns[7],
 		}}
 		if columns[1] != "" && columns[1] != "0" {
 			one.version = columns[1] + ":" + one.version

@@ -39,8 +39,8 @@ func number[T ~int | ~int64 | ~uint64](n T) string {
 // mebibytes writes a size in MiB; that of an empty drive is 0, not unknown.
 func mebibytes(bytes uint64) string { return strconv.FormatUint(bytes>>20, 10) }
 
-// printable makes a value one line without control characters or others that deceive, and cuts it so that it has
-// at most most bytes once it is escaped.
+// printable makes a value one line without control characters or others that deceive, and cuts it so that it
+// has at most most bytes once it is escaped.
 func printable(value string, most int) string {
 	var clean strings.Builder
 	clean.Grow(min(len(value), most))
@@ -68,7 +68,7 @@ func printable(value string, most int) string {
 
 // sizeOf returns an upper bound of a section's bytes as XML, and its elements.
 func sizeOf(section ocs.Section) (bytes, elements int) {
-	const markup = len("    <>\n") + len("    </>\n") // of a section; fields are indented by two more, and shorter
+	const markup = len("    <>\n") + len("    </>\n") // of a section; fields are on one line, so theirs is less
 	bytes, elements = markup+2*len(section.Name), 1
 	for _, field := range section.Fields {
 		bytes += markup + 2*len(field.Name) + len(field.Value)
@@ -117,8 +117,8 @@ func (r *Report) bound(system System) {
 	r.shrink(system)
 }
 
-// shrink leaves programs their essential fields, and drops sections from the end, where the programs are, that
-// do not fit even so.
+// shrink leaves programs their essential fields, and drops sections from the end, where the programs are,
+// that do not fit even so.
 func (r *Report) shrink(system System) {
 	bytes, elements := 0, 0
 	for i, section := range r.Sections {

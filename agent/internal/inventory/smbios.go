@@ -51,8 +51,8 @@ type structure struct {
 //	fields   length-4 bytes
 //	texts    each ended by a zero byte; one more zero byte ends them, two if there are none
 //
-// A table that breaks off or exceeds its bounds is refused with E_FORMAT or E_LIMIT: half of it would look like
-// memory that was taken out.
+// A table that breaks off or exceeds its bounds is refused with E_FORMAT or E_LIMIT: half of it would look
+// like memory that was taken out.
 func parseSMBIOS(table []byte) (firmware, error) {
 	var found firmware
 	if len(table) > maxTable {
@@ -182,15 +182,17 @@ func (f *firmware) addModule(s structure) {
 
 // uuidText writes the 16 bytes as the kernel does: the first three groups are little-endian since SMBIOS 2.6.
 func uuidText(b []byte) string {
-	return known(fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint16(b[4:]),
-		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:16]))
+	little := binary.LittleEndian
+	return known(fmt.Sprintf("%08x-%04x-%04x-%x-%x", little.Uint32(b), little.Uint16(b[4:]),
+		little.Uint16(b[6:]), b[8:10], b[10:16]))
 }
 
-// placeholders are what makers leave in place of a value, in lower case. A serial number that thousands share is
-// worse than none.
+// placeholders are what makers leave in place of a value, in lower case. A serial number that thousands share
+// is worse than none.
 var placeholders = map[string]bool{
-	"to be filled by o.e.m.": true, "default string": true, "system serial number": true, "system product name": true,
-	"system manufacturer": true, "system version": true, "not specified": true, "not available": true, "none": true,
+	"to be filled by o.e.m.": true, "default string": true, "system serial number": true,
+	"system product name": true, "system manufacturer": true, "system version": true, "not specified": true,
+	"not available": true, "none": true,
 	"not applicable": true, "chassis serial number": true, "base board serial number": true, "unknown": true,
 	"o.e.m.": true, "oem": true, "n/a": true, "na": true, "empty": true, "invalid": true, "no asset tag": true,
 	"asset-1234567890": true, "no dimm": true, "no asset information": true, "serial number": true,
@@ -216,9 +218,11 @@ var memoryKinds = map[byte]string{
 }
 
 var chassisNames = map[byte]string{
-	3: "Desktop", 4: "Low Profile Desktop", 5: "Pizza Box", 6: "Mini Tower", 7: "Tower", 8: "Portable", 9: "Laptop",
-	10: "Notebook", 11: "Hand Held", 12: "Docking Station", 13: "All in One", 14: "Sub Notebook", 15: "Space-saving",
+	3: "Desktop", 4: "Low Profile Desktop", 5: "Pizza Box", 6: "Mini Tower", 7: "Tower", 8: "Portable",
+	9: "Laptop", 10: "Notebook", 11: "Hand Held", 12: "Docking Station", 13: "All in One", 14: "Sub Notebook",
+	15: "Space-saving",
 	16: "Lunch Box", 17: "Main Server Chassis", 18: "Expansion Chassis", 22: "RAID Chassis",
-	23: "Rack Mount Chassis", 24: "Sealed-case PC", 25: "Multi-system chassis", 28: "Blade", 29: "Blade Enclosure",
+	23: "Rack Mount Chassis", 24: "Sealed-case PC", 25: "Multi-system chassis", 28: "Blade",
+	29: "Blade Enclosure",
 	30: "Tablet", 31: "Convertible", 32: "Detachable", 34: "Embedded PC", 35: "Mini PC", 36: "Stick PC",
 }

@@ -13,7 +13,8 @@ import (
 
 const dpkgFolder = "/var/lib/dpkg/"
 
-// readPrograms lists the packages of dpkg's and rpm's databases. A database that fails does not hide the other.
+// readPrograms lists the packages of dpkg's and rpm's databases. A database that fails does not hide the
+// other.
 func readPrograms(ctx context.Context, s System) ([]ocs.Section, error) {
 	debs, errDpkg := s.dpkgPrograms()
 	rpms, errRPM := s.rpmPrograms(ctx, MaxPrograms-len(debs))
@@ -32,8 +33,8 @@ func (s System) programSection(one program, from string, installed time.Time) oc
 
 var errTooMany = fmt.Errorf("there are more than %d packages; the rest is not sent", MaxPrograms)
 
-// dpkgPrograms reads dpkg's own file; nothing when there is none. A package counts as installed when its list of
-// files was last written, which is its last upgrade.
+// dpkgPrograms reads dpkg's own file; nothing when there is none. A package counts as installed when its list
+// of files was last written, which is its last upgrade.
 func (s System) dpkgPrograms() ([]ocs.Section, error) {
 	file, err := os.Open(s.path(dpkgFolder + "status"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -61,13 +62,15 @@ func (s System) dpkgPrograms() ([]ocs.Section, error) {
 	return sections, nil
 }
 
-// rpmDatabases are where rpm keeps its packages, in its several formats; its folder alone is often there without.
+// rpmDatabases are where rpm keeps its packages, in its several formats; its folder alone is often there
+// without.
 var rpmDatabases = []string{
 	"/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages",
 	"/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages.db", "/var/lib/rpm/Packages",
 }
 
-// rpmPrograms asks rpm, whose database has several formats and belongs to it; nothing when there is no database.
+// rpmPrograms asks rpm, whose database has several formats and belongs to it; nothing when there is no
+// database.
 func (s System) rpmPrograms(ctx context.Context, most int) ([]ocs.Section, error) {
 	if !slices.ContainsFunc(rpmDatabases, s.exists) {
 		return nil, nil

@@ -14,8 +14,8 @@ const sectorSize = 512 // bytes; what /sys counts in, whatever the disk uses
 // notDisks are the block devices that are made of others or of memory, by the beginning of their names.
 var notDisks = []string{"loop", "ram", "zram", "dm-", "md", "nbd", "fd", "drbd", "zd", "bcache", "mtdblock"}
 
-// readStorages lists the disks. A computer without any, such as one that boots from the network, says so in one
-// entry without a size, so that "none" and "not read" stay apart.
+// readStorages lists the disks. A computer without any, such as one that boots from the network, says so in
+// one entry without a size, so that "none" and "not read" stay apart.
 func readStorages(_ context.Context, s System) ([]ocs.Section, error) {
 	if _, err := os.Stat(s.path("/sys/block")); err != nil {
 		return nil, err
@@ -65,7 +65,8 @@ func (s System) describeDisk(name string) string {
 	target, _ := os.Readlink(s.path("/sys/block/" + name)) // "" has no bus
 	bus := ""
 	for _, known := range []struct{ part, bus string }{
-		{"/usb", "USB"}, {"/nvme", "NVMe"}, {"/ata", "SATA"}, {"/virtio", "virtio"}, {"/mmc", "MMC"}, {"/vbd-", "Xen"},
+		{"/usb", "USB"}, {"/nvme", "NVMe"}, {"/ata", "SATA"}, {"/virtio", "virtio"}, {"/mmc", "MMC"},
+		{"/vbd-", "Xen"},
 		{"/host", "SCSI"},
 	} {
 		if bus == "" && strings.Contains(target, known.part) {
@@ -85,8 +86,8 @@ func (s System) describeDisk(name string) string {
 	return strings.TrimSpace(bus + " " + turns)
 }
 
-// diskSerial reads the serial number: NVMe and virtio have a file for it, SCSI and SATA the page 0x80 of their
-// vital product data, four bytes of header and the text.
+// diskSerial reads the serial number: NVMe and virtio have a file for it, SCSI and SATA the page 0x80 of
+// their vital product data, four bytes of header and the text.
 func (s System) diskSerial(folder string) string {
 	if serial := known(first(s.text(folder+"/device/serial"), s.text(folder+"/serial"))); serial != "" {
 		return serial

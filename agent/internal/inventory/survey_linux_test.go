@@ -27,8 +27,8 @@ const device = "pc-042-2026-11-24-09-30-00"
 // kinds are the sections that Linux always has.
 var kinds = []string{"HARDWARE", "BIOS", "CPUS", "MEMORIES", "DRIVES", "STORAGES", "NETWORKS", "SOFTWARES"}
 
-// TestGolden: the office computer's first inventory, as it is sent. The server's tests read a copy of the file,
-// server/internal/ocsapi/testdata/agent-inventory.xml; the tree's own test holds the two equal.
+// TestGolden: the office computer's first inventory, as it is sent. The server's tests read a copy of the
+// file, server/internal/ocsapi/testdata/agent-inventory.xml; the tree's own test holds the two equal.
 func TestGolden(t *testing.T) {
 	report, err := Survey(t.Context(), office(t))
 	check(t, err)

@@ -9,7 +9,8 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 )
 
-// diskUsage returns the size of the file system at path and what is free on it for others than root, in bytes.
+// diskUsage returns the size of the file system at path and what is free on it for others than root, in
+// bytes.
 func diskUsage(ctx context.Context, path string) (total, free uint64, err error) {
 	usage, err := disk.UsageWithContext(ctx, path)
 	if err != nil {

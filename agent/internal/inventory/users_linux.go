@@ -69,8 +69,8 @@ func (s System) lastRecords(path string) []byte {
 		return nil
 	}
 	size, _ := recordLayout()
-	whole := stat.Size() / int64(size) * int64(size)
-	data, err := io.ReadAll(io.NewSectionReader(file, max(0, whole-maxRecords*int64(size)), maxRecords*int64(size)))
+	whole, most := stat.Size()/int64(size)*int64(size), maxRecords*int64(size)
+	data, err := io.ReadAll(io.NewSectionReader(file, max(0, whole-most), most))
 	if err != nil {
 		return nil
 	}
@@ -78,7 +78,8 @@ func (s System) lastRecords(path string) []byte {
 }
 
 // users returns who is logged in, sorted, and who logged in last. Sessions are systemd's, and those of utmp,
-// which newer systems no longer have; nor do they have wtmp, so that there the last login is the newest session.
+// which newer systems no longer have; nor do they have wtmp, so that there the last login is the newest
+// session.
 func (s System) users() (now []string, last login) {
 	names := make(map[string]bool)
 	sessions := s.sessions()

@@ -32,7 +32,8 @@ func (s System) container() string {
 var hypervisors = []struct{ word, name string }{
 	{"vmware", "VMware"}, {"virtualbox", "VirtualBox"}, {"innotek", "VirtualBox"}, {"parallels", "Parallels"},
 	{"apple virtualization", "Apple Virtualization"}, {"amazon ec2", "Amazon EC2"},
-	{"google compute engine", "Google Compute Engine"}, {"openstack", "OpenStack"}, {"xen", "Xen"}, {"bhyve", "bhyve"},
+	{"google compute engine", "Google Compute Engine"}, {"openstack", "OpenStack"}, {"xen", "Xen"},
+	{"bhyve", "bhyve"},
 	{"bochs", "Bochs"}, {"kvm", "KVM"}, {"qemu", "QEMU"},
 }
 
@@ -50,7 +51,8 @@ func (s System) virtualization(cpus processors, rest firmware) string {
 	if rest.maker == "Microsoft Corporation" && rest.model == "Virtual Machine" {
 		return "Hyper-V"
 	}
-	words := strings.ToLower(strings.Join([]string{rest.maker, rest.model, rest.biosMaker, rest.biosVersion}, "\n"))
+	makers := []string{rest.maker, rest.model, rest.biosMaker, rest.biosVersion}
+	words := strings.ToLower(strings.Join(makers, "\n"))
 	if cpus.guest { // the metal of a cloud bears the same names
 		for _, one := range hypervisors {
 			if strings.Contains(words, one.word) {
