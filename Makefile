@@ -32,7 +32,8 @@ fuzz: ## every fuzz target for ten seconds
 	sh e2e/fuzz.sh 10s
 
 golden: ## write the golden files anew; read the difference before you commit it
-	$(GO) test ./core/info ./core/ocs -update
+	$(GO) test ./core/info ./core/ocs ./agent/internal/inventory -update
+	cp agent/internal/inventory/testdata/inventory.xml server/internal/ocsapi/testdata/agent-inventory.xml
 
 clean:
 	rm -rf bin

@@ -3,12 +3,14 @@
 package enjambre_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -165,6 +167,22 @@ func TestPackageDocs(t *testing.T) {
 		if !strings.HasPrefix(pkg.Doc, "Package "+name+" ") && !strings.HasPrefix(pkg.Doc, "Command ") {
 			t.Errorf("%s: no package comment that begins with %q or \"Command \"", pkg.ImportPath, "Package "+name)
 		}
+	}
+}
+
+// TestSharedGolden: what the agent's tests say an inventory looks like is what the server's tests read. The two
+// may not import each other, so each has a copy.
+func TestSharedGolden(t *testing.T) {
+	sent, err := os.ReadFile("agent/internal/inventory/testdata/inventory.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := os.ReadFile("server/internal/ocsapi/testdata/agent-inventory.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(sent, read) {
+		t.Error("the inventory of the agent's tests and that of the server's differ; run make golden")
 	}
 }
 

@@ -19,7 +19,9 @@ const (
 )
 
 // factsOf reads from an inventory what the server searches by. Lists that the agent says did not change
-// are nil, unless it sends them all the same with no word on changes.
+// are nil, unless it sends them all the same with no word on changes. An inventory without DRIVES or BIOS
+// says nothing about them, whether or not they changed: an agent that could not read them this time leaves
+// them out.
 func factsOf(inventory ocs.Inventory, agent string) store.Facts {
 	hardware, bios := inventory.First("HARDWARE"), inventory.First("BIOS")
 	system := text(hardware.Value("OSNAME"))
@@ -39,6 +41,8 @@ func factsOf(inventory ocs.Inventory, agent string) store.Facts {
 		},
 		History:  inventory.History,
 		Reported: inventory.Reported,
+		KeepDisk: len(inventory.All("DRIVES")) == 0,
+		KeepBIOS: len(inventory.All("BIOS")) == 0,
 	}
 	for _, field := range inventory.Account {
 		facts.Account = append(facts.Account, ocs.AccountField{Key: text(field.Key), Value: text(field.Value)})

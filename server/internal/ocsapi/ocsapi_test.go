@@ -369,6 +369,30 @@ func TestFactsOfWindows(t *testing.T) {
 	}
 }
 
+// TestFactsWithoutSections: what an inventory leaves out is kept, whatever its CHECKSUM says.
+func TestFactsWithoutSections(t *testing.T) {
+	hardware := func(checksum string) ocs.Section {
+		return ocs.Section{Name: "HARDWARE", Fields: []ocs.Field{{Name: "CHECKSUM", Value: checksum}}}
+	}
+	drives, bios := ocs.Section{Name: "DRIVES"}, ocs.Section{Name: "BIOS"}
+	for _, c := range []struct {
+		name               string
+		sections           []ocs.Section
+		keepDisk, keepBIOS bool
+	}{
+		{"both sent", []ocs.Section{hardware("1"), drives, bios}, false, false},
+		{"neither sent, unchanged", []ocs.Section{hardware("1")}, true, true},
+		{"neither sent, said to have changed", []ocs.Section{hardware("515")}, true, true},
+		{"no drives", []ocs.Section{hardware("515"), bios}, true, false},
+		{"no BIOS, no word on changes", []ocs.Section{{Name: "HARDWARE"}, drives}, false, true},
+	} {
+		facts := factsOf(ocs.Inventory{Sections: c.sections}, unixAgent)
+		if facts.KeepDisk != c.keepDisk || facts.KeepBIOS != c.keepBIOS {
+			t.Errorf("%s: got KeepDisk %t, KeepBIOS %t", c.name, facts.KeepDisk, facts.KeepBIOS)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	for from, want := range map[string]string{
 		"  a \x00b\x1b[31m\u202ec\n d ": "a b[31mc  d", "\xff": "?", strings.Repeat("ñ", 200): strings.Repeat("ñ", 127), "": "",

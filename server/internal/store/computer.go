@@ -50,6 +50,8 @@ type Facts struct {
 	Programs  []Program // nil: unchanged
 	History   []core.PackageID
 	Reported  bool // whether History was said, if only to be empty
+	KeepDisk  bool // Disk was not said: what is known stays
+	KeepBIOS  bool // Serial, Manufacturer and Model were not said: what is known stays
 	Account   []ocs.AccountField
 }
 
@@ -78,12 +80,13 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 		if err := (Caller{facts.Device, facts.Key}).check(ctx, tx, id); err != nil {
 			return err
 		}
-		_, err = execute(ctx, tx, `UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, serial = ?,
-			uuid = ?, manufacturer = ?, model = ?, memory = ?, disk = ?, last_contact = ?, inventoried = ?
-			WHERE id = ?`,
-			facts.Name, facts.OS, facts.Family, facts.Agent, facts.User, facts.Serial, facts.UUID, facts.Manufacturer,
-			facts.Model, facts.Memory, facts.Disk, unix(now), unix(now), id)
+		_, err = execute(ctx, tx, `UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, uuid = ?,
+			memory = ?, last_contact = ?, inventoried = ? WHERE id = ?`,
+			facts.Name, facts.OS, facts.Family, facts.Agent, facts.User, facts.UUID, facts.Memory, unix(now), unix(now), id)
 		if err != nil {
+			return err
+		}
+		if err := replaceHardware(ctx, tx, id, facts); err != nil {
 			return err
 		}
 		if update, err = settleAccount(ctx, tx, id, facts.Account); err != nil {
@@ -92,6 +95,21 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 		return replaceLists(ctx, tx, id, facts)
 	})
 	return update, err
+}
+
+// replaceHardware replaces what the sections BIOS and DRIVES say, if the inventory has them.
+func replaceHardware(ctx context.Context, tx *transaction, id int64, facts Facts) error {
+	if !facts.KeepBIOS {
+		if _, err := execute(ctx, tx, "UPDATE computers SET serial = ?, manufacturer = ?, model = ? WHERE id = ?",
+			facts.Serial, facts.Manufacturer, facts.Model, id); err != nil {
+			return err
+		}
+	}
+	if facts.KeepDisk {
+		return nil
+	}
+	_, err := execute(ctx, tx, "UPDATE computers SET disk = ? WHERE id = ?", facts.Disk, id)
+	return err
 }
 
 // findOrAdd returns the row of the computer, made now if need be.

@@ -120,6 +120,34 @@ func TestInventoryLists(t *testing.T) {
 	f.want("programs that nobody has are forgotten", programs, 0)
 }
 
+func TestInventoryKeepsWhatIsNotSaid(t *testing.T) {
+	f := newFixture(t)
+	a := device("a")
+	type kept struct {
+		serial, manufacturer, model string
+		disk                        int64
+	}
+	full := Facts{Computer: Computer{Device: a, Serial: "S1", Manufacturer: "Maker", Model: "M1", Disk: 5 << 30}}
+	for _, c := range []struct {
+		name  string
+		facts Facts
+		want  kept
+	}{
+		{"first", full, kept{"S1", "Maker", "M1", 5 << 30}},
+		{"neither", Facts{KeepDisk: true, KeepBIOS: true}, kept{"S1", "Maker", "M1", 5 << 30}},
+		{"disk", Facts{Computer: Computer{Disk: 1}, KeepBIOS: true}, kept{"S1", "Maker", "M1", 1}},
+		{"BIOS", Facts{Computer: Computer{Serial: "S2"}, KeepDisk: true}, kept{"S2", "", "", 1}},
+		{"both, empty", Facts{}, kept{}},
+	} {
+		c.facts.Device = a
+		_, err := f.SaveInventory(f.ctx(), c.facts, "", now)
+		f.check(err)
+		view, err := f.Computer(f.ctx(), a)
+		f.check(err)
+		f.want(c.name, kept{view.Serial, view.Manufacturer, view.Model, view.Disk}, c.want)
+	}
+}
+
 func TestSaveAddresses(t *testing.T) {
 	f := newFixture(t)
 	a := device("a")
