@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// A Class names why foreign input was refused. It is what tests, counters and an agent's DETAIL
+// A Class names why foreign input was refused, or why a package failed. It is what tests, counters and an agent's DETAIL
 // field compare; the text beside it is for people.
 type Class string
 
@@ -26,6 +26,15 @@ const (
 	ClassField   Class = "E_FIELD"     // a missing or malformed field of a message or a form
 	ClassIdent   Class = "E_IDENT"     // somebody who cannot show that they are who they say
 	ClassVersion Class = "E_VERSION"   // made by a newer program than this one
+)
+
+// The classes of what can go wrong on a computer with a package that was accepted.
+const (
+	ClassExec      Class = "E_EXEC"      // a command that cannot be started, or that a signal ended
+	ClassEnv       Class = "E_ENV"       // a variable that is unknown, or whose value must not be used
+	ClassTime      Class = "E_TIME"      // a command that took longer than it may
+	ClassNoSpace   Class = "E_NOSPACE"   // a disk that is full
+	ClassInterrupt Class = "INTERRUPTED" // begun, and ended by a crash or a restart: the outcome is unknown
 )
 
 // A Refusal is foreign input that was not accepted: its class for programs, its reason for people.

@@ -139,8 +139,7 @@ func Check(r io.ReaderAt, size int64, rules Rules) (Report, error) {
 // The reader is non-nil for files only and valid until visit returns; visit need not read all of it.
 // If visit returns an error, Walk ends and returns that error. From the first problem on visit is no
 // longer called, and Walk returns what Check would: the visitor must then throw away all it has kept,
-// including a file whose reader failed.
-func Walk(r io.ReaderAt, size int64, rules Rules, visit func(Entry, io.Reader) error) error {
-	_, err := run(r, size, rules, visit)
-	return err
+// including a file whose reader failed. The report is empty if the visitor ended the walk.
+func Walk(r io.ReaderAt, size int64, rules Rules, visit func(Entry, io.Reader) error) (Report, error) {
+	return run(r, size, rules, visit)
 }

@@ -23,7 +23,7 @@ func checkAccepted(t *testing.T, data []byte, os core.OS) {
 	rules := Rules{OS: os, Limits: fuzzLimits}
 	seen := map[string]Type{"": Dir}
 	var total int64
-	walkErr := Walk(bytes.NewReader(data), int64(len(data)), rules, func(entry Entry, r io.Reader) error {
+	_, walkErr := Walk(bytes.NewReader(data), int64(len(data)), rules, func(entry Entry, r io.Reader) error {
 		checkName(t, entry.Name, os)
 		parent, _ := path.Split(entry.Name)
 		if seen[strings.TrimSuffix(parent, "/")] != Dir {

@@ -28,7 +28,8 @@ func check(data []byte, os core.OS) (Report, error) {
 }
 
 func walkOver(data []byte, os core.OS, visit func(Entry, io.Reader) error) error {
-	return Walk(bytes.NewReader(data), int64(len(data)), Rules{OS: os}, visit)
+	_, err := Walk(bytes.NewReader(data), int64(len(data)), Rules{OS: os}, visit)
+	return err
 }
 
 // gzipOf compresses data to one gzip member.
