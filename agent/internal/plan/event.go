@@ -17,6 +17,7 @@ type Resumed struct {
 	Assignments []Assignment
 	Stored      []InfoStored     // the packages whose info files are in the vault; those not assigned are dropped
 	Running     []core.PackageID // whose commands run on since then; each is answered by Ended
+	Answered    time.Time        // when the server last answered a contact; zero if never
 }
 
 // ContactAnswered reports the server's answer to a PROLOG.

@@ -49,8 +49,13 @@ const (
 	MaxCorrupt    = 3                // times that one fragment is corrupt
 	MaxRebuilds   = 3                // times that an archive does not hold what was stored
 	ProgressPause = 30 * time.Second // between two reports of progress alone
-	adoptedPause  = time.Second      // how long a run waits for one that was adopted
-	maxFetches    = 4                // info files fetched at once
+	runPause      = time.Second      // how long a run waits for one that was adopted, or for a contact
+
+	// FreshFor is how old the server's last answer may be when a command starts: else the server is asked first
+	// whether the package is still wanted. If it does not answer, commands go on being started for RunOffline.
+	FreshFor   = 10 * time.Minute
+	RunOffline = 24 * time.Hour
+	maxFetches = 4 // info files fetched at once
 )
 
 // An Assignment is what is remembered of a package that is to be installed. The shell keeps it on the disk.
@@ -125,6 +130,9 @@ type Plan struct {
 	talking bool
 	heard   bool // a contact was answered since the start
 
+	answeredAt time.Time // when a contact was last answered
+	triedAt    time.Time // when one last ended, answered or not
+
 	unreported int  // results not acknowledged
 	news       bool // progress that the server does not know
 	newsAfter  time.Time
@@ -170,7 +178,7 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 	case ContactAnswered:
 		actions = p.contactAnswered(now, event)
 	case ContactFailed:
-		p.talking = false
+		p.talking, p.triedAt = false, now
 		p.calls.Failed(now, p.options.Random)
 	case ReportAnswered:
 		p.talking = false
@@ -214,6 +222,7 @@ func (p *Plan) shift(by time.Duration) {
 	p.calls.Shift(by)
 	p.reports.Shift(by)
 	p.newsAfter = p.newsAfter.Add(by)
+	p.answeredAt, p.triedAt = p.answeredAt.Add(by), p.triedAt.Add(by)
 	for _, t := range p.tasks {
 		t.fetchNext = t.fetchNext.Add(by)
 	}
@@ -346,19 +355,37 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 	return actions
 }
 
-// run orders a run, unless it must wait for the user's delay or for one that was adopted.
+// run orders a run, unless it must wait: for the user's delay, for a command that was adopted, for the server's word.
 func (p *Plan) run(now time.Time, t *task) []Action {
 	until := t.RunAfter
 	for _, other := range p.tasks {
 		if other.adopted {
-			until = later(until, now.Add(adoptedPause))
+			until = later(until, now.Add(runPause))
 		}
+	}
+	if !now.Before(until) {
+		until = later(until, p.freshAt(now, t))
 	}
 	if now.Before(until) {
 		return p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: until}))
 	}
 	t.running, t.phase, p.news = true, ocs.Installing, true
 	return []Action{Run{t.Package}}
+}
+
+// freshAt returns until when a run waits because the server's last answer is old. It makes a contact due.
+func (p *Plan) freshAt(now time.Time, t *task) time.Time {
+	switch {
+	case now.Sub(p.answeredAt) < FreshFor:
+		return now
+	case now.Sub(p.triedAt) >= FreshFor:
+		p.calls.Hurry(now)
+		return now.Add(runPause)
+	case now.Sub(p.answeredAt) < RunOffline:
+		return now
+	}
+	p.trouble(t, fmt.Sprintf("not started: the server has not answered for %v", RunOffline))
+	return p.triedAt.Add(FreshFor)
 }
 
 func later(a, b time.Time) time.Time {

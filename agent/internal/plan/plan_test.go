@@ -210,14 +210,50 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
+// TestFresh: a command starts only if the server has lately had the chance to say that it is not wanted any more.
+func TestFresh(t *testing.T) {
+	p := newPlan(t, quick(), false)
+	resumed := Resumed{
+		Assignments: []Assignment{{Package: 7, NotifiedAt: start}}, Stored: []InfoStored{{Package: 7, Priority: 1}},
+		Answered: start.Add(-FreshFor),
+	}
+	step(t, p, start, resumed, Contact{})
+	step(t, p, start.Add(runPause), WakeDue{})
+	now := start.Add(2 * runPause)
+	step(t, p, now, ContactFailed{})
+	step(t, p, now, WakeDue{}, Run{7}, Report{}) // it is not to be reached: nothing speaks against it
+	p.Step(now, ReportFailed{})
+	p.Step(now, RunPostponed{Package: 7, Until: now.Add(time.Hour)})
+
+	now = start.Add(RunOffline)
+	for p.conf.Timeout = 0; ; { // it has been silent for too long
+		actions := p.Step(now, WakeDue{})
+		if slices.Contains(actions, Action(Run{7})) {
+			t.Fatalf("it runs %v after the last answer", now.Sub(start))
+		}
+		if slices.Contains(actions, Action(Contact{})) {
+			break
+		}
+		now, _ = p.NextWake()
+	}
+	p.Step(now, ContactFailed{})
+	wake, _ := p.NextWake()
+	if actions := p.Step(wake, WakeDue{}); slices.Contains(actions, Action(Run{7})) ||
+		!strings.Contains(p.Tasks()[0].Problem, "has not answered") {
+		t.Errorf("got %+v, %+v", actions, p.Tasks())
+	}
+}
+
 // TestAdopted: a command that runs since before the start keeps others from running, and its result counts.
 func TestAdopted(t *testing.T) {
 	p := newPlan(t, quick(), false)
 	held := fragment.NewSet(0)
+	answered := start
 	assignments := []Assignment{{Package: 7, NotifiedAt: start}, {Package: 8, NotifiedAt: start}}
 	actions := p.Step(start, Resumed{
 		Assignments: assignments, Running: []core.PackageID{7},
-		Stored: []InfoStored{{Package: 7, Priority: 1, Held: held}, {Package: 8, Priority: 1}, {Package: 9}},
+		Stored:   []InfoStored{{Package: 7, Priority: 1, Held: held}, {Package: 8, Priority: 1}, {Package: 9}},
+		Answered: answered,
 	})
 	if !reflect.DeepEqual(actions, []Action{Drop{9}, Contact{}}) {
 		t.Errorf("got %+v", actions)

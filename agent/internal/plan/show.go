@@ -69,6 +69,9 @@ func (p *Plan) Progress() ocs.Progress {
 // NextContact returns when the server is called next, and how often in a row that has failed.
 func (p *Plan) NextContact() (at time.Time, failures int) { return p.calls.Next(), p.calls.Failures() }
 
+// Answered returns when the server last answered a contact; zero if never.
+func (p *Plan) Answered() time.Time { return p.answeredAt }
+
 // Cycle returns the running cycle's number, 0 while the schedule stands still.
 func (p *Plan) Cycle() int { return p.schedule.Cycle() }
 

@@ -14,6 +14,7 @@ import (
 )
 
 func (p *Plan) resumed(now time.Time, event Resumed) []Action {
+	p.answeredAt = event.Answered
 	for _, assignment := range event.Assignments {
 		p.add(now, assignment)
 	}
@@ -43,6 +44,7 @@ func (p *Plan) add(now time.Time, assignment Assignment) *task {
 
 func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 	p.talking, p.heard = false, true
+	p.answeredAt, p.triedAt = now, now
 	p.told(now, event.Left)
 	p.calls.Answered(now, event.Interval, p.options.Random)
 	if event.Conf == nil {
