@@ -87,7 +87,10 @@ func readDrives(ctx context.Context, s System) (sections []ocs.Section, err erro
 
 func readNetworks(_ context.Context, s System) ([]ocs.Section, error) {
 	adapters, err := s.Adapters()
-	return networkSections(adapters, func(Adapter) traits { return traits{} }), err
+	if err != nil {
+		return nil, err
+	}
+	return networkSections(adapters, func(Adapter) traits { return traits{} }), nil
 }
 
 // identity knows the host's ID alone: on Windows that of the installed system, on macOS that of the hardware.

@@ -3,6 +3,7 @@ package inventory
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,20 @@ func TestRoutes(t *testing.T) {
 	if diff := cmp.Diff(want, texts); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+func FuzzRoutes(f *testing.F) {
+	f.Add(routeTable())
+	f.Add("00000000000000000000000000000000 00 0 00 fe800000000000000000000000000001 00000400 1 0 00000003 eth0")
+	f.Fuzz(func(t *testing.T, table string) {
+		for line := range strings.Lines(table) {
+			for _, parse := range []func([]string) (route, bool){parseRoute4, parseRoute6} {
+				if one, valid := parse(strings.Fields(line)); valid && (!one.gateway.IsValid() || one.gateway.IsUnspecified()) {
+					t.Fatalf("%q: a route by %v", line, one.gateway)
+				}
+			}
+		}
+	})
 }
 
 func TestLogins(t *testing.T) {

@@ -30,7 +30,7 @@ func worthTelling(adapter Adapter, t traits) bool {
 }
 
 // networkSections makes one entry for each address of the adapters, physical ones first, and one for an
-// adapter without.
+// adapter without. A computer without any says so in one entry, so that "none" and "not read" stay apart.
 func networkSections(adapters []Adapter, of func(Adapter) traits) []ocs.Section {
 	type known struct {
 		Adapter
@@ -59,6 +59,9 @@ func networkSections(adapters []Adapter, of func(Adapter) traits) []ocs.Section 
 		if len(one.Addresses) == 0 {
 			sections = append(sections, networkSection(one.Adapter, one.traits, netip.Prefix{}))
 		}
+	}
+	if len(sections) == 0 {
+		sections = append(sections, section("NETWORKS", "DESCRIPTION", "none", "STATUS", "Down"))
 	}
 	return sections
 }

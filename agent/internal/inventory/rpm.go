@@ -24,13 +24,13 @@ type rpmProgram struct {
 func parseRPM(output string, most int) (programs []rpmProgram, cut bool) {
 	for line := range strings.SplitSeq(output, "\n") {
 		columns := strings.SplitN(line, "\t", rpmColumns)
-		if len(columns) != rpmColumns || columns[0] == "" || columns[0] == "gpg-pubkey" {
-			continue
-		}
 		for i, column := range columns {
 			if column == "(none)" {
 				columns[i] = ""
 			}
+		}
+		if len(columns) != rpmColumns || columns[0] == "" || columns[0] == "gpg-pubkey" {
+			continue
 		}
 		if len(programs) == most {
 			return programs, true

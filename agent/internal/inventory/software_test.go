@@ -92,6 +92,22 @@ func FuzzDpkg(f *testing.F) {
 	})
 }
 
+func FuzzRPM(f *testing.F) {
+	f.Add("second\t(none)\t1.2-3\tnoarch\t(none)\t1795521109\t0\tA test\twith tab\n")
+	f.Add("a\t1\t2\t3\t4\t99999999999999999999\t-1\t\n\t\t\t\t\t\t\t\n")
+	f.Fuzz(func(t *testing.T, output string) {
+		programs, cut := parseRPM(output, 3)
+		if len(programs) > 3 || cut && len(programs) != 3 {
+			t.Fatalf("%d programs, cut %t", len(programs), cut)
+		}
+		for _, one := range programs {
+			if one.name == "" || one.bytes < 0 || strings.Contains(one.name+one.version+one.architecture, "\t") {
+				t.Fatalf("got %+v", one)
+			}
+		}
+	})
+}
+
 func TestParseRPM(t *testing.T) {
 	output := "bash\t(none)\t5.1.8-9.el9\tx86_64\tRed Hat, Inc.\t1700000000\t7738634\tThe GNU\tBourne shell\n" +
 		"gpg-pubkey\t(none)\t1-1\t(none)\t(none)\t1\t0\tkey\nnonsense\n" +

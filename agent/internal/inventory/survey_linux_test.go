@@ -116,6 +116,17 @@ func TestContainer(t *testing.T) {
 	}
 }
 
+// TestNoNetwork: no adapter but loopback is something to say, and no address.
+func TestNoNetwork(t *testing.T) {
+	s := fake(t, nil)
+	s.Adapters = func() ([]Adapter, error) { return officeAdapters[:2], nil }
+	got, err := readNetworks(t.Context(), s.complete())
+	check(t, err)
+	if len(got) != 1 || got[0].Value("DESCRIPTION") != "none" || got[0].Value("IPADDRESS") != "" {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestSourcesThatFail(t *testing.T) {
 	s := fake(t, map[string]string{
 		"etc/hostname": "pc\n", "proc/meminfo": "MemTotal: 2048000 kB\nMemAvailable: 9 kB\n",

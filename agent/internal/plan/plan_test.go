@@ -212,7 +212,9 @@ func TestGivenUp(t *testing.T) {
 
 // TestFresh: a command starts only if the server has lately had the chance to say that it is not wanted any more.
 func TestFresh(t *testing.T) {
-	p := newPlan(t, quick(), false)
+	conf := quick()
+	conf.Timeout = 0
+	p := newPlan(t, conf, false)
 	resumed := Resumed{
 		Assignments: []Assignment{{Package: 7, NotifiedAt: start}}, Stored: []InfoStored{{Package: 7, Priority: 1}},
 		Answered: start.Add(-FreshFor),
@@ -226,7 +228,7 @@ func TestFresh(t *testing.T) {
 	p.Step(now, RunPostponed{Package: 7, Until: now.Add(time.Hour)})
 
 	now = start.Add(RunOffline)
-	for p.conf.Timeout = 0; ; { // it has been silent for too long
+	for { // it has been silent for too long
 		actions := p.Step(now, WakeDue{})
 		if slices.Contains(actions, Action(Run{7})) {
 			t.Fatalf("it runs %v after the last answer", now.Sub(start))
@@ -234,7 +236,14 @@ func TestFresh(t *testing.T) {
 		if slices.Contains(actions, Action(Contact{})) {
 			break
 		}
-		now, _ = p.NextWake()
+		if slices.Contains(actions, Action(Report{})) {
+			p.Step(now, ReportFailed{})
+		}
+		wake, wakes := p.NextWake()
+		if !wakes {
+			t.Fatal("nothing happens any more")
+		}
+		now = wake
 	}
 	p.Step(now, ContactFailed{})
 	wake, _ := p.NextWake()
