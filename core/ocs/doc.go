@@ -21,7 +21,11 @@
 //	DOWNLOAD EXIT, DETAIL, OUTPUT exit code; class and text of a failure (1 KiB); end of output (4 KiB)
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
 //	QUERY PROGRESS                how far packages are, see [Progress]
-//	OPTION SWARM                  site, members, keys and digests, see [Swarm]
+//	OPTION SWARM                  site, policy, members, keys and info digests, see [Swarm]
+//
+// A SWARM option is for agents that have shown the certificate they enrolled with. A package that such an
+// agent holds and that is absent from a DOWNLOAD option with ON="1" was taken back from the computer, unless
+// the option lists [MaxPacks] packages, when others may wait for their turn.
 //
 // # Bounds
 //

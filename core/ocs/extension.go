@@ -16,17 +16,22 @@ const (
 	maxBlob    = 8 << 10
 )
 
-// A Swarm is the SWARM option of a PROLOG reply: what a member needs to join its site's swarm. Its
-// PARAMs have the types SITE, MEMBER, KEY, POLICY and INFO, one each per value below.
+// A Swarm is the SWARM option of a PROLOG reply to an enrolled agent: what it needs to know of its site, and to
+// join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, POLICY and INFO, one
+// each per value below.
 type Swarm struct {
-	Site    core.SiteName
-	Origin  string // host:port of the origin that grants leases
-	Ticket  []byte // the server's signed word that the agent is at the site today
+	Site    core.SiteName // "" for a computer without site
+	Origin  string        // host:port of the origin that grants leases; "" when none does
+	Ticket  []byte        // the server's signed word that the agent is at the site today
 	Members []Member
 	Keys    []GossipKey
-	Policy  []Field // by name, such as PACE=rate
+	Policy  []Field // by name, such as PACE=rate or PolicyContactSeconds=3600
 	Infos   []InfoDigest
 }
+
+// PolicyContactSeconds names the policy that says how many seconds an enrolled agent leaves between its
+// contacts, in decimal digits. PROLOG_FREQ, whose unit is an hour, is for stock agents.
+const PolicyContactSeconds = "CONTACT_SECONDS"
 
 // A Member is an agent to join: its peer ID and where it listens.
 type Member struct {
@@ -40,7 +45,9 @@ type GossipKey struct {
 	Key   []byte
 }
 
-// An InfoDigest pins the info file of a package that the reply lists.
+// An InfoDigest pins the info file of a package that the reply lists. Digest is the SHA-256 of the payload of
+// the sealed file ID/info.dsse: the info file in its canonical form, which is also what ID/info holds byte for
+// byte. It is not the digest of the sealed file itself, whose signatures may be renewed.
 type InfoDigest struct {
 	Package core.PackageID
 	Digest  core.Digest

@@ -394,3 +394,17 @@ func TestReplyRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestSwarmWithoutSite: a computer need not have a site, but the option must say so.
+func TestSwarmWithoutSite(t *testing.T) {
+	for _, document := range []string{
+		string(PrologReply{Response: Stop, PrologFreq: 24, Swarm: &Swarm{}}.Append(nil)),
+		`<REPLY><OPTION><NAME>SWARM</NAME><PARAM TYPE="SITE" NAME=""/></OPTION></REPLY>`,
+		`<REPLY><OPTION><NAME>SWARM</NAME><PARAM TYPE="SITE"/></OPTION></REPLY>`,
+	} {
+		reply, err := ParsePrologReply([]byte(document))
+		if err != nil || !cmp.Equal(reply.Swarm, &Swarm{}) {
+			t.Errorf("%s: got %+v, %v", document, reply.Swarm, err)
+		}
+	}
+}

@@ -266,10 +266,26 @@ func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
 			touch.Offers = append(touch.Offers, offer.Package)
 		}
 	}
+	if from.Key != "" {
+		answer.Swarm = swarmOf(contact)
+	}
 	if err := h.note(ctx, touch); err != nil {
 		return nil, err
 	}
 	return ocs.Encode(answer.Append(nil)), nil
+}
+
+// swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files its
+// packages have. No origin grants leases yet.
+func swarmOf(contact store.Contact) *ocs.Swarm {
+	swarm := &ocs.Swarm{Site: contact.Site, Policy: []ocs.Field{{
+		Name:  ocs.PolicyContactSeconds,
+		Value: strconv.Itoa(contact.Settings.Get(setting.ContactSeconds)),
+	}}}
+	for _, offer := range contact.Offers {
+		swarm.Infos = append(swarm.Infos, ocs.InfoDigest{Package: offer.Package, Digest: offer.InfoDigest})
+	}
+	return swarm
 }
 
 func (h *Handler) inventory(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {

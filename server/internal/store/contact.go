@@ -18,11 +18,13 @@ type Offer struct {
 	InfoURL      string
 	FragmentsURL string
 	Force        bool
+	InfoDigest   core.Digest // of the canonical info file
 }
 
 // A Contact is what a PROLOG reply is made of.
 type Contact struct {
-	Known       bool      // whether the computer ever sent an inventory
+	Known       bool // whether the computer is on record; a stock agent's is from its first inventory on
+	Site        core.SiteName
 	Inventoried time.Time // when it last did
 	Settings    setting.Effective
 	Offers      []Offer // by priority, then ID; at most ocs.MaxPacks
@@ -49,7 +51,7 @@ func (s *Store) Contact(ctx context.Context, from Caller, family core.OS, now ti
 	return c, err
 }
 
-const selectByDevice = "SELECT id, family, inventoried, agent_key, revoked FROM computers WHERE device = ?"
+const selectByDevice = "SELECT id, family, site, inventoried, agent_key, revoked FROM computers WHERE device = ?"
 
 // contact computes the answer and reports whether affectations change by it; apply changes them.
 func contact(ctx context.Context, tx *transaction, from Caller, family core.OS, now time.Time, apply bool) (
@@ -57,7 +59,8 @@ func contact(ctx context.Context, tx *transaction, from Caller, family core.OS, 
 	var id, inventoried, revoked int64
 	var inventoryFamily core.OS
 	var key string
-	err = tx.QueryRowContext(ctx, selectByDevice, from.Device).Scan(&id, &inventoryFamily, &inventoried, &key, &revoked)
+	err = tx.QueryRowContext(ctx, selectByDevice, from.Device).
+		Scan(&id, &inventoryFamily, &c.Site, &inventoried, &key, &revoked)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Contact{}, false, err
 	}
@@ -110,7 +113,7 @@ type openRow struct {
 	installed bool // by the computer's own history
 }
 
-const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, state, EXISTS
+const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, info_digest, state, EXISTS
 		(SELECT 1 FROM history h WHERE h.computer = affectations.computer AND h.package = packages.id)
 	FROM affectations
 	JOIN packages ON packages.id = affectations.package
@@ -121,8 +124,12 @@ const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, stat
 func openRows(ctx context.Context, tx *transaction, computer int64, family core.OS) (rows []openRow, err error) {
 	err = each(ctx, tx, func(scan func(...any) error) error {
 		var row openRow
-		err := scan(&row.offer.Package, &row.offer.InfoURL, &row.offer.FragmentsURL, &row.offer.Force, &row.state,
-			&row.installed)
+		var digest string
+		err := scan(&row.offer.Package, &row.offer.InfoURL, &row.offer.FragmentsURL, &row.offer.Force, &digest,
+			&row.state, &row.installed)
+		if err == nil {
+			row.offer.InfoDigest, err = core.ParseDigest(digest)
+		}
 		rows = append(rows, row)
 		return err
 	}, selectOpenRows, computer, outcome.Waiting, outcome.Notified, family)

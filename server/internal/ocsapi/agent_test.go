@@ -1,0 +1,114 @@
+package ocsapi
+
+import (
+	"bytes"
+	"crypto/x509"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/server/internal/setting"
+	"enjambre/server/internal/store"
+)
+
+// An agentLab is a lab with one enrolled Linux computer, called device.
+type agentLab struct {
+	*lab
+	certificate *x509.Certificate
+}
+
+func newAgentLab(t testing.TB) agentLab {
+	t.Helper()
+	l := newLab(t)
+	key := keyOf(5)
+	l.enrolled(device, key)
+	a := agentLab{l, l.certified("lyon", device, key, now)}
+	a.say(inventory(ocs.Field{Name: "OSNAME", Value: "Debian GNU/Linux"}))
+	return a
+}
+
+// say posts as the enrolled agent and returns the body of a 200.
+func (a agentLab) say(document []byte) []byte {
+	a.Helper()
+	answer := a.postAs(a.certificate, document)
+	if answer.Code != http.StatusOK {
+		a.Fatalf("got %d for %s", answer.Code, document)
+	}
+	return answer.Body.Bytes()
+}
+
+// ask sends a PROLOG as the enrolled agent.
+func (a agentLab) ask() ocs.PrologReply {
+	a.Helper()
+	document, err := ocs.Decode(a.say(ocs.AppendProlog(nil, device)), ocs.MaxMessage)
+	check(a, err)
+	reply, err := ocs.ParsePrologReply(document)
+	check(a, err)
+	return reply
+}
+
+// unaffect takes a package back from all computers.
+func (a agentLab) unaffect(id core.PackageID) {
+	a.Helper()
+	_, err := a.store.Unaffect(a.Context(), store.Target{Package: id}, store.Selection{All: true},
+		store.AffectOptions{}, now)
+	check(a, err)
+}
+
+// TestSwarm: what enrolled agents are told, and stock agents are not.
+func TestSwarm(t *testing.T) {
+	a := newAgentLab(t)
+	check(t, a.store.Set(t.Context(), "", setting.ContactSeconds, 60))
+	id := a.affected(device)
+	want := &ocs.Swarm{
+		Site: "lyon", Policy: []ocs.Field{{Name: ocs.PolicyContactSeconds, Value: "60"}},
+		Infos: []ocs.InfoDigest{{Package: id, Digest: core.DigestOf([]byte(id.String()))}},
+	}
+	if got := a.ask().Swarm; !cmp.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	check(t, a.store.Set(t.Context(), device, setting.ContactSeconds, 5))
+	none := core.SiteName("")
+	check(t, a.store.SetComputer(t.Context(), device, &none, nil))
+	want.Site, want.Policy[0].Value = "", "5"
+	if got := a.ask().Swarm; !cmp.Equal(got, want) {
+		t.Errorf("without site, every 5 s: got %+v, want %+v", got, want)
+	}
+	check(t, a.store.Set(t.Context(), "", setting.Frequency, -1))
+	want.Infos = nil
+	if got := a.ask(); got.Download != nil || !cmp.Equal(got.Swarm, want) {
+		t.Errorf("with FREQUENCY -1: got %+v, want %+v", got, want)
+	}
+	stock := ocs.Encode(ocs.AppendProlog(nil, "pc9-2026-01-31-08-00-00"))
+	answer, err := ocs.Decode(a.post(stock, unixAgent).Body.Bytes(), ocs.MaxMessage)
+	if err != nil || bytes.Contains(answer, []byte("SWARM")) || !bytes.Contains(answer, []byte("RESPONSE")) {
+		t.Errorf("a stock agent was answered %s, %v", answer, err)
+	}
+}
+
+// TestTakenBack: what was unaffected is not in the agent's next reply (T56), and a result that comes all the
+// same is acknowledged and kept.
+func TestTakenBack(t *testing.T) {
+	a := newAgentLab(t)
+	first, second := a.affected(device), a.affected(device)
+	if got := a.ask(); len(got.Download.Packs) != 2 || len(got.Swarm.Infos) != 2 {
+		t.Fatalf("got %+v", got)
+	}
+	a.unaffect(first)
+	got := a.ask()
+	if len(got.Download.Packs) != 1 || got.Download.Packs[0].ID != second || len(got.Swarm.Infos) != 1 {
+		t.Errorf("after unaffect: got %+v", got)
+	}
+	if body := a.say(ocs.Result{Package: first, Text: "SUCCESS_0", Exit: "0"}.Append(nil, device)); len(body) != 0 {
+		t.Errorf("the late result is answered %q", body)
+	}
+	view, err := a.store.Computer(t.Context(), device)
+	check(t, err)
+	if len(view.Results) != 1 || view.Results[0].Package != first || view.Results[0].Text != "SUCCESS_0" ||
+		len(view.Affectations) != 1 {
+		t.Errorf("got results %+v of affectations %+v", view.Results, view.Affectations)
+	}
+}
