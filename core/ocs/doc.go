@@ -20,7 +20,7 @@
 //	CONF FRAGS_PER_TURN           fragments of a package in one turn; 0 or absent: all
 //	DOWNLOAD EXIT, DETAIL, OUTPUT exit code; class and text of a failure (1 KiB); end of output (4 KiB)
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
-//	QUERY PROGRESS                how far packages are, see [Progress]
+//	QUERY PROGRESS                how far packages are and what keeps them, see [Progress]
 //	OPTION SWARM                  site, policy, members, keys and info digests, see [Swarm]
 //
 // A SWARM option is for agents that have shown the certificate they enrolled with. A package that such an

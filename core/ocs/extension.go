@@ -208,7 +208,11 @@ const (
 	Installing  Phase = "INSTALLING"
 )
 
-// A Progress is a PROGRESS request: for display only, never a result.
+// MaxProblem bounds a problem's text, in bytes; longer ones are cut.
+const MaxProblem = 1 << 10
+
+// A Progress is a PROGRESS request: for display only, never a result. It is answered with 200 and nothing, and
+// packages that are not affected to the computer are left out of account.
 type Progress struct {
 	Packages []PackageProgress // at most MaxPacks
 }
@@ -217,7 +221,8 @@ type Progress struct {
 type PackageProgress struct {
 	Package  core.PackageID
 	Phase    Phase
-	Have, Of int // fragments, 0 to core.MaxFragments
+	Have, Of int    // fragments, 0 to core.MaxFragments
+	Problem  string // why it does not go on, as far as it does not, such as "origin: 503"; at most MaxProblem bytes
 }
 
 // Progress reads a PROGRESS request.
@@ -235,6 +240,7 @@ func (r *Request) Progress() (Progress, error) {
 		one := PackageProgress{
 			Package: id, Phase: Phase(fields.text("PHASE")),
 			Have: numbers.read("HAVE", 0, core.MaxFragments), Of: numbers.read("OF", 0, core.MaxFragments),
+			Problem: printable(fields.text("PROBLEM"), MaxProblem),
 		}
 		switch one.Phase {
 		case Downloading, Delayed, Installing:
@@ -242,24 +248,36 @@ func (r *Request) Progress() (Progress, error) {
 			return core.Refuse(core.ClassField, "unknown phase %q", printable(string(one.Phase), 40))
 		}
 		progress.Packages = append(progress.Packages, one)
+		if fields.err != nil {
+			return fields.err
+		}
 		return numbers.err
 	})
 	return progress, err
 }
 
-// Append appends the PROGRESS request.
+// packageRoom is what one package without problem takes of a PROGRESS request at most, in bytes.
+const packageRoom = 128
+
+// Append appends the PROGRESS request. Problems are left out, the last ones first, where the request would
+// become longer than MaxMessage.
 func (p Progress) Append(to []byte, device core.DeviceID) []byte {
+	begin := len(to)
 	to = append(to, strictxml.Declaration...)
 	to = append(to, "<REQUEST"...)
 	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
 	to = strictxml.AppendAttribute(to, "QUERY", string(QueryProgress))
 	to = append(to, ">\n"...)
-	for _, one := range p.Packages {
+	for i, one := range p.Packages {
 		to = append(to, "  <PACKAGE"...)
 		to = strictxml.AppendAttribute(to, "ID", one.Package.String())
 		to = strictxml.AppendAttribute(to, "PHASE", string(one.Phase))
 		to = appendNumber(to, "HAVE", one.Have)
 		to = appendNumber(to, "OF", one.Of)
+		told := appendOptional(to, "PROBLEM", printable(one.Problem, MaxProblem))
+		if len(told)-begin+(len(p.Packages)-i)*packageRoom <= MaxMessage {
+			to = told
+		}
 		to = append(to, " />\n"...)
 	}
 	return append(to, "</REQUEST>\n"...)

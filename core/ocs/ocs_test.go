@@ -307,7 +307,7 @@ func TestExtensions(t *testing.T) {
 		t.Errorf("got %v, %v", again, err)
 	}
 	progress := Progress{
-		Packages: []PackageProgress{{1700000001, Downloading, 3, 8}, {1700000002, Installing, 1, 1}},
+		Packages: []PackageProgress{{1700000001, Downloading, 3, 8, "origin: 503\n<again>"}, {1700000002, Installing, 1, 1, ""}},
 	}
 	golden(t, "golden-progress.xml", progress.Append(nil, device))
 	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil ||
@@ -406,5 +406,45 @@ func TestSwarmWithoutSite(t *testing.T) {
 		if err != nil || !cmp.Equal(reply.Swarm, &Swarm{}) {
 			t.Errorf("%s: got %+v, %v", document, reply.Swarm, err)
 		}
+	}
+}
+
+// TestProgressBounds: whatever keeps however many packages, the request can be sent, and every package is in it.
+func TestProgressBounds(t *testing.T) {
+	var progress Progress
+	for i := range MaxPacks {
+		progress.Packages = append(progress.Packages, PackageProgress{Package: core.PackageID(999_999_999_999_999_000-i), Phase: Downloading,
+			Have: core.MaxFragments, Of: core.MaxFragments, Problem: strings.Repeat("<\n", MaxProblem)})
+	}
+	document := progress.Append(nil, device)
+	if len(document) > MaxMessage {
+		t.Errorf("%d bytes", len(document))
+	}
+	again, err := mustParse(t, document).Progress()
+	if err != nil || len(again.Packages) != MaxPacks {
+		t.Fatalf("got %d packages, %v", len(again.Packages), err)
+	}
+	if first, last := again.Packages[0].Problem, again.Packages[MaxPacks-1].Problem; last != "" ||
+		!strings.HasPrefix(strings.Repeat("<\n", MaxProblem), first) || len(first) < MaxProblem-1 {
+		t.Errorf("got %d bytes of the first problem, %q of the last", len(first), last)
+	}
+	inside := func(fields string) []byte {
+		return []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROGRESS"><PACKAGE ID="7" ` + fields + `/></REQUEST>`)
+	}
+	dirty, err := mustParse(t, inside(`PHASE="DELAYED" PROBLEM="a&#xD;&#xA;b&#x202e;&#x7f;"`)).Progress()
+	if err != nil || dirty.Packages[0] != (PackageProgress{Package: 7, Phase: Delayed, Problem: "a\nb??"}) {
+		t.Errorf("got %+v, %v", dirty, err)
+	}
+	for fields, class := range map[string]core.Class{
+		`PHASE="DONE"`: core.ClassField, ``: core.ClassField, `PHASE="DELAYED" HAVE="-1"`: core.ClassLimit,
+		`PHASE="DELAYED" OF="99999999"`: core.ClassLimit,
+	} {
+		if _, err := mustParse(t, inside(fields)).Progress(); core.ClassOf(err) != class {
+			t.Errorf("%s: got %v, want %s", fields, err, class)
+		}
+	}
+	progress.Packages = append(progress.Packages, PackageProgress{Package: 7, Phase: Delayed})
+	if _, err := mustParse(t, progress.Append(nil, device)).Progress(); core.ClassOf(err) != core.ClassLimit {
+		t.Errorf("%d packages: got %v", len(progress.Packages), err)
 	}
 }

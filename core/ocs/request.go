@@ -2,6 +2,7 @@ package ocs
 
 import (
 	"strings"
+	"unicode"
 
 	"enjambre/core"
 	"enjambre/core/internal/strictxml"
@@ -164,10 +165,10 @@ func children(e *strictxml.Element, name string, visit func(*strictxml.Element) 
 	return nil
 }
 
-// printable makes foreign text fit to be shown: control and deceptive characters become '?', and no
-// more than most bytes stay, cut between characters.
+// printable makes foreign text fit to be shown: lines end as on Unix, control and deceptive characters become
+// '?', and no more than most bytes stay, cut between characters.
 func printable(text string, most int) string {
-	text = strings.ToValidUTF8(text, "?")
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "\r\n", "\n")
 	text = strings.Map(func(c rune) rune {
 		if c < ' ' && c != '\n' && c != '\t' || c >= 0x7f && c < 0xa0 || core.IsDeceptive(c) {
 			return '?'
@@ -180,5 +181,5 @@ func printable(text string, most int) string {
 	for most > 0 && text[most]&0xC0 == 0x80 {
 		most--
 	}
-	return text[:most]
+	return strings.TrimRightFunc(text[:most], unicode.IsSpace) // as a reader will
 }

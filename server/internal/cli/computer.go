@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enjambre/core"
+	"enjambre/core/ocs"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/query"
 	"enjambre/server/internal/store"
@@ -109,6 +110,9 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 	for _, one := range view.Affectations {
 		row(w, "package "+one.Package.String(), one.PackageName, one.State, dash(one.Text),
 			"affected "+when(one.Affected), "notified "+when(one.Notified), "ended "+when(one.Ended))
+		if one.Progress != nil {
+			row(w, "  progress", progressText(*one.Progress), "heard "+when(one.Progress.Heard))
+		}
 		if one.Detail != "" {
 			row(w, "  detail", one.Detail)
 		}
@@ -124,6 +128,24 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 		row(w, "result", one.Package, one.Text, when(one.Received), repeated)
 	}
 }
+
+// progressText says in a few words how far a package is and what keeps it.
+func progressText(p store.Progress) string {
+	text := strings.ToLower(string(p.Phase))
+	switch p.Phase {
+	case ocs.Downloading:
+		text = fmt.Sprintf("downloading %d of %d fragments", p.Have, p.Of)
+	case ocs.Delayed:
+		text = "delayed by the user"
+	}
+	if p.Problem != "" {
+		text += "; last problem: " + oneLine(p.Problem)
+	}
+	return text
+}
+
+// oneLine makes a text fit into a cell.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func (p *program) computerSet() *cobra.Command {
 	var site, tag string

@@ -112,3 +112,26 @@ func TestTakenBack(t *testing.T) {
 		t.Errorf("got results %+v of affectations %+v", view.Results, view.Affectations)
 	}
 }
+
+// TestProgress: an enrolled agent's progress is noted in bulk, a malformed one refused.
+func TestProgress(t *testing.T) {
+	a := newAgentLab(t)
+	id := a.affected(device)
+	a.ask()
+	<-a.touches
+	told := ocs.Progress{Packages: []ocs.PackageProgress{
+		{Package: id, Phase: ocs.Downloading, Have: 120, Of: 400, Problem: "origin: 503"},
+		{Package: id + 1, Phase: ocs.Installing}, // not affected
+	}}
+	if body := a.say(told.Append(nil, device)); len(body) != 0 {
+		t.Errorf("answered %q", body)
+	}
+	want := store.Touch{Device: device, At: now, Progress: told.Packages[:1]}
+	if got := <-a.touches; !cmp.Equal(got, want) {
+		t.Errorf("noted %+v, want %+v", got, want)
+	}
+	bad := []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROGRESS"><PACKAGE ID="1" PHASE="DONE"/></REQUEST>`)
+	if got := a.postAs(a.certificate, bad); got.Code != http.StatusBadRequest || len(a.touches) != 0 {
+		t.Errorf("an unknown phase: got %d, %d noted", got.Code, len(a.touches))
+	}
+}

@@ -2,7 +2,7 @@
 //
 // A stock agent must be answered exactly so, or it stops in the middle of its work: PROLOG and INVENTORY
 // with 200 and a zlib stream, DOWNLOAD and NOTIFY with 200 and nothing. Whatever is answered with 200 has
-// been made durable before. What is refused gets a 4xx with an empty body, and its reason in the log.
+// been made durable before, except PROGRESS, which is for display only. What is refused gets a 4xx with an empty body, and its reason in the log.
 //
 // Stock agents cannot prove who they are. They are served only where the deployment's STOCK_AGENTS says so,
 // and never touch an enrolled computer's rows. Our own agents show their certificate in the TLS handshake: it
@@ -196,7 +196,7 @@ func statusOf(err error) int {
 // isForbidden reports whether an error is the sender's lack of a right.
 func isForbidden(err error) bool {
 	for _, one := range []error{store.ErrNotServed, store.ErrUnknownComputer, store.ErrEnrolled, store.ErrNotItsKey,
-		store.ErrRevoked, store.ErrTooMany, errInTheClear} {
+		store.ErrRevoked, store.ErrTooMany, store.ErrStockProgress, errInTheClear} {
 		if errors.Is(err, one) {
 			return true
 		}
@@ -228,6 +228,8 @@ func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller)
 		return nil, h.result(ctx, request, from)
 	case ocs.QueryNotify:
 		return nil, h.notification(ctx, request, from)
+	case ocs.QueryProgress:
+		return nil, h.progress(ctx, request, from)
 	}
 	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
 }
@@ -309,6 +311,20 @@ func (h *Handler) notification(ctx context.Context, request *ocs.Request, from c
 		return err
 	}
 	return h.store.SaveAddresses(ctx, from.Caller, addressesOfAdapters(adapters), h.now())
+}
+
+// progress notes how far packages are, in bulk.
+func (h *Handler) progress(ctx context.Context, request *ocs.Request, from caller) error {
+	told, err := request.Progress()
+	if err != nil {
+		return err
+	}
+	accepted, err := h.store.AcceptProgress(ctx, from.Caller, told)
+	if err != nil {
+		return err
+	}
+	return h.note(ctx,
+		store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: h.now(), Progress: accepted})
 }
 
 func (h *Handler) result(ctx context.Context, request *ocs.Request, from caller) error {

@@ -152,10 +152,11 @@ func advance(ctx context.Context, tx *transaction, computer int64, id core.Packa
 
 // A Touch is one contact to be noted.
 type Touch struct {
-	Device core.DeviceID
-	Agent  string // its name and version; "" leaves what is known
-	At     time.Time
-	Offers []core.PackageID // what its reply listed
+	Device   core.DeviceID
+	Agent    string // its name and version; "" leaves what is known
+	At       time.Time
+	Offers   []core.PackageID      // what its reply listed
+	Progress []ocs.PackageProgress // what AcceptProgress returned
 }
 
 const (
@@ -164,7 +165,7 @@ const (
 	touchOffer = "UPDATE affectations SET offered = offered + 1 WHERE computer = ? AND package = ?"
 )
 
-// Touch notes contacts in bulk: when, by which agent, and which packages were offered. It is called
+// Touch notes contacts in bulk: when, by which agent, which packages were offered, and how far they are. It is called
 // about once a second, so that a contact without news costs no write of its own.
 func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 	return s.change(ctx, func(tx *transaction) error {
@@ -180,6 +181,9 @@ func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 				if err == nil {
 					_, err = execute(ctx, tx, touchOffer, id, offer)
 				}
+			}
+			if err == nil {
+				err = noteProgress(ctx, tx, id, touch)
 			}
 			if err != nil {
 				return err
