@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"bytes"
+	"strings"
 	"testing"
+	"text/tabwriter"
 
 	"enjambre/core/ocs"
 	"enjambre/server/internal/store"
@@ -17,5 +20,46 @@ func TestProgressText(t *testing.T) {
 		if got := progressText(progress); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestComputerTable: what an agent told of a failure is shown whole, line by line, and no text of its can make
+// cells or lines that are not its own.
+func TestComputerTable(t *testing.T) {
+	view := store.ComputerView{
+		Affectations: []store.Affectation{{Package: 7, PackageName: "editor", State: "ERR_EXECUTE", Text: "SUCCESS_3\tx\ny",
+			Exit: "3", Detail: "E_EXEC\tno\nspace", Output: "\nfirst\n\tsecond\n\nlast\n"}},
+		Results: []store.Result{
+			{Package: 7, Text: "SUCCESS_3\tx\ny", Exit: "3", Detail: "E_EXEC\tno\nspace", Output: "\nfirst\n\tsecond\n\nlast\n"},
+			{Package: 8, Text: "ERR_EXECUTE", Exit: "9", Output: "of another"},
+		},
+	}
+	var text bytes.Buffer
+	writer := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	computerTable(writer, view)
+	if err := writer.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	_, after, _ := strings.Cut(text.String(), "programs")
+	for line := range strings.Lines(after) {
+		got.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	want := `          0
+package 7         editor  ERR_EXECUTE  SUCCESS_3 x y  affected -  notified -  ended -
+  exit            3
+  detail          E_EXEC    no
+                  space
+  output          first
+                      second
+
+                  last
+result            7  SUCCESS_3 x y  -
+result            8  ERR_EXECUTE    -
+  exit            9
+  output          of another
+`
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
 	}
 }
