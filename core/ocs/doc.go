@@ -19,6 +19,8 @@
 //
 //	CONF FRAGS_PER_TURN           fragments of a package in one turn; 0 or absent: all
 //	DOWNLOAD EXIT, DETAIL, OUTPUT exit code; class and text of a failure (1 KiB); end of output (4 KiB)
+//	PROLOG CONTACT, LAST          this contact and the last answered one, see [Prolog]
+//	REPLY CLONED, REASON          the identity is another computer's, see [PrologReply]
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
 //	QUERY PROGRESS                how far packages are and what keeps them, see [Progress]
 //	OPTION SWARM                  site, policy, members, keys and info digests, see [Swarm]

@@ -413,7 +413,7 @@ func TestSwarmWithoutSite(t *testing.T) {
 func TestProgressBounds(t *testing.T) {
 	var progress Progress
 	for i := range MaxPacks {
-		progress.Packages = append(progress.Packages, PackageProgress{Package: core.PackageID(999_999_999_999_999_000-i), Phase: Downloading,
+		progress.Packages = append(progress.Packages, PackageProgress{Package: core.PackageID(999_999_999_999_999_000 - i), Phase: Downloading,
 			Have: core.MaxFragments, Of: core.MaxFragments, Problem: strings.Repeat("<\n", MaxProblem)})
 	}
 	document := progress.Append(nil, device)

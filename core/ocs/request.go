@@ -113,13 +113,7 @@ func (r *Request) Adapters() ([]Adapter, error) {
 }
 
 // AppendProlog appends a PROLOG request in the Unix agent's form.
-func AppendProlog(to []byte, device core.DeviceID) []byte {
-	to = append(to, strictxml.Declaration...)
-	to = append(to, "<REQUEST>\n"...)
-	to = strictxml.AppendElement(to, 1, "DEVICEID", string(device))
-	to = strictxml.AppendElement(to, 1, "QUERY", string(QueryProlog))
-	return append(to, "</REQUEST>\n"...)
-}
+func AppendProlog(to []byte, device core.DeviceID) []byte { return Prolog{}.Append(to, device) }
 
 // field returns a field that may be an attribute or a child element, trimmed; "" when absent. Given
 // twice it is refused with E_XML.

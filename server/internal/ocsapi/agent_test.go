@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,10 +41,16 @@ func (a agentLab) say(document []byte) []byte {
 	return answer.Body.Bytes()
 }
 
-// ask sends a PROLOG as the enrolled agent.
+// ask sends a PROLOG as the enrolled agent, without a word on its contacts.
 func (a agentLab) ask() ocs.PrologReply {
 	a.Helper()
-	document, err := ocs.Decode(a.say(ocs.AppendProlog(nil, device)), ocs.MaxMessage)
+	return a.call(ocs.Prolog{})
+}
+
+// call sends a PROLOG as the enrolled agent.
+func (a agentLab) call(prolog ocs.Prolog) ocs.PrologReply {
+	a.Helper()
+	document, err := ocs.Decode(a.say(prolog.Append(nil, device)), ocs.MaxMessage)
 	check(a, err)
 	reply, err := ocs.ParsePrologReply(document)
 	check(a, err)
@@ -133,5 +140,81 @@ func TestProgress(t *testing.T) {
 	bad := []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROGRESS"><PACKAGE ID="1" PHASE="DONE"/></REQUEST>`)
 	if got := a.postAs(a.certificate, bad); got.Code != http.StatusBadRequest || len(a.touches) != 0 {
 		t.Errorf("an unknown phase: got %d, %d noted", got.Code, len(a.touches))
+	}
+}
+
+// TestClonedAgents is R50: two computers with one identity. One goes on, the other is told and given nothing, until
+// an administrator decides otherwise or it has enrolled anew.
+func TestClonedAgents(t *testing.T) {
+	a := newAgentLab(t)
+	id := a.affected(device)
+	contacts := byte(0)
+	type copied struct{ last ocs.ContactID }
+	call := func(one *copied) ocs.PrologReply {
+		t.Helper()
+		contacts++
+		next := ocs.ContactID{contacts}
+		reply := a.call(ocs.Prolog{Contact: next, Last: one.last})
+		one.last = next
+		for len(a.touches) > 0 {
+			check(t, a.store.Touch(t.Context(), []store.Touch{<-a.touches}))
+		}
+		return reply
+	}
+	first := &copied{}
+	call(first)
+	second := &copied{first.last} // the image
+	for round := 0; !call(first).Cloned && !call(second).Cloned; round++ {
+		if round == 5 {
+			t.Fatal("both go on")
+		}
+	}
+	kept, other := first, second
+	if call(first).Cloned {
+		kept, other = second, first
+	}
+	for range 3 {
+		if got := call(kept); got.Cloned || len(got.Download.Packs) != 1 || got.Download.Packs[0].ID != id {
+			t.Fatalf("the kept one: got %+v", got)
+		}
+		got := call(other)
+		if !got.Cloned || got.Response != ocs.Stop || got.Download != nil || got.Swarm != nil ||
+			!strings.Contains(got.Reason, "must enrol again") {
+			t.Fatalf("the other: got %+v", got)
+		}
+	}
+	agents, err := a.store.Agents(t.Context())
+	check(t, err)
+	if !agents[0].Cloned.Equal(now) || !agents[0].CloneCalled.Equal(now) {
+		t.Errorf("agent list: got %+v", agents[0])
+	}
+	if got := a.ask(); got.Cloned || len(got.Download.Packs) != 1 {
+		t.Errorf("an agent that names no contact: got %+v", got)
+	}
+	since, err := a.store.KeepNext(t.Context(), device)
+	if err != nil || !since.Equal(now) {
+		t.Errorf("keep: got %v, %v", since, err)
+	}
+	if got := call(other); got.Cloned || len(got.Download.Packs) != 1 {
+		t.Errorf("the one that is to be kept now: got %+v", got)
+	}
+	if agents, err = a.store.Agents(t.Context()); err != nil || !agents[0].Cloned.IsZero() {
+		t.Errorf("agent list: got %+v, %v", agents[0], err)
+	}
+}
+
+// TestContactsOfStockAgents: what a stock agent says by the same names means nothing.
+func TestContactsOfStockAgents(t *testing.T) {
+	l := newLab(t)
+	for _, attributes := range []string{`CONTACT="x"`, `LAST="y"`} {
+		document := []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROLOG" ` + attributes + `/>`)
+		if got := l.post(ocs.Encode(document), unixAgent); got.Code != http.StatusOK {
+			t.Errorf("%s: got %d", attributes, got.Code)
+		}
+	}
+	a := newAgentLab(t)
+	bad := []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROLOG" CONTACT="x"/>`)
+	if got := a.postAs(a.certificate, bad); got.Code != http.StatusBadRequest {
+		t.Errorf("an enrolled agent's CONTACT x: got %d", got.Code)
 	}
 }

@@ -33,9 +33,9 @@ func benchmarkEnrolled(b *testing.B, packages int) {
 	}
 	l.touches = make(chan store.Touch, 1)
 	l.handler.touch = l.touches
-	document := ocs.AppendProlog(nil, device)
+	document := ocs.Prolog{Contact: ocs.ContactID{2}, Last: ocs.ContactID{1}}.Append(nil, device)
 	l.postAs(certificate, document) // the packages become NOTIFIED
-	<-l.touches
+	check(b, l.store.Touch(b.Context(), []store.Touch{<-l.touches}))
 	b.ReportAllocs()
 	for b.Loop() {
 		if got := l.postAs(certificate, document); got.Code != 200 {

@@ -208,7 +208,7 @@ func isForbidden(err error) bool {
 func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	switch request.Query {
 	case ocs.QueryProlog: // which looks at the settings itself, for the sake of speed
-		return h.prolog(ctx, from)
+		return h.prolog(ctx, request, from)
 	case ocs.QueryEnroll:
 		return h.enrol(ctx, request, from)
 	}
@@ -244,9 +244,16 @@ func (h *Handler) note(ctx context.Context, touch store.Touch) error {
 	}
 }
 
-func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
+func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	now := h.now()
-	contact, err := h.store.Contact(ctx, from.Caller, familyOfAgent(from.agent), now)
+	call := store.Call{Caller: from.Caller, Family: familyOfAgent(from.agent)}
+	var err error
+	if from.Key != "" {
+		if call.Prolog, err = request.Prolog(); err != nil {
+			return nil, err
+		}
+	}
+	contact, err := h.store.Contact(ctx, call, now)
 	if err != nil {
 		return nil, err
 	}
@@ -255,8 +262,11 @@ func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
 		PrologFreq:         contact.Settings.Get(setting.PrologFreq),
 		InventoryOnStartup: contact.Settings.Get(setting.OnStartup) == 1,
 	}
-	touch := store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now}
-	if contact.Settings.Get(setting.Frequency) >= 0 { // with -1 a stock server sends no option at all
+	touch := store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now, Prolog: call.Prolog}
+	if contact.Clone {
+		h.log.Warn("identity used by several computers", "computer", from.Device, "contact", call.Prolog.Contact)
+		answer.Cloned, answer.Reason = true, cloneReason
+	} else if contact.Settings.Get(setting.Frequency) >= 0 { // with -1 a stock server sends no option at all
 		if contact.Settings.InventoryDue(contact.Inventoried, now) || !contact.Known {
 			answer.Response = ocs.Send
 		}
@@ -268,7 +278,7 @@ func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
 			touch.Offers = append(touch.Offers, offer.Package)
 		}
 	}
-	if from.Key != "" {
+	if from.Key != "" && !contact.Clone {
 		answer.Swarm = swarmOf(contact)
 	}
 	if err := h.note(ctx, touch); err != nil {
@@ -276,6 +286,11 @@ func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
 	}
 	return ocs.Encode(answer.Append(nil)), nil
 }
+
+// cloneReason is told to all computers with one identity but the one that is kept.
+const cloneReason = "this identity is used by two computers, as after a disk image was copied; the other computer " +
+	"keeps it, this one must enrol again with a new token (if it is this one that should keep it: stop the agent " +
+	"of the other, then \"agent keep\" on the server)"
 
 // swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files its
 // packages have. No origin grants leases yet.

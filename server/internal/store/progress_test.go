@@ -32,7 +32,7 @@ func (f fixture) enrolled(name string) Caller {
 // calls makes an enrolled agent's contact.
 func (f fixture) calls(from Caller) Contact {
 	f.Helper()
-	contact, err := f.Contact(f.ctx(), from, "", now)
+	contact, err := f.Contact(f.ctx(), Call{Caller: from, Family: ""}, now)
 	f.check(err)
 	return contact
 }

@@ -9,13 +9,16 @@ import (
 // schemas make a database: the first an empty one's tables, each further one what that version added. They only
 // add, with defaults for rows that older programs write, since such a program may still have the database open
 // while a newer one upgrades it. A schema that was released is never edited.
-var schemas = []string{schema1, schema2}
+var schemas = []string{schema1, schema2, schema3}
 
 //go:embed schema.sql
 var schema1 string
 
 //go:embed schema2.sql
 var schema2 string
+
+//go:embed schema3.sql
+var schema3 string
 
 // schemaVersion is the version that this program makes and upgrades to: how many schemas there are.
 func schemaVersion() int { return len(schemas) }
