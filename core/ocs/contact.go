@@ -44,6 +44,10 @@ func (c ContactID) String() string {
 type Prolog struct {
 	Contact ContactID // of this PROLOG
 	Last    ContactID // of the agent's last PROLOG that was answered; zero before the first
+
+	// Trusts is the TrustDigest of the certificates that the agent verifies the server with. With it an agent says
+	// that it takes over Swarm.Authorities. Zero: it does not.
+	Trusts core.Digest
 }
 
 // Prolog reads a PROLOG request.
@@ -61,8 +65,15 @@ func (r *Request) Prolog() (Prolog, error) {
 			return Prolog{}, err
 		}
 	}
-	if prolog.Last == prolog.Contact && prolog != (Prolog{}) ||
-		prolog.Contact == (ContactID{}) && prolog.Last != (ContactID{}) {
+	text, err := field(r.root, "TRUSTS")
+	if err == nil && text != "" {
+		prolog.Trusts, err = core.ParseDigest(text)
+	}
+	if err != nil {
+		return Prolog{}, err
+	}
+	none := ContactID{}
+	if prolog.Contact == none && prolog.Last != none || prolog.Contact != none && prolog.Last == prolog.Contact {
 		return Prolog{}, core.Refuse(core.ClassField, "LAST %s needs another CONTACT than %q", prolog.Last,
 			prolog.Contact)
 	}
@@ -75,6 +86,9 @@ func (p Prolog) Append(to []byte, device core.DeviceID) []byte {
 	to = append(to, "<REQUEST"...)
 	to = appendOptional(to, "CONTACT", p.Contact.String())
 	to = appendOptional(to, "LAST", p.Last.String())
+	if p.Trusts != (core.Digest{}) {
+		to = strictxml.AppendAttribute(to, "TRUSTS", p.Trusts.String())
+	}
 	to = append(to, ">\n"...)
 	to = strictxml.AppendElement(to, 1, "DEVICEID", string(device))
 	to = strictxml.AppendElement(to, 1, "QUERY", string(QueryProlog))

@@ -17,8 +17,8 @@ const (
 )
 
 // A Swarm is the SWARM option of a PROLOG reply to an enrolled agent: what it needs to know of its site, and to
-// join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, POLICY and INFO, one
-// each per value below.
+// join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, POLICY, INFO and
+// AUTHORITY, one each per value below.
 type Swarm struct {
 	Site    core.SiteName // "" for a computer without site
 	Origin  string        // host:port of the origin that grants leases; "" when none does
@@ -27,6 +27,12 @@ type Swarm struct {
 	Keys    []GossipKey
 	Policy  []Field // by name, such as PACE=rate or PolicyContactSeconds=3600
 	Infos   []InfoDigest
+
+	// Authorities are all certificates that the agent is to verify the server with from now on, in DER, at most
+	// MaxAuthorities: those of today and those of the next cacert.pem. They come only to an agent whose
+	// Prolog.Trusts names another set. The agent replaces its own by them, once it has found that the
+	// certificate the server showed for this very reply verifies with them; else it keeps what it has.
+	Authorities [][]byte
 }
 
 // PolicyContactSeconds names the policy that says how many seconds an enrolled agent leaves between its
@@ -80,6 +86,9 @@ func (s Swarm) append(to []byte) []byte {
 	for _, info := range s.Infos {
 		param("TYPE", "INFO", "ID", info.Package.String(), "DIGEST", info.Digest.String())
 	}
+	for _, authority := range s.Authorities {
+		param("TYPE", "AUTHORITY", "CERTIFICATE", encode(authority))
+	}
 	return append(to, "  </OPTION>\n"...)
 }
 
@@ -104,6 +113,8 @@ func parseSwarm(option *strictxml.Element) (*Swarm, error) {
 			swarm.Policy = append(swarm.Policy, Field{Name: fields.text("NAME"), Value: fields.text("VALUE")})
 		case "INFO":
 			return swarm.readInfo(&fields)
+		case "AUTHORITY":
+			return swarm.readAuthority(&fields)
 		}
 		return fields.err
 	})
@@ -156,6 +167,15 @@ func (s *Swarm) readInfo(fields *blobs) error {
 	return fields.err
 }
 
+func (s *Swarm) readAuthority(fields *blobs) error {
+	certificate := fields.bytes("CERTIFICATE")
+	if fields.err == nil && len(certificate) == 0 {
+		return core.Refuse(core.ClassField, "an authority without certificate")
+	}
+	s.Authorities = append(s.Authorities, certificate)
+	return fields.err
+}
+
 // check holds the lists to their bounds.
 func (s *Swarm) check(sited bool) error {
 	switch {
@@ -164,10 +184,12 @@ func (s *Swarm) check(sited bool) error {
 	case len(s.Members) > MaxMembers,
 		len(s.Keys) > MaxKeys,
 		len(s.Policy) > MaxPolicy,
-		len(s.Infos) > MaxPacks:
+		len(s.Infos) > MaxPacks,
+		len(s.Authorities) > MaxAuthorities:
 		return core.Refuse(core.ClassLimit,
-			"option SWARM has %d members, %d keys, %d policies and %d infos: at most %d, %d, %d, %d", len(s.Members),
-			len(s.Keys), len(s.Policy), len(s.Infos), MaxMembers, MaxKeys, MaxPolicy, MaxPacks)
+			"option SWARM has %d members, %d keys, %d policies, %d infos and %d authorities: at most %d, %d, %d, %d, %d",
+			len(s.Members), len(s.Keys), len(s.Policy), len(s.Infos), len(s.Authorities), MaxMembers, MaxKeys, MaxPolicy,
+			MaxPacks, MaxAuthorities)
 	}
 	return nil
 }

@@ -218,3 +218,24 @@ func TestContactsOfStockAgents(t *testing.T) {
 		t.Errorf("an enrolled agent's CONTACT x: got %d", got.Code)
 	}
 }
+
+// TestAuthorities: an agent that trusts something else than it should is told all that it should, and its word is
+// noted.
+func TestAuthorities(t *testing.T) {
+	a := newAgentLab(t)
+	set := [][]byte{{0x30, 1}, {0x30, 2}}
+	a.handler.trust = func() ([][]byte, core.Digest) { return set, ocs.TrustDigest(set) }
+	for name, c := range map[string]struct {
+		trusts core.Digest
+		want   [][]byte
+	}{
+		"it does not say": {core.Digest{}, nil},
+		"something else":  {ocs.TrustDigest(set[:1]), set},
+		"what it should":  {ocs.TrustDigest(set), nil},
+	} {
+		reply := a.call(ocs.Prolog{Trusts: c.trusts})
+		if touch := <-a.touches; touch.Prolog.Trusts != c.trusts || !cmp.Equal(reply.Swarm.Authorities, c.want) {
+			t.Errorf("%s: got %v, noted %v", name, reply.Swarm.Authorities, touch.Prolog.Trusts)
+		}
+	}
+}

@@ -47,23 +47,28 @@ type Handler struct {
 	gate     *gate         // while a message is received
 	busy     chan struct{} // while it is worked on
 	touch    chan<- store.Touch
+	trust    func() ([][]byte, core.Digest)
 
 	decoders sync.Pool // of *ocs.Decoder
 }
 
-// Options are what a Handler needs; all are required.
+// Options are what a Handler needs; all but Trust are required.
 type Options struct {
 	Store    *store.Store
 	Enroller *agentapi.Enroller
 	Log      *slog.Logger // answered messages under Debug, refused ones under Warn
 	Now      func() time.Time
 	Touch    chan<- store.Touch // contacts go there; somebody must receive them, or the handler waits
+
+	// Trust returns what enrolled agents are to verify the server with, in DER, and the digest of the set. Nil, or
+	// none: they are told nothing.
+	Trust func() ([][]byte, core.Digest)
 }
 
 // New returns a Handler.
 func New(options Options) *Handler {
 	return &Handler{
-		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now, touch: options.Touch,
+		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now, touch: options.Touch, trust: options.Trust,
 		gate: newGate(), busy: make(chan struct{}, maxBusy),
 	}
 }
@@ -280,11 +285,24 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller)
 	}
 	if from.Key != "" && !contact.Clone {
 		answer.Swarm = swarmOf(contact)
+		answer.Swarm.Authorities = h.authorities(call.Prolog.Trusts)
 	}
 	if err := h.note(ctx, touch); err != nil {
 		return nil, err
 	}
 	return ocs.Encode(answer.Append(nil)), nil
+}
+
+// authorities returns what an agent is to trust that trusts something else now.
+func (h *Handler) authorities(trusts core.Digest) [][]byte {
+	if h.trust == nil || trusts == (core.Digest{}) {
+		return nil
+	}
+	certificates, digest := h.trust()
+	if digest == trusts {
+		return nil
+	}
+	return certificates
 }
 
 // cloneReason is told to all computers with one identity but the one that is kept.

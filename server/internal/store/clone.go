@@ -11,44 +11,52 @@ import (
 )
 
 const (
-	selectLineage = "SELECT lineage, cloned, clone_called FROM computers WHERE id = ?"
-	touchLineage  = "UPDATE computers SET lineage = ?, cloned = ?, clone_called = ? WHERE id = ?"
+	selectLineage = "SELECT lineage, cloned, clone_called, trusts FROM computers WHERE id = ?"
+	touchLineage  = "UPDATE computers SET lineage = ?, cloned = ?, clone_called = ?, trusts = ? WHERE id = ?"
 )
 
 // isClone reports whether a contact is of a computer that shares its identity with one that is kept.
 func isClone(text string, contact ocs.Prolog) (bool, error) {
+	if contact.Contact == (ocs.ContactID{}) {
+		return false, nil
+	}
 	known, err := lineage.Parse(text)
 	_, clone := known.Step(contact)
 	return clone, err
 }
 
-// noteLineage keeps a contact, and whether it was a clone's.
-func noteLineage(ctx context.Context, tx *transaction, computer int64, touch Touch) error {
+// noteProlog keeps what a contact said of itself: which it was, and, unless it was a clone's, what the agent trusts.
+func noteProlog(ctx context.Context, tx *transaction, computer int64, touch Touch) error {
 	if touch.Prolog == (ocs.Prolog{}) {
 		return nil
 	}
-	var text string
+	var text, trusts string
 	var cloned, called int64
-	if err := tx.QueryRowContext(ctx, selectLineage, computer).Scan(&text, &cloned, &called); err != nil {
+	if err := tx.QueryRowContext(ctx, selectLineage, computer).Scan(&text, &cloned, &called, &trusts); err != nil {
 		return err
 	}
-	known, err := lineage.Parse(text)
+	next, err := lineage.Parse(text)
 	if err != nil {
 		return err
 	}
-	next, clone := known.Step(touch.Prolog)
+	clone := false
+	if touch.Prolog.Contact != (ocs.ContactID{}) {
+		next, clone = next.Step(touch.Prolog)
+	}
 	if clone {
 		called = unix(touch.At)
+	} else if touch.Prolog.Trusts != (core.Digest{}) {
+		trusts = touch.Prolog.Trusts.String()
 	}
 	if next.Cloned() && cloned == 0 {
 		cloned = unix(touch.At)
 	}
-	_, err = execute(ctx, tx, touchLineage, next.String(), cloned, called, computer)
+	_, err = execute(ctx, tx, touchLineage, next.String(), cloned, called, trusts, computer)
 	return err
 }
 
 // forgetLineage is for an identity that begins anew.
-const forgetLineage = "UPDATE computers SET lineage = '', cloned = 0, clone_called = 0 WHERE id = ?"
+const forgetLineage = "UPDATE computers SET lineage = '', cloned = 0, clone_called = 0, trusts = '' WHERE id = ?"
 
 // KeepNext forgets that an enrolled agent's identity was found on several computers, and all its contacts: the
 // computer that calls next is the one to be kept. It returns since when the identity was known as cloned, zero if it

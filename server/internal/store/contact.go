@@ -81,10 +81,8 @@ func contact(ctx context.Context, tx *transaction, call Call, now time.Time, app
 	if err := call.maySpeak(key, revoked); err != nil {
 		return Contact{}, false, err
 	}
-	if call.Prolog != (ocs.Prolog{}) {
-		if c.Clone, err = isClone(lineage, call.Prolog); err != nil || c.Clone {
-			return c, false, err
-		}
+	if c.Clone, err = isClone(lineage, call.Prolog); err != nil || c.Clone {
+		return c, false, err
 	}
 	if !c.Known || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
 		return c, false, nil
@@ -197,7 +195,7 @@ func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 				}
 			}
 			if err == nil {
-				err = errors.Join(noteProgress(ctx, tx, id, touch), noteLineage(ctx, tx, id, touch))
+				err = errors.Join(noteProgress(ctx, tx, id, touch), noteProlog(ctx, tx, id, touch))
 			}
 			if err != nil {
 				return err

@@ -9,7 +9,7 @@ import (
 // schemas make a database: the first an empty one's tables, each further one what that version added. They only
 // add, with defaults for rows that older programs write, since such a program may still have the database open
 // while a newer one upgrades it. A schema that was released is never edited.
-var schemas = []string{schema1, schema2, schema3}
+var schemas = []string{schema1, schema2, schema3, schema4}
 
 //go:embed schema.sql
 var schema1 string
@@ -19,6 +19,9 @@ var schema2 string
 
 //go:embed schema3.sql
 var schema3 string
+
+//go:embed schema4.sql
+var schema4 string
 
 // schemaVersion is the version that this program makes and upgrades to: how many schemas there are.
 func schemaVersion() int { return len(schemas) }
