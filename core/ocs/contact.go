@@ -38,15 +38,15 @@ func (c ContactID) String() string {
 // A Prolog is what an enrolled agent's PROLOG says besides who asks. The zero Prolog is a stock agent's.
 //
 // A server tells by Contact and Last whether an identity is used by one computer or by several: see
-// docs/decisions/0011-cloned-agents.md. For that an agent makes a new Contact for each PROLOG that it sends,
-// also when it repeats one, and keeps it durably as its Last once a reply to it was read, before it acts on the
-// reply. Any reply counts that [ParsePrologReply] accepts, one that says Cloned too.
+// docs/decisions/0011-cloned-agents.md. For that an agent makes a new Contact for each PROLOG that it
+// sends, also when it repeats one, and keeps it durably as its Last once a reply to it was read, before it
+// acts on the reply. Any reply counts that [ParsePrologReply] accepts, one that says Cloned too.
 type Prolog struct {
 	Contact ContactID // of this PROLOG
 	Last    ContactID // of the agent's last PROLOG that was answered; zero before the first
 
-	// Trusts is the TrustDigest of the certificates that the agent verifies the server with. With it an agent says
-	// that it takes over Swarm.Authorities. Zero: it does not.
+	// Trusts is the TrustDigest of the certificates that the agent verifies the server with. With it an agent
+	// says that it takes over Swarm.Authorities. Zero: it does not.
 	Trusts core.Digest
 }
 

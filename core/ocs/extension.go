@@ -16,9 +16,9 @@ const (
 	maxBlob    = 8 << 10
 )
 
-// A Swarm is the SWARM option of a PROLOG reply to an enrolled agent: what it needs to know of its site, and to
-// join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, POLICY, INFO and
-// AUTHORITY, one each per value below.
+// A Swarm is the SWARM option of a PROLOG reply to an enrolled agent: what it needs to know of its site,
+// and to join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, POLICY,
+// INFO and AUTHORITY, one each per value below.
 type Swarm struct {
 	Site    core.SiteName // "" for a computer without site
 	Origin  string        // host:port of the origin that grants leases; "" when none does
@@ -51,9 +51,9 @@ type GossipKey struct {
 	Key   []byte
 }
 
-// An InfoDigest pins the info file of a package that the reply lists. Digest is the SHA-256 of the payload of
-// the sealed file ID/info.dsse: the info file in its canonical form, which is also what ID/info holds byte for
-// byte. It is not the digest of the sealed file itself, whose signatures may be renewed.
+// An InfoDigest pins the info file of a package that the reply lists. Digest is the SHA-256 of the payload
+// of the sealed file ID/info.dsse: the info file in its canonical form, which is also what ID/info holds
+// byte for byte. It is not the digest of the sealed file itself, whose signatures may be renewed.
 type InfoDigest struct {
 	Package core.PackageID
 	Digest  core.Digest
@@ -233,8 +233,8 @@ const (
 // MaxProblem bounds a problem's text, in bytes; longer ones are cut.
 const MaxProblem = 1 << 10
 
-// A Progress is a PROGRESS request: for display only, never a result. It is answered with 200 and nothing, and
-// packages that are not affected to the computer are left out of account.
+// A Progress is a PROGRESS request: for display only, never a result. It is answered with 200 and nothing,
+// and packages that are not affected to the computer are left out of account.
 type Progress struct {
 	Packages []PackageProgress // at most MaxPacks
 }

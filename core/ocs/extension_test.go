@@ -23,7 +23,8 @@ func TestSwarmWithoutSite(t *testing.T) {
 	}
 }
 
-// TestProgressBounds: whatever keeps however many packages, the request can be sent, and every package is in it.
+// TestProgressBounds: whatever keeps however many packages, the request can be sent, and every package is
+// in it.
 func TestProgressBounds(t *testing.T) {
 	var progress Progress
 	for i := range MaxPacks {

@@ -31,9 +31,9 @@ type PrologReply struct {
 	Swarm              *Swarm // Enjambre's own; nil from and for stock programs
 
 	// Cloned says that the agent's identity is used by another computer too, and that the other one keeps it.
-	// Response is then Stop, there are no options, and Reason is a text for people. The agent must run and report
-	// nothing more until it has enrolled again, or a later reply no longer says so: an administrator may have
-	// decided for it.
+	// Response is then Stop, there are no options, and Reason is a text for people. The agent must run and
+	// report nothing more until it has enrolled again, or a later reply no longer says so: an administrator
+	// may have decided for it.
 	Cloned bool
 	Reason string // at most MaxResultDetail bytes; "" unless Cloned
 }

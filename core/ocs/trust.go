@@ -13,8 +13,8 @@ const (
 	MaxAuthority   = maxBlob
 )
 
-// TrustDigest names a set of certificates, the DER of each, in any order: it is the SHA-256 of their bytes one after
-// another in ascending order, each certificate once. The empty set has the zero Digest.
+// TrustDigest names a set of certificates, the DER of each, in any order: it is the SHA-256 of their bytes
+// one after another in ascending order, each certificate once. The empty set has the zero Digest.
 func TrustDigest(certificates [][]byte) core.Digest {
 	if len(certificates) == 0 {
 		return core.Digest{}

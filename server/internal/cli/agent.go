@@ -108,8 +108,8 @@ func (p *program) agentKeep() *cobra.Command {
 			}
 			return err
 		})
-	command.Long = `Of several computers with one identity, keep the one that calls next. The server finds them out by their contacts
-and keeps one by itself; the others are told to enrol again. If it kept the wrong one, or had to be restored from a
-backup since, stop the agents of all computers but the one to be kept, and then run this.`
+	command.Long = `Of several computers with one identity, keep the one that calls next. The server finds them out by
+their contacts and keeps one by itself; the others are told to enrol again. If it kept the wrong one, or had to
+be restored from a backup since, stop the agents of all computers but the one to be kept, and then run this.`
 	return command
 }

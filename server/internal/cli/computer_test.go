@@ -23,8 +23,8 @@ func TestProgressText(t *testing.T) {
 	}
 }
 
-// TestComputerTable: what an agent told of a failure is shown whole, line by line, and no text of its can make
-// cells or lines that are not its own.
+// TestComputerTable: what an agent told of a failure is shown whole, line by line, and no text of its can
+// make cells or lines that are not its own.
 func TestComputerTable(t *testing.T) {
 	view := store.ComputerView{
 		Affectations: []store.Affectation{{Package: 7, PackageName: "editor", State: "ERR_EXECUTE", Text: "SUCCESS_3\tx\ny",

@@ -105,7 +105,8 @@ func (p *program) tlsSelfSigned() *cobra.Command {
 		"make a new self-signed certificate and put it in service",
 		cobra.NoArgs,
 		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
-			warnings, err := folder.Deployment.SelfSign(days, p.allow(ctx, folder, force, "tls next --self-signed"), p.now())
+			allow := p.allow(ctx, folder, force, "tls next --self-signed")
+			warnings, err := folder.Deployment.SelfSign(days, allow, p.now())
 			p.warn(warnings...)
 			return err
 		},
@@ -123,8 +124,8 @@ func forceFlag(command *cobra.Command, force *bool) {
 	command.Flags().BoolVar(force, "force", false, "also if enrolled computers will refuse it")
 }
 
-// allow refuses a certificate that computers seen lately would not accept (T55), unless forced. The hint is how to
-// announce one like it.
+// allow refuses a certificate that computers seen lately would not accept (T55), unless forced. The hint is
+// how to announce one like it.
 func (p *program) allow(ctx context.Context, folder *datafolder.Folder, force bool, hint string) identity.Allow {
 	if force {
 		return nil
@@ -164,7 +165,7 @@ func (p *program) tlsNext() *cobra.Command {
 	var ca string
 	var selfSigned, clear bool
 	var days int
-	command := p.onFolder("next", "have enrolled agents trust the next certificate's authority ahead of time", cobra.NoArgs,
+	command := p.onFolder("next", "have enrolled agents trust the next authority ahead of time", cobra.NoArgs,
 		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
 			switch {
 			case ca != "":
@@ -178,8 +179,8 @@ func (p *program) tlsNext() *cobra.Command {
 			}
 			return err
 		})
-	command.Long = `Have enrolled agents trust, besides what they have, the authority of the certificate that the server will have
-next. They learn it at their next contacts; "tls show" says how many still lack it. "tls install" ends it.`
+	command.Long = `Have enrolled agents trust, besides what they have, the authority of the certificate that the
+server will have next. They learn it at their next contacts; "tls show" says how many still lack it. "tls install" ends it.`
 	flags := command.Flags()
 	flags.StringVar(&ca, "ca", "", "file of the next authority")
 	flags.BoolVar(&selfSigned, "self-signed", false, "make the next self-signed certificate")

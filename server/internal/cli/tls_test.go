@@ -14,8 +14,8 @@ import (
 	"enjambre/server/internal/store"
 )
 
-// TestNextAuthority is T55 from the command line: a certificate that a computer would refuse is not installed before
-// that computer has learnt of it.
+// TestNextAuthority is T55 from the command line: a certificate that a computer would refuse is not
+// installed before that computer has learnt of it.
 func TestNextAuthority(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "d")
 	check := func(err error) {

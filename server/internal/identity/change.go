@@ -17,8 +17,9 @@ import (
 	"enjambre/core"
 )
 
-// SelfSign makes a new key and a certificate that vouches for itself for days (0 = DefaultDays), and, if allowed,
-// puts both in service. cacert.pem becomes that certificate, so agents need the new one. It returns warnings.
+// SelfSign makes a new key and a certificate that vouches for itself for days (0 = DefaultDays), and, if
+// allowed, puts both in service. cacert.pem becomes that certificate, so agents need the new one. It
+// returns warnings.
 func (d *Deployment) SelfSign(days int, allow Allow, now time.Time) (warnings []string, err error) {
 	made, err := d.makeSelfSigned(days, now)
 	if err != nil {

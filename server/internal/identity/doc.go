@@ -22,8 +22,8 @@
 //
 //	{"version":1,"name":"lyon","hosts":["deploy.example","192.0.2.7"],"created":"2026-01-31T08:00:00Z"}
 //
-// Everything that a server must not start with is refused before anything is replaced, and again at
-// start, with the reason and what to do. Time comes in as a parameter; only a [Reloader] and a
-// [TrustReader] read the clock. A [Deployment] may be used by several goroutines, but two that change its certificate, here
-// or in another process, must not do so at once.
+// Everything that a server must not start with is refused before anything is replaced, and again at start,
+// with the reason and what to do. Time comes in as a parameter; only a [Reloader] and a [TrustReader] read
+// the clock. A [Deployment] may be used by several goroutines, but two that change its certificate, here or
+// in another process, must not do so at once.
 package identity

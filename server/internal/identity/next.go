@@ -68,8 +68,8 @@ func (t Trust) check() error {
 	return nil
 }
 
-// Announce has our agents trust, besides cacert.pem, the authorities of a file, so that a certificate of theirs can
-// be installed later without touching computers. It replaces what was announced before.
+// Announce has our agents trust, besides cacert.pem, the authorities of a file, so that a certificate of
+// theirs can be installed later without touching computers. It replaces what was announced before.
 func (d *Deployment) Announce(file string) error {
 	list, err := readCertificates(file)
 	if err != nil {
@@ -90,8 +90,9 @@ func (d *Deployment) announce(list []*x509.Certificate) error {
 	return writeFile(d.path(nextAuthorityFile), encodeCertificates(list), publicMode)
 }
 
-// AnnounceSelfSigned makes a key and a self-signed certificate for days (0 = DefaultDays) and announces it, without
-// putting it in service. It returns the files of the certificate and its key, for [Deployment.Install].
+// AnnounceSelfSigned makes a key and a self-signed certificate for days (0 = DefaultDays) and announces it,
+// without putting it in service. It returns the files of the certificate and its key, for
+// [Deployment.Install].
 func (d *Deployment) AnnounceSelfSigned(days int, now time.Time) (certificate, key string, err error) {
 	made, err := d.makeSelfSigned(days, now)
 	if err != nil {
@@ -109,8 +110,9 @@ func (d *Deployment) ClearNext() error {
 	return errors.Join(removeFile(d.path(nextAuthorityFile)), removeFile(d.path(nextSelfKeyFile)))
 }
 
-// An Allow judges a certificate that agents do not accept by cacert.pem as it is. It is given the digests of those
-// sets, of all that agents were ever told, by which they accept it, and refuses with an error. Nil allows all.
+// An Allow judges a certificate that agents do not accept by cacert.pem as it is. It is given the digests
+// of those sets, of all that agents were ever told, by which they accept it, and refuses with an error. Nil
+// allows all.
 type Allow func(accepted []core.Digest) error
 
 // judge asks allow where it matters.
@@ -140,8 +142,8 @@ func (d *Deployment) announced(made *chain, now time.Time) error {
 	return nil
 }
 
-// A TrustReader gives contacts what agents are to trust, and notices within a second when that changes. Safe for
-// concurrent use.
+// A TrustReader gives contacts what agents are to trust, and notices within a second when that changes.
+// Safe for concurrent use.
 type TrustReader struct {
 	deployment *Deployment
 	report     func(error)
@@ -154,13 +156,14 @@ type TrustReader struct {
 	told   string // what was reported last
 }
 
-// NewTrustReader returns a TrustReader. What goes wrong goes to report, once; what was known before then holds.
+// NewTrustReader returns a TrustReader. What goes wrong goes to report, once; what was known before then
+// holds.
 func NewTrustReader(d *Deployment, report func(error)) *TrustReader {
 	return &TrustReader{deployment: d, report: report, now: time.Now}
 }
 
-// Current returns the DER of each certificate, and the digest of the set. It returns none when there is nothing that
-// agents could be told.
+// Current returns the DER of each certificate, and the digest of the set. It returns none when there is
+// nothing that agents could be told.
 func (r *TrustReader) Current() ([][]byte, core.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,14 +1,15 @@
 // Package lineage tells by its contacts whether an enrolled agent's identity is used by one computer or by
 // several, as after an image with an enrolled agent was copied.
 //
-// Each PROLOG of an agent names itself and the last one that was answered (see [ocs.Prolog]), so the contacts of one
-// computer are a chain. Copies begin chains of their own, which come up in turns. A [Lineage] is what is kept of
-// the contacts of one identity, in constant space; [Lineage.Step] decides. It does no input or output.
+// Each PROLOG of an agent names itself and the last one that was answered (see [ocs.Prolog]), so the
+// contacts of one computer are a chain. Copies begin chains of their own, which come up in turns. A
+// [Lineage] is what is kept of the contacts of one identity, in constant space; [Lineage.Step] decides. It
+// does no input or output.
 //
-// One computer is never taken for several because answers or requests are lost, repeated or overtake each other,
-// because the computer is set back to an earlier state (fewer than MaxStrays times between two answered contacts),
-// or because the server forgot contacts. Two states of one computer that are put back in turns are taken for two
-// computers, which nobody could tell from them. Docs: decision 0011.
+// One computer is never taken for several because answers or requests are lost, repeated or overtake each
+// other, because the computer is set back to an earlier state (fewer than MaxStrays times between two
+// answered contacts), or because the server forgot contacts. Two states of one computer that are put back
+// in turns are taken for two computers, which nobody could tell from them. Docs: decision 0011.
 package lineage
 
 import (
@@ -18,8 +19,9 @@ import (
 	"enjambre/core/ocs"
 )
 
-// MaxStrays is how many contacts in a row may each go on from a contact that is not known. One is what a restored
-// database or a computer that was set back looks like; many computers with one identity make nothing else.
+// MaxStrays is how many contacts in a row may each go on from a contact that is not known. One is what a
+// restored database or a computer that was set back looks like; many computers with one identity make
+// nothing else.
 const MaxStrays = 5
 
 // A Lineage is what is kept of an identity's contacts. The zero Lineage is that of an identity without any.
@@ -37,8 +39,8 @@ type branch struct {
 	own    bool          // base was this branch's newest before, so no other branch began at it
 }
 
-// Step takes a contact, which must not be zero, and the last one before it that was answered. It returns what is to
-// be kept from then on, and whether the contact is a clone's, which must be given nothing.
+// Step takes a contact, which must not be zero, and the last one before it that was answered. It returns
+// what is to be kept from then on, and whether the contact is a clone's, which must be given nothing.
 func (l Lineage) Step(contact ocs.Prolog) (next Lineage, clone bool) {
 	switch {
 	case l.head.newest == (ocs.ContactID{}):

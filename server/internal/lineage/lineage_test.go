@@ -15,8 +15,8 @@ func id(number int) (id ocs.ContactID) {
 	return id
 }
 
-// TestStep tells the stories that the decision is made for. Each contact is written as {contact, last}; those of
-// which want is true are a clone's.
+// TestStep tells the stories that the decision is made for. Each contact is written as {contact, last};
+// those of which want is true are a clone's.
 func TestStep(t *testing.T) {
 	type call struct {
 		contact, last int
@@ -124,8 +124,8 @@ func TestOneComputer(t *testing.T) {
 	}
 }
 
-// TestClones: computers with one identity, from one image, in any order that leaves none out, are found out soon,
-// and from then on one of them goes on and all others are told, whatever answers are lost.
+// TestClones: computers with one identity, from one image, in any order that leaves none out, are found out
+// soon, and from then on one of them goes on and all others are told, whatever answers are lost.
 func TestClones(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		computers := rapid.IntRange(2, 40).Draw(r, "computers")

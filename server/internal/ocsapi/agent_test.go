@@ -143,8 +143,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestClonedAgents is R50: two computers with one identity. One goes on, the other is told and given nothing, until
-// an administrator decides otherwise or it has enrolled anew.
+// TestClonedAgents is R50: two computers with one identity. One goes on, the other is told and given
+// nothing, until an administrator decides otherwise or it has enrolled anew.
 func TestClonedAgents(t *testing.T) {
 	a := newAgentLab(t)
 	id := a.affected(device)
@@ -219,8 +219,8 @@ func TestContactsOfStockAgents(t *testing.T) {
 	}
 }
 
-// TestAuthorities: an agent that trusts something else than it should is told all that it should, and its word is
-// noted.
+// TestAuthorities: an agent that trusts something else than it should is told all that it should, and its
+// word is noted.
 func TestAuthorities(t *testing.T) {
 	a := newAgentLab(t)
 	set := [][]byte{{0x30, 1}, {0x30, 2}}

@@ -2,7 +2,8 @@
 //
 // A stock agent must be answered exactly so, or it stops in the middle of its work: PROLOG and INVENTORY
 // with 200 and a zlib stream, DOWNLOAD and NOTIFY with 200 and nothing. Whatever is answered with 200 has
-// been made durable before, except PROGRESS, which is for display only. What is refused gets a 4xx with an empty body, and its reason in the log.
+// been made durable before, except PROGRESS, which is for display only. What is refused gets a 4xx with an
+// empty body, and its reason in the log.
 //
 // Stock agents cannot prove who they are. They are served only where the deployment's STOCK_AGENTS says so,
 // and never touch an enrolled computer's rows. Our own agents show their certificate in the TLS handshake: it
@@ -60,15 +61,16 @@ type Options struct {
 	Now      func() time.Time
 	Touch    chan<- store.Touch // contacts go there; somebody must receive them, or the handler waits
 
-	// Trust returns what enrolled agents are to verify the server with, in DER, and the digest of the set. Nil, or
-	// none: they are told nothing.
+	// Trust returns what enrolled agents are to verify the server with, in DER, and the digest of the set.
+	// Nil, or none: they are told nothing.
 	Trust func() ([][]byte, core.Digest)
 }
 
 // New returns a Handler.
 func New(options Options) *Handler {
 	return &Handler{
-		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now, touch: options.Touch, trust: options.Trust,
+		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now,
+		touch: options.Touch, trust: options.Trust,
 		gate: newGate(), busy: make(chan struct{}, maxBusy),
 	}
 }
@@ -310,8 +312,8 @@ const cloneReason = "this identity is used by two computers, as after a disk ima
 	"keeps it, this one must enrol again with a new token (if it is this one that should keep it: stop the agent " +
 	"of the other, then \"agent keep\" on the server)"
 
-// swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files its
-// packages have. No origin grants leases yet.
+// swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files
+// its packages have. No origin grants leases yet.
 func swarmOf(contact store.Contact) *ocs.Swarm {
 	swarm := &ocs.Swarm{Site: contact.Site, Policy: []ocs.Field{{
 		Name:  ocs.PolicyContactSeconds,

@@ -25,7 +25,8 @@ func isClone(text string, contact ocs.Prolog) (bool, error) {
 	return clone, err
 }
 
-// noteProlog keeps what a contact said of itself: which it was, and, unless it was a clone's, what the agent trusts.
+// noteProlog keeps what a contact said of itself: which it was, and, unless it was a clone's, what the
+// agent trusts.
 func noteProlog(ctx context.Context, tx *transaction, computer int64, touch Touch) error {
 	if touch.Prolog == (ocs.Prolog{}) {
 		return nil
@@ -58,9 +59,9 @@ func noteProlog(ctx context.Context, tx *transaction, computer int64, touch Touc
 // forgetLineage is for an identity that begins anew.
 const forgetLineage = "UPDATE computers SET lineage = '', cloned = 0, clone_called = 0, trusts = '' WHERE id = ?"
 
-// KeepNext forgets that an enrolled agent's identity was found on several computers, and all its contacts: the
-// computer that calls next is the one to be kept. It returns since when the identity was known as cloned, zero if it
-// was not.
+// KeepNext forgets that an enrolled agent's identity was found on several computers, and all its contacts:
+// the computer that calls next is the one to be kept. It returns since when the identity was known as
+// cloned, zero if it was not.
 func (s *Store) KeepNext(ctx context.Context, device core.DeviceID) (since time.Time, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)

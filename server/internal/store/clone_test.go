@@ -8,8 +8,8 @@ import (
 	"enjambre/core/seal"
 )
 
-// TestLineageIsKept: what contacts say outlives the process, a token shown again changes nothing, and a new key
-// begins anew.
+// TestLineageIsKept: what contacts say outlives the process, a token shown again changes nothing, and a new
+// key begins anew.
 func TestLineageIsKept(t *testing.T) {
 	f := newFixture(t)
 	agent := f.enrolled("pc")

@@ -39,9 +39,10 @@ type Contact struct {
 }
 
 // Contact answers a computer's call: which packages it is to be given, and what holds for it. Packages
-// listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history
-// has end as already set up instead. Only packages for the computer's system are listed, and none if the agent says
-// that it is made for another. A clone is told nothing and changes nothing, see package lineage. Where stock agents are not served, theirs is ErrNotServed.
+// listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history has
+// end as already set up instead. Only packages for the computer's system are listed, and none if the agent
+// says that it is made for another. A clone is told nothing and changes nothing, see package lineage. Where
+// stock agents are not served, theirs is ErrNotServed.
 func (s *Store) Contact(ctx context.Context, call Call, now time.Time) (c Contact, err error) {
 	var changes bool
 	err = s.view(ctx, func(tx *transaction) error {
@@ -58,7 +59,8 @@ func (s *Store) Contact(ctx context.Context, call Call, now time.Time) (c Contac
 	return c, err
 }
 
-const selectByDevice = "SELECT id, family, site, inventoried, agent_key, revoked, lineage FROM computers WHERE device = ?"
+const selectByDevice = `SELECT id, family, site, inventoried, agent_key, revoked, lineage FROM computers
+	WHERE device = ?`
 
 // contact computes the answer and reports whether affectations change by it; apply changes them.
 func contact(ctx context.Context, tx *transaction, call Call, now time.Time, apply bool) (

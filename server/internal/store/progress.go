@@ -23,8 +23,8 @@ type Progress struct {
 }
 
 // AcceptProgress returns what is worth noting of a PROGRESS message, for [Store.Touch]: packages that are
-// affected to the caller's computer and whose result is still to come. It writes nothing. From a stock agent it is
-// ErrStockProgress.
+// affected to the caller's computer and whose result is still to come. It writes nothing. From a stock
+// agent it is ErrStockProgress.
 func (s *Store) AcceptProgress(ctx context.Context, from Caller,
 	progress ocs.Progress) (accepted []ocs.PackageProgress, err error) {
 	if from.Key == "" {

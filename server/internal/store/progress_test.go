@@ -160,8 +160,8 @@ func olderStore(t *testing.T) string {
 	return folder
 }
 
-// TestUpgrade: an older program's database is taken over with what it holds, also by several at once, and serves
-// as a new one does.
+// TestUpgrade: an older program's database is taken over with what it holds, also by several at once, and
+// serves as a new one does.
 func TestUpgrade(t *testing.T) {
 	folder := olderStore(t)
 	var group sync.WaitGroup

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// schemas make a database: the first an empty one's tables, each further one what that version added. They only
-// add, with defaults for rows that older programs write, since such a program may still have the database open
-// while a newer one upgrades it. A schema that was released is never edited.
+// schemas make a database: the first an empty one's tables, each further one what that version added. They
+// only add, with defaults for rows that older programs write, since such a program may still have the
+// database open while a newer one upgrades it. A schema that was released is never edited.
 var schemas = []string{schema1, schema2, schema3, schema4}
 
 //go:embed schema.sql
