@@ -19,9 +19,16 @@
 //
 //	CONF FRAGS_PER_TURN           fragments of a package in one turn; 0 or absent: all
 //	DOWNLOAD EXIT, DETAIL, OUTPUT exit code; class and text of a failure (1 KiB); end of output (4 KiB)
+//	PROLOG CONTACT, LAST          this contact and the last answered one, see [Prolog]
+//	PROLOG TRUSTS                 what the agent verifies the server with, see [TrustDigest]
+//	REPLY CLONED, REASON          the identity is another computer's, see [PrologReply]
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
-//	QUERY PROGRESS                how far packages are, see [Progress]
-//	OPTION SWARM                  site, members, keys and digests, see [Swarm]
+//	QUERY PROGRESS                how far packages are and what keeps them, see [Progress]
+//	OPTION SWARM                  site, policy, members, keys, info digests, authorities, see [Swarm]
+//
+// A SWARM option is for agents that have shown the certificate they enrolled with. A package that such an
+// agent holds and that is absent from a DOWNLOAD option with ON="1" was taken back from the computer, unless
+// the option lists [MaxPacks] packages, when others may wait for their turn.
 //
 // # Bounds
 //

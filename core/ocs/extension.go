@@ -16,17 +16,28 @@ const (
 	maxBlob    = 8 << 10
 )
 
-// A Swarm is the SWARM option of a PROLOG reply: what a member needs to join its site's swarm. Its
-// PARAMs have the types SITE, MEMBER, KEY, POLICY and INFO, one each per value below.
+// A Swarm is the SWARM option of a PROLOG reply to an enrolled agent: what it needs to know of its site,
+// and to join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, POLICY,
+// INFO and AUTHORITY, one each per value below.
 type Swarm struct {
-	Site    core.SiteName
-	Origin  string // host:port of the origin that grants leases
-	Ticket  []byte // the server's signed word that the agent is at the site today
+	Site    core.SiteName // "" for a computer without site
+	Origin  string        // host:port of the origin that grants leases; "" when none does
+	Ticket  []byte        // the server's signed word that the agent is at the site today
 	Members []Member
 	Keys    []GossipKey
-	Policy  []Field // by name, such as PACE=rate
+	Policy  []Field // by name, such as PACE=rate or PolicyContactSeconds=3600
 	Infos   []InfoDigest
+
+	// Authorities are all certificates that the agent is to verify the server with from now on, in DER, at most
+	// MaxAuthorities: those of today and those of the next cacert.pem. They come only to an agent whose
+	// Prolog.Trusts names another set. The agent replaces its own by them, once it has found that the
+	// certificate the server showed for this very reply verifies with them; else it keeps what it has.
+	Authorities [][]byte
 }
+
+// PolicyContactSeconds names the policy that says how many seconds an enrolled agent leaves between its
+// contacts, in decimal digits. PROLOG_FREQ, whose unit is an hour, is for stock agents.
+const PolicyContactSeconds = "CONTACT_SECONDS"
 
 // A Member is an agent to join: its peer ID and where it listens.
 type Member struct {
@@ -40,7 +51,9 @@ type GossipKey struct {
 	Key   []byte
 }
 
-// An InfoDigest pins the info file of a package that the reply lists.
+// An InfoDigest pins the info file of a package that the reply lists. Digest is the SHA-256 of the payload
+// of the sealed file ID/info.dsse: the info file in its canonical form, which is also what ID/info holds
+// byte for byte. It is not the digest of the sealed file itself, whose signatures may be renewed.
 type InfoDigest struct {
 	Package core.PackageID
 	Digest  core.Digest
@@ -73,6 +86,9 @@ func (s Swarm) append(to []byte) []byte {
 	for _, info := range s.Infos {
 		param("TYPE", "INFO", "ID", info.Package.String(), "DIGEST", info.Digest.String())
 	}
+	for _, authority := range s.Authorities {
+		param("TYPE", "AUTHORITY", "CERTIFICATE", encode(authority))
+	}
 	return append(to, "  </OPTION>\n"...)
 }
 
@@ -97,6 +113,8 @@ func parseSwarm(option *strictxml.Element) (*Swarm, error) {
 			swarm.Policy = append(swarm.Policy, Field{Name: fields.text("NAME"), Value: fields.text("VALUE")})
 		case "INFO":
 			return swarm.readInfo(&fields)
+		case "AUTHORITY":
+			return swarm.readAuthority(&fields)
 		}
 		return fields.err
 	})
@@ -149,6 +167,15 @@ func (s *Swarm) readInfo(fields *blobs) error {
 	return fields.err
 }
 
+func (s *Swarm) readAuthority(fields *blobs) error {
+	certificate := fields.bytes("CERTIFICATE")
+	if fields.err == nil && len(certificate) == 0 {
+		return core.Refuse(core.ClassField, "an authority without certificate")
+	}
+	s.Authorities = append(s.Authorities, certificate)
+	return fields.err
+}
+
 // check holds the lists to their bounds.
 func (s *Swarm) check(sited bool) error {
 	switch {
@@ -157,10 +184,12 @@ func (s *Swarm) check(sited bool) error {
 	case len(s.Members) > MaxMembers,
 		len(s.Keys) > MaxKeys,
 		len(s.Policy) > MaxPolicy,
-		len(s.Infos) > MaxPacks:
+		len(s.Infos) > MaxPacks,
+		len(s.Authorities) > MaxAuthorities:
 		return core.Refuse(core.ClassLimit,
-			"option SWARM has %d members, %d keys, %d policies and %d infos: at most %d, %d, %d, %d", len(s.Members),
-			len(s.Keys), len(s.Policy), len(s.Infos), MaxMembers, MaxKeys, MaxPolicy, MaxPacks)
+			"option SWARM has %d members, %d keys, %d policies, %d infos and %d authorities: at most %d, %d, %d, %d, %d",
+			len(s.Members), len(s.Keys), len(s.Policy), len(s.Infos), len(s.Authorities), MaxMembers, MaxKeys, MaxPolicy,
+			MaxPacks, MaxAuthorities)
 	}
 	return nil
 }
@@ -201,7 +230,11 @@ const (
 	Installing  Phase = "INSTALLING"
 )
 
-// A Progress is a PROGRESS request: for display only, never a result.
+// MaxProblem bounds a problem's text, in bytes; longer ones are cut.
+const MaxProblem = 1 << 10
+
+// A Progress is a PROGRESS request: for display only, never a result. It is answered with 200 and nothing,
+// and packages that are not affected to the computer are left out of account.
 type Progress struct {
 	Packages []PackageProgress // at most MaxPacks
 }
@@ -210,7 +243,8 @@ type Progress struct {
 type PackageProgress struct {
 	Package  core.PackageID
 	Phase    Phase
-	Have, Of int // fragments, 0 to core.MaxFragments
+	Have, Of int    // fragments, 0 to core.MaxFragments
+	Problem  string // why it does not go on, as far as it does not, such as "origin: 503"; at most MaxProblem bytes
 }
 
 // Progress reads a PROGRESS request.
@@ -228,6 +262,7 @@ func (r *Request) Progress() (Progress, error) {
 		one := PackageProgress{
 			Package: id, Phase: Phase(fields.text("PHASE")),
 			Have: numbers.read("HAVE", 0, core.MaxFragments), Of: numbers.read("OF", 0, core.MaxFragments),
+			Problem: printable(fields.text("PROBLEM"), MaxProblem),
 		}
 		switch one.Phase {
 		case Downloading, Delayed, Installing:
@@ -235,24 +270,36 @@ func (r *Request) Progress() (Progress, error) {
 			return core.Refuse(core.ClassField, "unknown phase %q", printable(string(one.Phase), 40))
 		}
 		progress.Packages = append(progress.Packages, one)
+		if fields.err != nil {
+			return fields.err
+		}
 		return numbers.err
 	})
 	return progress, err
 }
 
-// Append appends the PROGRESS request.
+// packageRoom is what one package without problem takes of a PROGRESS request at most, in bytes.
+const packageRoom = 128
+
+// Append appends the PROGRESS request. Problems are left out, the last ones first, where the request would
+// become longer than MaxMessage.
 func (p Progress) Append(to []byte, device core.DeviceID) []byte {
+	begin := len(to)
 	to = append(to, strictxml.Declaration...)
 	to = append(to, "<REQUEST"...)
 	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
 	to = strictxml.AppendAttribute(to, "QUERY", string(QueryProgress))
 	to = append(to, ">\n"...)
-	for _, one := range p.Packages {
+	for i, one := range p.Packages {
 		to = append(to, "  <PACKAGE"...)
 		to = strictxml.AppendAttribute(to, "ID", one.Package.String())
 		to = strictxml.AppendAttribute(to, "PHASE", string(one.Phase))
 		to = appendNumber(to, "HAVE", one.Have)
 		to = appendNumber(to, "OF", one.Of)
+		told := appendOptional(to, "PROBLEM", printable(one.Problem, MaxProblem))
+		if len(told)-begin+(len(p.Packages)-i)*packageRoom <= MaxMessage {
+			to = told
+		}
 		to = append(to, " />\n"...)
 	}
 	return append(to, "</REQUEST>\n"...)

@@ -26,7 +26,7 @@ func roundTrip(t *testing.T, document []byte, read func(*Request) (any, error), 
 
 func FuzzParsePrologReply(f *testing.F) {
 	for _, name := range []string{"02-prolog-reply-send-4-packages.xml",
-		"02b-prolog-reply-from-real-server-download-off.xml", "golden-prolog-reply.xml"} {
+		"02b-prolog-reply-from-real-server-download-off.xml", "golden-prolog-reply.xml", "golden-prolog-reply-cloned.xml"} {
 		f.Add(read(f, name))
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {

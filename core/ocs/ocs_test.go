@@ -204,6 +204,8 @@ func TestPrologReply(t *testing.T) {
 			Keys:    []GossipKey{{Epoch: 3, Key: []byte("0123456789abcdef")}},
 			Policy:  []Field{{Name: "PACE", Value: "rate"}},
 			Infos:   []InfoDigest{{Package: 1700000001, Digest: core.DigestOf(nil)}},
+
+			Authorities: [][]byte{{0x30, 1}, {0x30, 2}},
 		},
 	}
 	document := reply.Append(nil)
@@ -307,7 +309,7 @@ func TestExtensions(t *testing.T) {
 		t.Errorf("got %v, %v", again, err)
 	}
 	progress := Progress{
-		Packages: []PackageProgress{{1700000001, Downloading, 3, 8}, {1700000002, Installing, 1, 1}},
+		Packages: []PackageProgress{{1700000001, Downloading, 3, 8, "origin: 503\n<again>"}, {1700000002, Installing, 1, 1, ""}},
 	}
 	golden(t, "golden-progress.xml", progress.Append(nil, device))
 	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil ||

@@ -29,6 +29,13 @@ type PrologReply struct {
 	InventoryOnStartup bool // the Windows service calls when it starts
 	Download           *Download
 	Swarm              *Swarm // Enjambre's own; nil from and for stock programs
+
+	// Cloned says that the agent's identity is used by another computer too, and that the other one keeps it.
+	// Response is then Stop, there are no options, and Reason is a text for people. The agent must run and
+	// report nothing more until it has enrolled again, or a later reply no longer says so: an administrator
+	// may have decided for it.
+	Cloned bool
+	Reason string // at most MaxResultDetail bytes; "" unless Cloned
 }
 
 // A Download is the DOWNLOAD option: the schedule and the packages to install.
@@ -71,6 +78,10 @@ func (r PrologReply) Append(to []byte) []byte {
 	to = strictxml.AppendElement(to, 1, "RESPONSE", string(r.Response))
 	to = strictxml.AppendElement(to, 1, "PROLOG_FREQ", strconv.Itoa(r.PrologFreq))
 	to = strictxml.AppendElement(to, 1, "INVENTORY_ON_STARTUP", zeroOrOne(r.InventoryOnStartup))
+	if r.Cloned {
+		to = strictxml.AppendElement(to, 1, "CLONED", "1")
+		to = strictxml.AppendElement(to, 1, "REASON", printable(r.Reason, MaxResultDetail))
+	}
 	if r.Download != nil {
 		to = append(to, "  <OPTION>\n"...)
 		to = strictxml.AppendElement(to, 2, "NAME", "DOWNLOAD")
@@ -158,8 +169,16 @@ func ParsePrologReply(document []byte) (PrologReply, error) {
 	numbers := newNumbers(root)
 	reply.PrologFreq = numbers.read("PROLOG_FREQ", 24, 1<<20)
 	reply.InventoryOnStartup = numbers.read("INVENTORY_ON_STARTUP", 0, 1) == 1
+	reply.Cloned = numbers.read("CLONED", 0, 1) == 1
 	if numbers.err != nil {
 		return PrologReply{}, numbers.err
+	}
+	if reply.Cloned {
+		reason, err := field(root, "REASON")
+		if err != nil {
+			return PrologReply{}, err
+		}
+		reply.Reason = printable(reason, MaxResultDetail)
 	}
 	err = children(root, "OPTION", func(option *strictxml.Element) error {
 		name, err := field(option, "NAME")

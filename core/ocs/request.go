@@ -2,6 +2,7 @@ package ocs
 
 import (
 	"strings"
+	"unicode"
 
 	"enjambre/core"
 	"enjambre/core/internal/strictxml"
@@ -112,13 +113,7 @@ func (r *Request) Adapters() ([]Adapter, error) {
 }
 
 // AppendProlog appends a PROLOG request in the Unix agent's form.
-func AppendProlog(to []byte, device core.DeviceID) []byte {
-	to = append(to, strictxml.Declaration...)
-	to = append(to, "<REQUEST>\n"...)
-	to = strictxml.AppendElement(to, 1, "DEVICEID", string(device))
-	to = strictxml.AppendElement(to, 1, "QUERY", string(QueryProlog))
-	return append(to, "</REQUEST>\n"...)
-}
+func AppendProlog(to []byte, device core.DeviceID) []byte { return Prolog{}.Append(to, device) }
 
 // field returns a field that may be an attribute or a child element, trimmed; "" when absent. Given
 // twice it is refused with E_XML.
@@ -164,10 +159,10 @@ func children(e *strictxml.Element, name string, visit func(*strictxml.Element) 
 	return nil
 }
 
-// printable makes foreign text fit to be shown: control and deceptive characters become '?', and no
-// more than most bytes stay, cut between characters.
+// printable makes foreign text fit to be shown: lines end as on Unix, control and deceptive characters become
+// '?', and no more than most bytes stay, cut between characters.
 func printable(text string, most int) string {
-	text = strings.ToValidUTF8(text, "?")
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "\r\n", "\n")
 	text = strings.Map(func(c rune) rune {
 		if c < ' ' && c != '\n' && c != '\t' || c >= 0x7f && c < 0xa0 || core.IsDeceptive(c) {
 			return '?'
@@ -180,5 +175,5 @@ func printable(text string, most int) string {
 	for most > 0 && text[most]&0xC0 == 0x80 {
 		most--
 	}
-	return text[:most]
+	return strings.TrimRightFunc(text[:most], unicode.IsSpace) // as a reader will
 }

@@ -60,7 +60,7 @@ func (p *program) enrollToken() *cobra.Command {
 }
 
 func (p *program) agentCommand() *cobra.Command {
-	return group("agent", "enrolled agents", p.agentList(), p.agentRevoke())
+	return group("agent", "enrolled agents", p.agentList(), p.agentRevoke(), p.agentKeep())
 }
 
 func (p *program) agentList() *cobra.Command {
@@ -71,10 +71,11 @@ func (p *program) agentList() *cobra.Command {
 				return err
 			}
 			return p.print(map[string]any{"agents": agents}, func(w *tabwriter.Writer) {
-				row(w, "COMPUTER", "NAME", "SITE", "ENROLLED", "CERTIFIED UNTIL", "REVOKED", "LAST CONTACT")
+				row(w, "COMPUTER", "NAME", "SITE", "ENROLLED", "CERTIFIED UNTIL", "REVOKED", "LAST CONTACT", "CLONED SINCE",
+					"CLONE CALLED")
 				for _, one := range agents {
 					row(w, one.Device, dash(one.Name), dash(one.Site), when(one.Enrolled), when(one.Certified),
-						when(one.Revoked), when(one.LastContact))
+						when(one.Revoked), when(one.LastContact), when(one.Cloned), when(one.CloneCalled))
 				}
 			})
 		})
@@ -89,4 +90,26 @@ func (p *program) agentRevoke() *cobra.Command {
 			}
 			return folder.Store.Revoke(ctx, device, p.now())
 		})
+}
+
+func (p *program) agentKeep() *cobra.Command {
+	command := p.onFolder(
+		"keep DEVICEID",
+		"of several computers with one identity, keep the one that calls next",
+		cobra.ExactArgs(1),
+		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
+			device, err := deviceArgument(args)
+			if err != nil {
+				return err
+			}
+			since, err := folder.Store.KeepNext(ctx, device)
+			if err == nil && since.IsZero() {
+				p.note("%s was not known as cloned", device)
+			}
+			return err
+		})
+	command.Long = `Of several computers with one identity, keep the one that calls next. The server finds them out by
+their contacts and keeps one by itself; the others are told to enrol again. If it kept the wrong one, or had to
+be restored from a backup since, stop the agents of all computers but the one to be kept, and then run this.`
+	return command
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"enjambre/core"
+	"enjambre/core/ocs"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/query"
 	"enjambre/server/internal/store"
@@ -107,23 +109,66 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 	row(w, "last inventory", when(view.Inventoried))
 	row(w, "programs", len(view.Programs))
 	for _, one := range view.Affectations {
-		row(w, "package "+one.Package.String(), one.PackageName, one.State, dash(one.Text),
+		row(w, "package "+one.Package.String(), one.PackageName, one.State, dash(oneLine(one.Text)),
 			"affected "+when(one.Affected), "notified "+when(one.Notified), "ended "+when(one.Ended))
-		if one.Detail != "" {
-			row(w, "  detail", one.Detail)
+		if one.Progress != nil {
+			row(w, "  progress", progressText(*one.Progress), "heard "+when(one.Progress.Heard))
 		}
-		if one.Output != "" {
-			row(w, "  output", strings.ReplaceAll(strings.TrimSpace(one.Output), "\n", "\n\t"))
-		}
+		resultRows(w, one.Exit, one.Detail, one.Output)
 	}
 	for _, one := range view.Results {
 		repeated := ""
 		if one.Repeated > 0 {
 			repeated = fmt.Sprintf("repeated %d times", one.Repeated)
 		}
-		row(w, "result", one.Package, one.Text, when(one.Received), repeated)
+		row(w, "result", one.Package, oneLine(one.Text), when(one.Received), repeated)
+		if !shown(view.Affectations, one) {
+			resultRows(w, one.Exit, one.Detail, one.Output)
+		}
 	}
 }
+
+// resultRows are what our agents tell besides a result's text.
+func resultRows(w *tabwriter.Writer, exit, detail, output string) {
+	for _, one := range []struct{ label, text string }{{"exit", exit}, {"detail", detail}, {"output", output}} {
+		label := "  " + one.label
+		if strings.TrimSpace(one.text) == "" {
+			continue
+		}
+		// A tab would begin a cell. Other control characters were replaced when the result came.
+		text := strings.ReplaceAll(strings.Trim(one.text, "\n"), "\t", "    ")
+		for line := range strings.SplitSeq(text, "\n") {
+			row(w, label, line)
+			label = ""
+		}
+	}
+}
+
+// shown reports whether a result is what an affectation says already.
+func shown(affectations []store.Affectation, r store.Result) bool {
+	return slices.ContainsFunc(affectations, func(a store.Affectation) bool {
+		return a.Package == r.Package && a.Text == r.Text && a.Exit == r.Exit && a.Detail == r.Detail &&
+			a.Output == r.Output
+	})
+}
+
+// progressText says in a few words how far a package is and what keeps it.
+func progressText(p store.Progress) string {
+	text := strings.ToLower(string(p.Phase))
+	switch p.Phase {
+	case ocs.Downloading:
+		text = fmt.Sprintf("downloading %d of %d fragments", p.Have, p.Of)
+	case ocs.Delayed:
+		text = "delayed by the user"
+	}
+	if p.Problem != "" {
+		text += "; last problem: " + oneLine(p.Problem)
+	}
+	return text
+}
+
+// oneLine makes a text fit into a cell.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func (p *program) computerSet() *cobra.Command {
 	var site, tag string

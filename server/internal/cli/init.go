@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"text/tabwriter"
@@ -69,86 +68,5 @@ func (p *program) initCommand() *cobra.Command {
 	flags.BoolVar(&options.Request, "csr", false, "make a certificate request for your own authority instead")
 	f.add(command)
 	require(command, "host")
-	return command
-}
-
-func (p *program) tlsCommand() *cobra.Command {
-	return group("tls", "the server's certificate: show, request, install, make",
-		p.tlsShow(), p.tlsCSR(), p.tlsInstall(), p.tlsSelfSigned())
-}
-
-func (p *program) tlsShow() *cobra.Command {
-	return p.printing("show", "show the certificate in service", cobra.NoArgs,
-		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
-			d, err := folder.Deployment.Describe(p.now())
-			if err != nil {
-				return err
-			}
-			return p.print(d, func(w *tabwriter.Writer) {
-				if d.Subject != "" {
-					row(w, "subject", d.Subject)
-					row(w, "issuer", d.Issuer)
-					row(w, "hosts", d.Hosts)
-					row(w, "key", d.Key)
-					row(w, "valid",
-						fmt.Sprintf("%s to %s (%d days left)", when(d.NotBefore), when(d.NotAfter), d.DaysLeft))
-					row(w, "sha256", d.SHA256)
-					row(w, "intermediates", d.Intermediates)
-				}
-				if d.RequestPending {
-					row(w, "request", "pending: "+filepath.Join(folder.Path, "tls", "server.csr"))
-				}
-				if d.Problem != "" {
-					row(w, "problem", d.Problem)
-				}
-			})
-		})
-}
-
-func (p *program) tlsCSR() *cobra.Command {
-	return p.onFolder("csr", "make a new key and print a certificate request for it", cobra.NoArgs,
-		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
-			request, err := folder.Deployment.MakeRequest()
-			if err != nil {
-				return err
-			}
-			p.note("the certificate in service stays until you \"tls install\" the answer")
-			_, err = p.stdout.Write(request)
-			return err
-		})
-}
-
-func (p *program) tlsInstall() *cobra.Command {
-	var f tlsFlags
-	command := p.onFolder("install", "put a certificate made elsewhere in service", cobra.NoArgs,
-		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
-			if f.certificate == "" {
-				return usage(errors.New("--tls-cert: give the file of the certificate"))
-			}
-			warnings, err := folder.Deployment.Install(identity.Installation{
-				Certificate: f.certificate, Key: f.key, Authority: f.ca,
-				Passphrase: func() ([]byte, error) { return p.passphrase(f.secret) },
-			}, p.now())
-			p.warn(warnings...)
-			return err
-		})
-	f.add(command)
-	return command
-}
-
-func (p *program) tlsSelfSigned() *cobra.Command {
-	var days int
-	command := p.onFolder(
-		"self-signed",
-		"make a new self-signed certificate and put it in service",
-		cobra.NoArgs,
-		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
-			warnings, err := folder.Deployment.SelfSign(days, p.now())
-			p.warn(warnings...)
-			return err
-		},
-	)
-	command.Flags().
-		IntVar(&days, "tls-days", 0, fmt.Sprintf("its life in days (default %d)", identity.DefaultDays))
 	return command
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -52,10 +53,14 @@ func (p *program) onPackage(use, short string,
 }
 
 func (p *program) rolloutStatus() *cobra.Command {
-	return p.onPackage(
+	var list computersFlags
+	command := p.onPackage(
 		"status",
-		"count the computers in each state",
+		"count the computers in each state, or list those in one",
 		func(ctx context.Context, folder *datafolder.Folder, id core.PackageID) error {
+			if list.state != "" {
+				return p.rolloutComputers(ctx, folder, id, list)
+			}
 			rollout, err := folder.Store.Rollout(ctx, id, p.now())
 			if err != nil {
 				return err
@@ -63,9 +68,77 @@ func (p *program) rolloutStatus() *cobra.Command {
 			if rollout.Computers > 0 && rollout.States[outcome.Waiting]+rollout.States[outcome.Notified] == 0 {
 				p.note("this rollout is over: \"rollout validate-all\" clears it, results stay with the computers")
 			}
+			for _, state := range outcome.States() {
+				if state.Failed() && rollout.States[state] > 0 {
+					p.note("\"rollout status --package %s --state %s\" names the computers", id, state)
+				}
+			}
 			return p.print(rollout, func(w *tabwriter.Writer) { rolloutTable(w, rollout) })
 		},
 	)
+	list.add(command)
+	return command
+}
+
+// computersFlags choose a page of the computers in one state.
+type computersFlags struct {
+	state, after string
+	limit        int
+}
+
+func (f *computersFlags) add(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringVar(&f.state, "state", "", "list the computers in this state, such as ERR_EXECUTE")
+	flags.IntVar(&f.limit, "limit", 100, fmt.Sprintf("with --state: how many at most, up to %d", store.MaxPage))
+	flags.StringVar(&f.after, "after", "", "with --state: go on after this computer")
+}
+
+// query reads the flags.
+func (f *computersFlags) query(id core.PackageID) (store.RolloutQuery, error) {
+	query := store.RolloutQuery{Package: id, State: outcome.State(strings.ToUpper(f.state)), Most: f.limit}
+	if !slices.Contains(outcome.States(), query.State) {
+		return query, usage(fmt.Errorf("--state: there is no state %.40q; there are %v", f.state, outcome.States()))
+	}
+	if f.limit < 1 || f.limit > store.MaxPage {
+		return query, usage(fmt.Errorf("--limit: use 1 to %d", store.MaxPage))
+	}
+	if f.after != "" {
+		var err error
+		if query.After, err = core.ParseDeviceID(f.after); err != nil {
+			return query, usage(fmt.Errorf("--after: %w", err))
+		}
+	}
+	return query, nil
+}
+
+// rolloutComputers lists a page of the computers in one state.
+func (p *program) rolloutComputers(ctx context.Context, folder *datafolder.Folder, id core.PackageID,
+	flags computersFlags) error {
+	query, err := flags.query(id)
+	if err != nil {
+		return err
+	}
+	page, err := folder.Store.RolloutComputers(ctx, query)
+	if err != nil {
+		return err
+	}
+	if page.Next != "" {
+		p.note("there are more: --after %s", page.Next)
+	}
+	return p.print(page, func(w *tabwriter.Writer) {
+		row(w, "COMPUTER", "NAME", "SITE", "RESULT", "EXIT", "WHEN", "DETAIL")
+		for _, one := range page.Computers {
+			detail, at := oneLine(one.Detail), one.Ended
+			if at.IsZero() {
+				at = one.Notified
+			}
+			if one.Progress != nil {
+				detail, at = progressText(*one.Progress), one.Progress.Heard
+			}
+			row(w, one.Device, dash(one.Name), dash(one.Site), dash(oneLine(one.Text)), dash(one.Exit), when(at),
+				dash(detail))
+		}
+	})
 }
 
 func rolloutTable(w *tabwriter.Writer, r store.Rollout) {
@@ -92,7 +165,7 @@ func rolloutTable(w *tabwriter.Writer, r store.Rollout) {
 		}
 	}
 	for _, text := range slices.Sorted(maps.Keys(r.Results)) {
-		row(w, "result "+text, r.Results[text], share(r.Results[text]))
+		row(w, "result "+oneLine(text), r.Results[text], share(r.Results[text]))
 	}
 }
 

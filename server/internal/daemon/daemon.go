@@ -199,9 +199,12 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 		return err
 	}
 	touches := make(chan store.Touch, 1024) // full: PROLOG waits for the next bulk
+	trust := identity.NewTrustReader(d.folder.Deployment,
+		func(err error) { d.logs.errors.Error("authorities", "reason", err) })
 	mux := http.NewServeMux()
 	mux.Handle(ocsapi.Path, ocsapi.New(ocsapi.Options{
 		Store: d.folder.Store, Enroller: d.enroller(), Log: d.logs.errors, Now: time.Now, Touch: touches,
+		Trust: trust.Current,
 	}))
 	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, d.logs.errors).Register(mux)
 	handler := accesslog.Wrap(mux, d.logs.access, time.Now)

@@ -17,9 +17,22 @@ import (
 	"enjambre/core"
 )
 
-// SelfSign makes a new key and a certificate that vouches for itself for days (0 = DefaultDays), and puts
-// both in service. cacert.pem becomes that certificate, so agents need the new one. It returns warnings.
-func (d *Deployment) SelfSign(days int, now time.Time) (warnings []string, err error) {
+// SelfSign makes a new key and a certificate that vouches for itself for days (0 = DefaultDays), and, if
+// allowed, puts both in service. cacert.pem becomes that certificate, so agents need the new one. It
+// returns warnings.
+func (d *Deployment) SelfSign(days int, allow Allow, now time.Time) (warnings []string, err error) {
+	made, err := d.makeSelfSigned(days, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.judge(made, allow, now); err != nil {
+		return nil, err
+	}
+	return d.putInService(made, made.certificates, now)
+}
+
+// makeSelfSigned makes a key and a certificate that vouches for itself.
+func (d *Deployment) makeSelfSigned(days int, now time.Time) (*chain, error) {
 	if err := checkDays(days); err != nil {
 		return nil, err
 	}
@@ -53,8 +66,7 @@ func (d *Deployment) SelfSign(days int, now time.Time) (warnings []string, err e
 	if err != nil {
 		return nil, err
 	}
-	made := &chain{key: privateKey{signer, block}, certificates: []*x509.Certificate{certificate}}
-	return d.putInService(made, made.certificates, now)
+	return &chain{key: privateKey{signer, block}, certificates: []*x509.Certificate{certificate}}, nil
 }
 
 func plainIPs(addresses []netip.Addr) []net.IP {
@@ -91,6 +103,7 @@ type Installation struct {
 	Key         string // PEM; "" is the key of the last request
 	Authority   string // PEM; "" keeps cacert.pem if it vouches for the certificate
 	Passphrase  Passphrase
+	Allow       Allow
 }
 
 // Install puts a certificate made elsewhere in service, after all checks that a start makes. It replaces
@@ -126,7 +139,13 @@ func (d *Deployment) Install(files Installation, now time.Time) (warnings []stri
 	if err := made.verify(d.record.Hosts, authorities, now); err != nil {
 		return nil, err
 	}
+	if err := d.judge(made, files.Allow, now); err != nil {
+		return nil, err
+	}
 	warnings, err = d.putInService(made, authorities, now)
+	if err == nil {
+		err = d.announced(made, now)
+	}
 	if err == nil && files.Key == "" {
 		err = errors.Join(removeFile(d.path(nextKeyFile)), removeFile(d.path(requestFile)))
 	}

@@ -93,7 +93,7 @@ func TestFailedReplacement(t *testing.T) {
 	d := made(t, Options{Hosts: []string{"a"}})
 	check(t, os.Rename(d.path(serverFile), d.path(serverFile)+".kept"))
 	check(t, os.MkdirAll(filepath.Join(d.path(serverFile), "x"), 0o700)) // a folder is not replaced
-	_, err := d.SelfSign(0, now)
+	_, err := d.SelfSign(0, nil, now)
 	wantMessage(t, err, "server.pem")
 	check(t, os.RemoveAll(d.path(serverFile)))
 	check(t, os.Rename(d.path(serverFile)+".kept", d.path(serverFile)))
@@ -113,7 +113,7 @@ func TestLeftovers(t *testing.T) {
 	loaded, err := Load(d.dir)
 	check(t, err)
 	startsWell(t, loaded, false)
-	_, err = loaded.SelfSign(0, now)
+	_, err = loaded.SelfSign(0, nil, now)
 	check(t, err)
 	startsWell(t, loaded, false)
 }
@@ -144,7 +144,7 @@ func TestModes(t *testing.T) {
 	check(t, err)
 	modes(map[string]os.FileMode{serverFile: 0o600, authorityFile: 0o644})
 	check(t, os.Chmod(d.path(serverFile), 0o644))
-	_, err = d.SelfSign(0, now)
+	_, err = d.SelfSign(0, nil, now)
 	check(t, err)
 	modes(map[string]os.FileMode{serverFile: 0o600, authorityFile: 0o644})
 }
@@ -158,7 +158,7 @@ func TestChangeWhileReading(t *testing.T) {
 	d := made(t, Options{Hosts: []string{"a"}, Certificate: leaf, Key: write(t, encryptedBlock(t, key)),
 		Passphrase: secret})
 	certificate, _, err := d.ServerCertificate(func() ([]byte, error) {
-		_, err := d.SelfSign(0, now)
+		_, err := d.SelfSign(0, nil, now)
 		check(t, err)
 		return secret()
 	}, now)

@@ -121,7 +121,7 @@ func Create(dir string, options Options) error {
 			options.Now,
 		)
 	default:
-		_, err = d.SelfSign(options.Days, options.Now)
+		_, err = d.SelfSign(options.Days, nil, options.Now)
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@
 //	tls/server.pem        the HTTPS key (PKCS#8, encrypted if it came so), its certificate, intermediates
 //	tls/next.key          the key of a certificate request, until the certificate is installed
 //	tls/server.csr        that request
+//	tls/next-ca.pem       what our agents are told to trust besides cacert.pem, ahead of time
+//	tls/next-ca.key       its key, when it is a self-signed certificate of ours
 //	cacert.pem            what agents verify the server with
 //
 // Every file is written beside its place, synced and renamed, so that a crash leaves the old file or
@@ -20,8 +22,8 @@
 //
 //	{"version":1,"name":"lyon","hosts":["deploy.example","192.0.2.7"],"created":"2026-01-31T08:00:00Z"}
 //
-// Everything that a server must not start with is refused before anything is replaced, and again at
-// start, with the reason and what to do. Time comes in as a parameter; only a [Reloader] reads the
-// clock. A [Deployment] may be used by several goroutines, but two that change its certificate, here
-// or in another process, must not do so at once.
+// Everything that a server must not start with is refused before anything is replaced, and again at start,
+// with the reason and what to do. Time comes in as a parameter; only a [Reloader] and a [TrustReader] read
+// the clock. A [Deployment] may be used by several goroutines, but two that change its certificate, here or
+// in another process, must not do so at once.
 package identity

@@ -20,7 +20,11 @@ const (
 	serverFile      = "tls/server.pem"
 	nextKeyFile     = "tls/next.key"
 	requestFile     = "tls/server.csr"
-	authorityFile   = "cacert.pem"
+
+	nextAuthorityFile = "tls/next-ca.pem"
+	nextSelfKeyFile   = "tls/next-ca.key"
+
+	authorityFile = "cacert.pem"
 )
 
 // Modes of the files: what holds a key is its owner's alone.

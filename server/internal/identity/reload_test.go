@@ -25,7 +25,7 @@ func TestReloader(t *testing.T) {
 		return certificate.Certificate[0]
 	}
 	first := serving()
-	_, err = d.SelfSign(0, time.Now())
+	_, err = d.SelfSign(0, nil, time.Now())
 	check(t, err)
 	if !bytes.Equal(serving(), first) {
 		t.Error("the file is looked at more often than once a second")
@@ -82,7 +82,7 @@ func TestReloaderTriesAgain(t *testing.T) {
 	d := made(t, Options{Hosts: []string{"a"}})
 	w := newWatch(t, d, nil)
 	first := w.next(t)
-	_, err := d.SelfSign(0, now)
+	_, err := d.SelfSign(0, nil, now)
 	check(t, err)
 	check(t, os.Rename(d.path(authorityFile), d.path(authorityFile)+".away"))
 	for range 3 {
@@ -188,7 +188,7 @@ func TestReloaderAtOnce(t *testing.T) {
 		})
 	}
 	for range 20 {
-		_, err := d.SelfSign(0, now)
+		_, err := d.SelfSign(0, nil, now)
 		check(t, err)
 	}
 	close(done)

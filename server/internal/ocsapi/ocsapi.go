@@ -2,7 +2,8 @@
 //
 // A stock agent must be answered exactly so, or it stops in the middle of its work: PROLOG and INVENTORY
 // with 200 and a zlib stream, DOWNLOAD and NOTIFY with 200 and nothing. Whatever is answered with 200 has
-// been made durable before. What is refused gets a 4xx with an empty body, and its reason in the log.
+// been made durable before, except PROGRESS, which is for display only. What is refused gets a 4xx with an
+// empty body, and its reason in the log.
 //
 // Stock agents cannot prove who they are. They are served only where the deployment's STOCK_AGENTS says so,
 // and never touch an enrolled computer's rows. Our own agents show their certificate in the TLS handshake: it
@@ -47,23 +48,29 @@ type Handler struct {
 	gate     *gate         // while a message is received
 	busy     chan struct{} // while it is worked on
 	touch    chan<- store.Touch
+	trust    func() ([][]byte, core.Digest)
 
 	decoders sync.Pool // of *ocs.Decoder
 }
 
-// Options are what a Handler needs; all are required.
+// Options are what a Handler needs; all but Trust are required.
 type Options struct {
 	Store    *store.Store
 	Enroller *agentapi.Enroller
 	Log      *slog.Logger // answered messages under Debug, refused ones under Warn
 	Now      func() time.Time
 	Touch    chan<- store.Touch // contacts go there; somebody must receive them, or the handler waits
+
+	// Trust returns what enrolled agents are to verify the server with, in DER, and the digest of the set.
+	// Nil, or none: they are told nothing.
+	Trust func() ([][]byte, core.Digest)
 }
 
 // New returns a Handler.
 func New(options Options) *Handler {
 	return &Handler{
-		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now, touch: options.Touch,
+		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now,
+		touch: options.Touch, trust: options.Trust,
 		gate: newGate(), busy: make(chan struct{}, maxBusy),
 	}
 }
@@ -196,7 +203,7 @@ func statusOf(err error) int {
 // isForbidden reports whether an error is the sender's lack of a right.
 func isForbidden(err error) bool {
 	for _, one := range []error{store.ErrNotServed, store.ErrUnknownComputer, store.ErrEnrolled, store.ErrNotItsKey,
-		store.ErrRevoked, store.ErrTooMany, errInTheClear} {
+		store.ErrRevoked, store.ErrTooMany, store.ErrStockProgress, errInTheClear} {
 		if errors.Is(err, one) {
 			return true
 		}
@@ -208,7 +215,7 @@ func isForbidden(err error) bool {
 func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	switch request.Query {
 	case ocs.QueryProlog: // which looks at the settings itself, for the sake of speed
-		return h.prolog(ctx, from)
+		return h.prolog(ctx, request, from)
 	case ocs.QueryEnroll:
 		return h.enrol(ctx, request, from)
 	}
@@ -228,6 +235,8 @@ func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller)
 		return nil, h.result(ctx, request, from)
 	case ocs.QueryNotify:
 		return nil, h.notification(ctx, request, from)
+	case ocs.QueryProgress:
+		return nil, h.progress(ctx, request, from)
 	}
 	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
 }
@@ -242,9 +251,16 @@ func (h *Handler) note(ctx context.Context, touch store.Touch) error {
 	}
 }
 
-func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
+func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	now := h.now()
-	contact, err := h.store.Contact(ctx, from.Caller, familyOfAgent(from.agent), now)
+	call := store.Call{Caller: from.Caller, Family: familyOfAgent(from.agent)}
+	var err error
+	if from.Key != "" {
+		if call.Prolog, err = request.Prolog(); err != nil {
+			return nil, err
+		}
+	}
+	contact, err := h.store.Contact(ctx, call, now)
 	if err != nil {
 		return nil, err
 	}
@@ -253,8 +269,11 @@ func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
 		PrologFreq:         contact.Settings.Get(setting.PrologFreq),
 		InventoryOnStartup: contact.Settings.Get(setting.OnStartup) == 1,
 	}
-	touch := store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now}
-	if contact.Settings.Get(setting.Frequency) >= 0 { // with -1 a stock server sends no option at all
+	touch := store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now, Prolog: call.Prolog}
+	if contact.Clone {
+		h.log.Warn("identity used by several computers", "computer", from.Device, "contact", call.Prolog.Contact)
+		answer.Cloned, answer.Reason = true, cloneReason
+	} else if contact.Settings.Get(setting.Frequency) >= 0 { // with -1 a stock server sends no option at all
 		if contact.Settings.InventoryDue(contact.Inventoried, now) || !contact.Known {
 			answer.Response = ocs.Send
 		}
@@ -266,10 +285,44 @@ func (h *Handler) prolog(ctx context.Context, from caller) ([]byte, error) {
 			touch.Offers = append(touch.Offers, offer.Package)
 		}
 	}
+	if from.Key != "" && !contact.Clone {
+		answer.Swarm = swarmOf(contact)
+		answer.Swarm.Authorities = h.authorities(call.Prolog.Trusts)
+	}
 	if err := h.note(ctx, touch); err != nil {
 		return nil, err
 	}
 	return ocs.Encode(answer.Append(nil)), nil
+}
+
+// authorities returns what an agent is to trust that trusts something else now.
+func (h *Handler) authorities(trusts core.Digest) [][]byte {
+	if h.trust == nil || trusts == (core.Digest{}) {
+		return nil
+	}
+	certificates, digest := h.trust()
+	if digest == trusts {
+		return nil
+	}
+	return certificates
+}
+
+// cloneReason is told to all computers with one identity but the one that is kept.
+const cloneReason = "this identity is used by two computers, as after a disk image was copied; the other computer " +
+	"keeps it, this one must enrol again with a new token (if it is this one that should keep it: stop the agent " +
+	"of the other, then \"agent keep\" on the server)"
+
+// swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files
+// its packages have. No origin grants leases yet.
+func swarmOf(contact store.Contact) *ocs.Swarm {
+	swarm := &ocs.Swarm{Site: contact.Site, Policy: []ocs.Field{{
+		Name:  ocs.PolicyContactSeconds,
+		Value: strconv.Itoa(contact.Settings.Get(setting.ContactSeconds)),
+	}}}
+	for _, offer := range contact.Offers {
+		swarm.Infos = append(swarm.Infos, ocs.InfoDigest{Package: offer.Package, Digest: offer.InfoDigest})
+	}
+	return swarm
 }
 
 func (h *Handler) inventory(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
@@ -293,6 +346,20 @@ func (h *Handler) notification(ctx context.Context, request *ocs.Request, from c
 		return err
 	}
 	return h.store.SaveAddresses(ctx, from.Caller, addressesOfAdapters(adapters), h.now())
+}
+
+// progress notes how far packages are, in bulk.
+func (h *Handler) progress(ctx context.Context, request *ocs.Request, from caller) error {
+	told, err := request.Progress()
+	if err != nil {
+		return err
+	}
+	accepted, err := h.store.AcceptProgress(ctx, from.Caller, told)
+	if err != nil {
+		return err
+	}
+	return h.note(ctx,
+		store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: h.now(), Progress: accepted})
 }
 
 func (h *Handler) result(ctx context.Context, request *ocs.Request, from caller) error {

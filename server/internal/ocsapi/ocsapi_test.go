@@ -214,7 +214,7 @@ func TestRefused(t *testing.T) {
 		{"inventory without content", wrap("<QUERY>INVENTORY</QUERY>"), http.StatusBadRequest},
 		{"notification of an unknown computer", wrap("<QUERY>NOTIFY</QUERY>"), http.StatusForbidden},
 		{"enrolment in the clear", wrap("<QUERY>ENROLL</QUERY>"), http.StatusForbidden},
-		{"progress, which nobody asked for yet", wrap("<QUERY>PROGRESS</QUERY>"), http.StatusBadRequest},
+		{"progress of a stock agent", wrap("<QUERY>PROGRESS</QUERY>"), http.StatusForbidden},
 		{"bomb", ocs.Encode(make([]byte, 32<<20)), http.StatusRequestEntityTooLarge},
 		{"body too long", bytes.Repeat([]byte(" "), ocs.MaxBody+1), http.StatusRequestEntityTooLarge},
 		{

@@ -33,6 +33,7 @@ const (
 	ExecutionTimeout Name = "DOWNLOAD_EXECUTION_TIMEOUT" // minutes
 	FragsPerTurn     Name = "DOWNLOAD_FRAGS_PER_TURN"    // fragments; 0 = all
 	PrologFreq       Name = "PROLOG_FREQ"                // hours
+	ContactSeconds   Name = "CONTACT_SECONDS"            // seconds
 	Frequency        Name = "FREQUENCY"                  // days between inventories; 0 always, -1 never
 	OnStartup        Name = "INVENTORY_ON_STARTUP"       // Windows service calls when it starts
 	StockAgents      Name = "STOCK_AGENTS"               // 1: stock OCS agents are served
@@ -79,6 +80,8 @@ var definitions = []Definition{
 		Unit:    "h",
 		Help:    "between the contacts of a stock agent",
 	},
+	{Name: ContactSeconds, Default: 3600, Min: 5, Max: 7 * 24 * 3600, Unit: "s",
+		Help: "between the contacts of an enrolled agent"},
 	{Name: Frequency, Default: 0, Min: -1, Max: 3650, Unit: "days",
 		Help: "between inventories; 0: at each contact, -1: no inventory and no packages"},
 	{Name: OnStartup, Default: 1, Max: 1, Help: "1: stock Windows agents call when their service starts"},

@@ -218,7 +218,7 @@ func doSomething(f fixture, random *rand.Rand, ids []core.PackageID) (err error)
 		facts := Facts{Computer: Computer{Device: name, Family: core.Linux}, Programs: []Program{{"bash", "5"}}}
 		_, err = f.SaveInventory(f.ctx(), facts, "", now)
 	case 2:
-		_, err = f.Contact(f.ctx(), Stock(name), core.Linux, now)
+		_, err = f.Contact(f.ctx(), Call{Caller: Stock(name), Family: core.Linux}, now)
 	case 3:
 		err = f.SaveResult(f.ctx(), Stock(name), ocs.Result{Package: id, Text: "SUCCESS"}, now)
 	case 4:

@@ -24,8 +24,9 @@ type Affectation struct {
 	Force       bool           `json:"force,omitempty"`
 	Offered     int            `json:"offered"` // contacts that listed it
 	Affected    time.Time      `json:"affected"`
-	Notified    time.Time      `json:"notified,omitzero"` // zero: not yet
-	Ended       time.Time      `json:"ended,omitzero"`    // zero: not yet
+	Notified    time.Time      `json:"notified,omitzero"`  // zero: not yet
+	Ended       time.Time      `json:"ended,omitzero"`     // zero: not yet
+	Progress    *Progress      `json:"progress,omitempty"` // nil: nothing told, or not NOTIFIED
 }
 
 func readAffectations(ctx context.Context, tx *transaction, list *[]Affectation, computer int64) error {
@@ -33,14 +34,17 @@ func readAffectations(ctx context.Context, tx *transaction, list *[]Affectation,
 		var a Affectation
 		var activation sql.NullInt64
 		var affected, notified, ended int64
-		err := scan(&a.Package, &a.PackageName, &activation, &a.State, &a.Text, &a.Exit, &a.Detail, &a.Output,
-			&a.Force, &a.Offered, &affected, &notified, &ended)
+		var progress progressScan
+		err := scan(append([]any{&a.Package, &a.PackageName, &activation, &a.State, &a.Text, &a.Exit, &a.Detail,
+			&a.Output, &a.Force, &a.Offered, &affected, &notified, &ended}, progress.into()...)...)
+		a.Progress = progress.value()
 		a.Activation = ActivationID(activation.Int64)
 		a.Affected, a.Notified, a.Ended = moment(affected), moment(notified), moment(ended)
 		*list = append(*list, a)
 		return err
-	}, `SELECT package, name, activation, state, text, exit, detail, output, force, offered, affected, notified, ended
-		FROM affectations JOIN packages ON id = package WHERE computer = ? ORDER BY package`, computer)
+	}, `SELECT package, name, activation, state, text, exit, detail, output, force, offered, affected, notified, ended,
+		`+progressColumns+` FROM affectations JOIN packages ON id = package
+		LEFT JOIN progress USING (computer, package) WHERE computer = ? ORDER BY package`, computer)
 }
 
 // A Target names what is affected or unaffected: an activation, or, with Activation 0, a package, for

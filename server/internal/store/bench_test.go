@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func BenchmarkContact(b *testing.B) {
 	}
 	f.contact(a)
 	for b.Loop() {
-		contact, err := f.Contact(f.ctx(), Stock(a), core.Linux, now)
+		contact, err := f.Contact(f.ctx(), Call{Caller: Stock(a), Family: core.Linux}, now)
 		if err != nil || len(contact.Offers) != 10 {
 			b.Fatal(len(contact.Offers), err)
 		}
@@ -38,6 +39,30 @@ func BenchmarkTouch(b *testing.B) {
 	for b.Loop() {
 		for i := range touches {
 			touches[i].At = touches[i].At.Add(time.Second)
+		}
+		f.check(f.Touch(f.ctx(), touches))
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "us/contact")
+}
+
+// BenchmarkTouchEnrolled is the same for enrolled agents, whose contacts are told apart.
+func BenchmarkTouchEnrolled(b *testing.B) {
+	f := newFixture(b)
+	var touches []Touch
+	for i := range 1000 {
+		name := fmt.Sprint("pc", i%100)
+		if i < 100 {
+			f.computer(name)
+		}
+		touches = append(touches, Touch{Device: device(name), Agent: "agent", At: now})
+	}
+	contact := uint64(0)
+	for b.Loop() {
+		for i := range touches {
+			contact++
+			prolog := &touches[i].Prolog
+			prolog.Last = touches[(i+900)%1000].Prolog.Contact
+			binary.BigEndian.PutUint64(prolog.Contact[:], contact)
 		}
 		f.check(f.Touch(f.ctx(), touches))
 	}

@@ -18,46 +18,58 @@ type Offer struct {
 	InfoURL      string
 	FragmentsURL string
 	Force        bool
+	InfoDigest   core.Digest // of the canonical info file
+}
+
+// A Call is a PROLOG.
+type Call struct {
+	Caller
+	Family core.OS    // the system that the agent says it is made for; "" when it does not say
+	Prolog ocs.Prolog // zero from stock agents
 }
 
 // A Contact is what a PROLOG reply is made of.
 type Contact struct {
-	Known       bool      // whether the computer ever sent an inventory
+	Known       bool // whether the computer is on record; a stock agent's is from its first inventory on
+	Site        core.SiteName
 	Inventoried time.Time // when it last did
 	Settings    setting.Effective
-	Offers      []Offer // by priority, then ID; at most ocs.MaxPacks
+	Offers      []Offer // by priority, then ID; at most ocs.MaxPacks; none for a clone
+	Clone       bool    // the identity is another computer's, which keeps it
 }
 
 // Contact answers a computer's call: which packages it is to be given, and what holds for it. Packages
-// listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history
-// has end as already set up instead. Only packages for the computer's system are listed; family is the
-// system that the agent says it is made for, "" when it does not say, and if that is another, none is.
-// Where stock agents are not served, theirs is ErrNotServed.
-func (s *Store) Contact(ctx context.Context, from Caller, family core.OS, now time.Time) (c Contact, err error) {
+// listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history has
+// end as already set up instead. Only packages for the computer's system are listed, and none if the agent
+// says that it is made for another. A clone is told nothing and changes nothing, see package lineage. Where
+// stock agents are not served, theirs is ErrNotServed.
+func (s *Store) Contact(ctx context.Context, call Call, now time.Time) (c Contact, err error) {
 	var changes bool
 	err = s.view(ctx, func(tx *transaction) error {
-		c, changes, err = contact(ctx, tx, from, family, now, false)
+		c, changes, err = contact(ctx, tx, call, now, false)
 		return err
 	})
 	if err != nil || !changes {
 		return c, err
 	}
 	err = s.change(ctx, func(tx *transaction) error { // again, under the lock
-		c, _, err = contact(ctx, tx, from, family, now, true)
+		c, _, err = contact(ctx, tx, call, now, true)
 		return err
 	})
 	return c, err
 }
 
-const selectByDevice = "SELECT id, family, inventoried, agent_key, revoked FROM computers WHERE device = ?"
+const selectByDevice = `SELECT id, family, site, inventoried, agent_key, revoked, lineage FROM computers
+	WHERE device = ?`
 
 // contact computes the answer and reports whether affectations change by it; apply changes them.
-func contact(ctx context.Context, tx *transaction, from Caller, family core.OS, now time.Time, apply bool) (
+func contact(ctx context.Context, tx *transaction, call Call, now time.Time, apply bool) (
 	c Contact, changes bool, err error) {
 	var id, inventoried, revoked int64
 	var inventoryFamily core.OS
-	var key string
-	err = tx.QueryRowContext(ctx, selectByDevice, from.Device).Scan(&id, &inventoryFamily, &inventoried, &key, &revoked)
+	var key, lineage string
+	err = tx.QueryRowContext(ctx, selectByDevice, call.Device).
+		Scan(&id, &inventoryFamily, &c.Site, &inventoried, &key, &revoked, &lineage)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Contact{}, false, err
 	}
@@ -65,16 +77,19 @@ func contact(ctx context.Context, tx *transaction, from Caller, family core.OS, 
 	if c.Settings, err = effective(ctx, tx, id); err != nil { // of no computer, when it is unknown
 		return Contact{}, false, err
 	}
-	if from.Key == "" && c.Settings.Get(setting.StockAgents) == 0 {
+	if call.Key == "" && c.Settings.Get(setting.StockAgents) == 0 {
 		return Contact{}, false, ErrNotServed
 	}
-	if err := from.maySpeak(key, revoked); err != nil {
+	if err := call.maySpeak(key, revoked); err != nil {
 		return Contact{}, false, err
+	}
+	if c.Clone, err = isClone(lineage, call.Prolog); err != nil || c.Clone {
+		return c, false, err
 	}
 	if !c.Known || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
 		return c, false, nil
 	}
-	if family != "" && family != inventoryFamily {
+	if call.Family != "" && call.Family != inventoryFamily {
 		return c, false, nil // until its next inventory says what it runs now
 	}
 	rows, err := openRows(ctx, tx, id, inventoryFamily)
@@ -110,7 +125,7 @@ type openRow struct {
 	installed bool // by the computer's own history
 }
 
-const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, state, EXISTS
+const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, info_digest, state, EXISTS
 		(SELECT 1 FROM history h WHERE h.computer = affectations.computer AND h.package = packages.id)
 	FROM affectations
 	JOIN packages ON packages.id = affectations.package
@@ -121,8 +136,12 @@ const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, stat
 func openRows(ctx context.Context, tx *transaction, computer int64, family core.OS) (rows []openRow, err error) {
 	err = each(ctx, tx, func(scan func(...any) error) error {
 		var row openRow
-		err := scan(&row.offer.Package, &row.offer.InfoURL, &row.offer.FragmentsURL, &row.offer.Force, &row.state,
-			&row.installed)
+		var digest string
+		err := scan(&row.offer.Package, &row.offer.InfoURL, &row.offer.FragmentsURL, &row.offer.Force, &digest,
+			&row.state, &row.installed)
+		if err == nil {
+			row.offer.InfoDigest, err = core.ParseDigest(digest)
+		}
 		rows = append(rows, row)
 		return err
 	}, selectOpenRows, computer, outcome.Waiting, outcome.Notified, family)
@@ -145,10 +164,12 @@ func advance(ctx context.Context, tx *transaction, computer int64, id core.Packa
 
 // A Touch is one contact to be noted.
 type Touch struct {
-	Device core.DeviceID
-	Agent  string // its name and version; "" leaves what is known
-	At     time.Time
-	Offers []core.PackageID // what its reply listed
+	Device   core.DeviceID
+	Agent    string // its name and version; "" leaves what is known
+	At       time.Time
+	Offers   []core.PackageID      // what its reply listed
+	Progress []ocs.PackageProgress // what AcceptProgress returned
+	Prolog   ocs.Prolog            // of an enrolled agent; zero for other messages
 }
 
 const (
@@ -157,7 +178,8 @@ const (
 	touchOffer = "UPDATE affectations SET offered = offered + 1 WHERE computer = ? AND package = ?"
 )
 
-// Touch notes contacts in bulk: when, by which agent, and which packages were offered. It is called
+// Touch notes contacts in bulk: when, by which agent, which packages were offered, how far they are, and
+// which contact it was. It is called
 // about once a second, so that a contact without news costs no write of its own.
 func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 	return s.change(ctx, func(tx *transaction) error {
@@ -173,6 +195,9 @@ func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 				if err == nil {
 					_, err = execute(ctx, tx, touchOffer, id, offer)
 				}
+			}
+			if err == nil {
+				err = errors.Join(noteProgress(ctx, tx, id, touch), noteProlog(ctx, tx, id, touch))
 			}
 			if err != nil {
 				return err

@@ -93,6 +93,9 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		_, err = execute(ctx, tx,
 			"UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ? WHERE id = ?",
 			e.Key.String(), unix(now), unix(e.Certified), site, id)
+		if err == nil && key != e.Key.String() { // a copy may show the token that it was copied with
+			_, err = execute(ctx, tx, forgetLineage, id)
+		}
 		return err
 	})
 	return site, err
@@ -203,6 +206,8 @@ type Agent struct {
 	Certified   time.Time     `json:"certified"`        // until when its newest certificate is valid
 	Revoked     time.Time     `json:"revoked,omitzero"` // zero: it is not
 	LastContact time.Time     `json:"lastContact,omitzero"`
+	Cloned      time.Time     `json:"cloned,omitzero"`      // since when its identity is known on several computers
+	CloneCalled time.Time     `json:"cloneCalled,omitzero"` // when one of them that is not kept last called
 }
 
 // Agents lists the enrolled agents, by device ID.
@@ -211,13 +216,14 @@ func (s *Store) Agents(ctx context.Context) ([]Agent, error) {
 	err := s.view(ctx, func(tx *transaction) error {
 		return each(ctx, tx, func(scan func(...any) error) error {
 			var a Agent
-			var enrolled, certified, revoked, contact int64
-			err := scan(&a.Device, &a.Name, &a.Site, &a.Key, &enrolled, &certified, &revoked, &contact)
+			var enrolled, certified, revoked, contact, cloned, called int64
+			err := scan(&a.Device, &a.Name, &a.Site, &a.Key, &enrolled, &certified, &revoked, &contact, &cloned, &called)
+			a.Cloned, a.CloneCalled = moment(cloned), moment(called)
 			a.Enrolled, a.Certified = moment(enrolled), moment(certified)
 			a.Revoked, a.LastContact = moment(revoked), moment(contact)
 			list = append(list, a)
 			return err
-		}, `SELECT device, name, site, agent_key, enrolled, certified, revoked, last_contact
+		}, `SELECT device, name, site, agent_key, enrolled, certified, revoked, last_contact, cloned, clone_called
 			FROM computers WHERE agent_key <> '' ORDER BY device`)
 	})
 	return list, err

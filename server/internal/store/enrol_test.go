@@ -41,13 +41,13 @@ func TestEnrol(t *testing.T) {
 	wantIs(t, err, ErrEnrolled)
 	_, err = f.SaveInventory(f.ctx(), Facts{Computer: Computer{Device: device("thief")}}, stock, now)
 	wantIs(t, err, ErrEnrolled)
-	_, err = f.Contact(f.ctx(), Stock(stock), "", now)
+	_, err = f.Contact(f.ctx(), Call{Caller: Stock(stock), Family: ""}, now)
 	wantIs(t, err, ErrEnrolled)
 
 	f.check(f.Revoke(f.ctx(), stock, now))
 	wantIs(t, f.Revoke(f.ctx(), stock, now), ErrUnknownAgent)
 	wantIs(t, f.Revoke(f.ctx(), device("gone"), now), ErrUnknownAgent)
-	_, err = f.Contact(f.ctx(), Stock(stock), "", now)
+	_, err = f.Contact(f.ctx(), Call{Caller: Stock(stock), Family: ""}, now)
 	wantIs(t, err, ErrEnrolled) // revoked is not stock again
 	agents, err := f.Agents(f.ctx())
 	f.check(err)

@@ -139,7 +139,7 @@ func (l *life) deactivate(r *rapid.T) {
 
 func (l *life) contact(r *rapid.T) {
 	f, device, _ := l.pick(r)
-	contact, err := f.Contact(f.ctx(), Stock(device), core.Linux, now)
+	contact, err := f.Contact(f.ctx(), Call{Caller: Stock(device), Family: core.Linux}, now)
 	f.check(err)
 	var want []string
 	for _, id := range l.packages {

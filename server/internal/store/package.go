@@ -24,7 +24,7 @@ type Package struct {
 	FragmentSize int64                `json:"fragmentSize"`
 	Fragments    int                  `json:"fragments"`
 	SuccessCodes outcome.SuccessCodes `json:"successCodes"` // those that hold, never nil
-	InfoDigest   core.Digest          `json:"-"`            // of the info file as published
+	InfoDigest   core.Digest          `json:"-"`            // of the canonical info file, which the sealed one holds
 	Built        time.Time            `json:"built"`
 }
 

@@ -59,6 +59,17 @@ func (s *Store) Rollout(ctx context.Context, id core.PackageID, now time.Time) (
 		if err != nil {
 			return err
 		}
+		err = each(ctx, tx, func(scan func(...any) error) error {
+			var phase ocs.Phase
+			var rows int
+			err := scan(&phase, &rows)
+			r.Progress[phase] = rows
+			return err
+		}, `SELECT phase, count(*) FROM affectations JOIN progress USING (computer, package)
+			WHERE package = ? AND state = ? GROUP BY phase`, id, outcome.Notified)
+		if err != nil {
+			return err
+		}
 		return tx.QueryRowContext(ctx, "SELECT count(*) FROM affectations WHERE package = ? AND state = ? AND offered >= ? AND notified <= ?",
 			id, outcome.Notified, noResultOffers, unix(now.Add(-noResultAfter))).
 			Scan(&r.NoResult)

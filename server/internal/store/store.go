@@ -6,8 +6,8 @@
 // server and any number of commands; each change is one transaction that holds the write lock from its
 // first statement, so no method sees half of another's work. Nothing is cached between calls.
 //
-// The one exception to durability is [Store.Touch], which records contacts in bulk: a power cut may
-// lose the last second of them.
+// The one exception to durability is [Store.Touch], which records contacts and progress in bulk: a power cut
+// may lose the last second of them.
 //
 // Methods are safe for concurrent use. Times come from the caller and are kept as whole seconds.
 package store
@@ -15,7 +15,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	_ "embed" // the schema
 	"errors"
 	"fmt"
 	"net/url"
@@ -27,12 +26,6 @@ import (
 
 	"enjambre/core"
 )
-
-//go:embed schema.sql
-var schema string
-
-// schemaVersion counts incompatible changes of the schema. 1: the first.
-const schemaVersion = 1
 
 // FileName is the database's name inside the data folder.
 const FileName = "enjambre.db"
@@ -75,14 +68,7 @@ func Create(ctx context.Context, dir string) error {
 		return fmt.Errorf("create database: %w", err)
 	}
 	s := connect(path)
-	err = s.change(ctx, func(tx *transaction) error {
-		if _, err := tx.ExecContext(ctx, schema); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
-		return err
-	})
-	if err = errors.Join(err, s.Close()); err != nil {
+	if err = errors.Join(s.upgrade(ctx), s.Close()); err != nil {
 		for _, suffix := range []string{"-wal", "-shm", ""} {
 			_ = os.Remove(path + suffix)
 		}
@@ -90,25 +76,31 @@ func Create(ctx context.Context, dir string) error {
 	return err
 }
 
-// Open opens the database in dir. A schema newer than this program knows is refused with E_VERSION.
+// Open opens the database in dir. An older program's is upgraded; a schema newer than this program knows is
+// refused with E_VERSION.
 func Open(ctx context.Context, dir string) (*Store, error) {
 	path := filepath.Join(dir, FileName)
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	s := connect(path)
-	var version int
-	if err := s.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	version, err := s.version(ctx)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
 	}
 	if version == 0 { // what an empty file has
 		return nil, errors.Join(fmt.Errorf(
 			"database %s holds nothing: it was lost, or never finished; restore the last backup", path), s.Close())
 	}
-	if version != schemaVersion {
+	if version > schemaVersion() {
 		return nil, errors.Join(core.Refuse(core.ClassVersion,
 			"database %s has schema %d, this program knows %d: use the enjambre-server that made it, or a newer one",
-			path, version, schemaVersion), s.Close())
+			path, version, schemaVersion()), s.Close())
+	}
+	if version < schemaVersion() {
+		if err := s.upgrade(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("upgrade database %s: %w", path, err), s.Close())
+		}
 	}
 	if err := errors.Join(s.write.prepare(ctx), s.read.prepare(ctx)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())

@@ -166,16 +166,16 @@ func TestContact(t *testing.T) {
 	f.affect(first, Selection{All: true}, AffectOptions{Force: true})
 	f.want("forced", f.contact(a), []core.PackageID{first, late})
 
-	unknown, err := f.Contact(f.ctx(), Stock(device("new")), core.Linux, now)
+	unknown, err := f.Contact(f.ctx(), Call{Caller: Stock(device("new")), Family: core.Linux}, now)
 	f.check(err)
 	f.want("unknown computer", unknown.Known, false)
 	f.set("", setting.StockAgents, 0)
 	for _, one := range []core.DeviceID{a, device("new")} {
-		_, err = f.Contact(f.ctx(), Stock(one), core.Linux, now)
+		_, err = f.Contact(f.ctx(), Call{Caller: Stock(one), Family: core.Linux}, now)
 		wantIs(t, err, ErrNotServed)
 	}
 	f.set("", setting.StockAgents, 1)
-	other, err := f.Contact(f.ctx(), Stock(a), core.Windows, now)
+	other, err := f.Contact(f.ctx(), Call{Caller: Stock(a), Family: core.Windows}, now)
 	f.check(err)
 	f.want("another system", len(other.Offers), 0)
 }
@@ -327,7 +327,7 @@ func TestNewerSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("PRAGMA user_version = 2"); err != nil {
+	if _, err := db.Exec("PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

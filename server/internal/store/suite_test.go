@@ -113,7 +113,7 @@ func (f fixture) affect(id core.PackageID, selection Selection, options AffectOp
 // contact returns the packages that a PROLOG reply lists.
 func (f fixture) contact(device core.DeviceID) []core.PackageID {
 	f.Helper()
-	contact, err := f.Contact(f.ctx(), Stock(device), core.Linux, now)
+	contact, err := f.Contact(f.ctx(), Call{Caller: Stock(device), Family: core.Linux}, now)
 	f.check(err)
 	ids := []core.PackageID{}
 	for _, offer := range contact.Offers {

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/core/outcome"
+)
+
+// ErrStockProgress says that a stock agent, which has no such message, sent one.
+var ErrStockProgress = errors.New("progress is taken from enrolled agents only")
+
+// A Progress is how far a package is on a computer, as its agent said last. It is for display only.
+type Progress struct {
+	Phase   ocs.Phase `json:"phase"`
+	Have    int       `json:"have"` // fragments, verified
+	Of      int       `json:"of"`   // fragments of the package
+	Problem string    `json:"problem,omitempty"`
+	Heard   time.Time `json:"heard"`
+}
+
+// AcceptProgress returns what is worth noting of a PROGRESS message, for [Store.Touch]: packages that are
+// affected to the caller's computer and whose result is still to come. It writes nothing. From a stock
+// agent it is ErrStockProgress.
+func (s *Store) AcceptProgress(ctx context.Context, from Caller,
+	progress ocs.Progress) (accepted []ocs.PackageProgress, err error) {
+	if from.Key == "" {
+		return nil, ErrStockProgress
+	}
+	err = s.view(ctx, func(tx *transaction) error {
+		id, err := from.row(ctx, tx)
+		if err != nil {
+			return err
+		}
+		open := map[core.PackageID]bool{}
+		err = each(ctx, tx, func(scan func(...any) error) error {
+			var id core.PackageID
+			err := scan(&id)
+			open[id] = true
+			return err
+		}, "SELECT package FROM affectations WHERE computer = ? AND state = ?", id, outcome.Notified)
+		for _, one := range progress.Packages {
+			if open[one.Package] {
+				accepted = append(accepted, one)
+			}
+		}
+		return err
+	})
+	return accepted, err
+}
+
+// keepProgress writes one package's progress over the last, unless its result has come meanwhile.
+const keepProgress = `INSERT OR REPLACE INTO progress (computer, package, phase, have, whole, problem, heard)
+	SELECT computer, package, ?, ?, ?, ?, ? FROM affectations WHERE computer = ? AND package = ? AND state = ?`
+
+func noteProgress(ctx context.Context, tx *transaction, computer int64, touch Touch) error {
+	for _, one := range touch.Progress {
+		_, err := execute(ctx, tx, keepProgress, one.Phase, one.Have, one.Of, one.Problem, unix(touch.At), computer,
+			one.Package, outcome.Notified)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// progressColumns are those of a LEFT JOIN, NULL where an agent told nothing.
+const progressColumns = "phase, have, whole, problem, heard"
+
+// A progressScan reads progressColumns.
+type progressScan struct {
+	phase, problem     *string
+	have, whole, heard *int64
+}
+
+func (p *progressScan) into() []any { return []any{&p.phase, &p.have, &p.whole, &p.problem, &p.heard} }
+
+// value returns nil where an agent told nothing.
+func (p *progressScan) value() *Progress {
+	if p.phase == nil {
+		return nil
+	}
+	return &Progress{Phase: ocs.Phase(*p.phase), Have: int(*p.have), Of: int(*p.whole), Problem: *p.problem,
+		Heard: moment(*p.heard)}
+}
