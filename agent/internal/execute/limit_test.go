@@ -75,6 +75,16 @@ func TestTimeLimit(t *testing.T) {
 	}
 	order := Order{Action: core.Launch, Target: "run", TimeLimit: time.Second}
 	job := newJob(t, order, files)
+	names := []string{"a", "b", "c", "polite"}
+	t.Cleanup(func() {
+		for _, name := range names { // those that the test has found alive
+			if data, err := os.ReadFile(filepath.Join(folder, name)); err == nil && t.Failed() {
+				if pid, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && isAlive(pid) {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		}
+	})
 	begun := time.Now()
 	got := carriedOut(t, job)
 	if got.Text != "ERR_EXECUTE" || got.Class != core.ClassTime || got.Installed || got.Output != "said\n" {
@@ -83,7 +93,7 @@ func TestTimeLimit(t *testing.T) {
 	if took := time.Since(begun); took < killGrace || took > killGrace+30*time.Second {
 		t.Errorf("took %v, want the grace of %v and little more", took, killGrace)
 	}
-	for _, name := range []string{"a", "b", "c", "polite"} {
+	for _, name := range names {
 		if pid := readPID(t, filepath.Join(folder, name)); isAlive(pid) {
 			t.Errorf("%s (%d) is alive", name, pid)
 		}
