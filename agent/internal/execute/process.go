@@ -1,0 +1,29 @@
+package execute
+
+import "os"
+
+// A process is known by more than its number, which is given out again.
+type process struct {
+	PID   int    `json:"pid"`
+	Start string `json:"start"` // its start time, as the system tells it
+	Boot  string `json:"boot"`  // since when start times count; "" where they are absolute
+}
+
+// identify returns a process that runs now.
+func identify(pid int) (process, error) {
+	start, err := startTime(pid)
+	if err != nil {
+		return process{}, err
+	}
+	boot, err := bootID()
+	return process{PID: pid, Start: start, Boot: boot}, err
+}
+
+// ourselves returns this process.
+func ourselves() (process, error) { return identify(os.Getpid()) }
+
+// alive reports whether the process still runs: the same, not another with its number.
+func (p process) alive() bool {
+	now, err := identify(p.PID)
+	return err == nil && now == p
+}

@@ -1,0 +1,242 @@
+package execute
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"enjambre/agent/internal/failpoint"
+	"enjambre/agent/internal/unpack"
+	"enjambre/core"
+	"enjambre/core/outcome"
+)
+
+// ErrBegun says that another shim has begun the job. This one has done nothing.
+var ErrBegun = errors.New("the job was begun before")
+
+// Run is the shim: it carries out the order in a folder and writes the result there. It is meant to be a
+// process of its own, whose file mask and children it makes its own.
+//
+// Whatever is wrong with the package is a result, and no error. An error says that the job could not be
+// begun, and nothing has run; or that its result could not be written, which then counts as interrupted.
+func Run(folder string) error {
+	order, err := readOrder(folder)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", folder, err)
+	}
+	failpoint.Hit("execute.before_started")
+	if err := begin(folder, order); err != nil {
+		return fmt.Errorf("run package %s: %w", order.Package, err)
+	}
+	failpoint.Hit("execute.after_started")
+	result := (&job{folder: folder, order: order}).carryOut()
+	failpoint.Hit("execute.after_command")
+	if err := finish(folder, result); err != nil {
+		return fmt.Errorf("keep the result of package %s: %w", order.Package, err)
+	}
+	failpoint.Hit("execute.after_result")
+	return nil
+}
+
+// begin says durably that this process runs the job, unless another has said so.
+func begin(folder string, order Order) error {
+	shim, err := ourselves()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(record{Shim: shim, Until: time.Now().Add(order.TimeLimit + orphanGrace)})
+	if err == nil {
+		err = createDurable(folder, startedFile, data)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return ErrBegun
+	}
+	return err
+}
+
+// finish writes the result, durably.
+func finish(folder string, result Result) error {
+	data, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return err
+	}
+	beside, err := writeBeside(folder, resultFile, data)
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("execute.before_result")
+	return publish(beside, filepath.Join(folder, resultFile))
+}
+
+// A job is an order being carried out.
+type job struct {
+	folder string
+	order  Order
+	work   string // the command's working directory
+	env    *environment
+}
+
+// carryOut does what the order says.
+func (j *job) carryOut() Result {
+	if err := j.prepare(); err != nil {
+		return failed(fmt.Errorf("prepare the command: %w", err))
+	}
+	if j.order.Action == core.Store {
+		return j.store()
+	}
+	cmd, err := j.command()
+	if err != nil {
+		return failed(err)
+	}
+	return j.supervise(cmd)
+}
+
+// prepare makes what a command finds around it.
+func (j *job) prepare() error {
+	setMask()
+	// A shutdown asks every process to end. The command decides what that means, and we report it; a
+	// handler, unlike a signal that is ignored, is not passed on to the command.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	if err := adopt(); err != nil {
+		return err
+	}
+	j.work = StageFolder(j.folder)
+	folders := []string{filepath.Join(j.folder, temporary)}
+	if !j.order.Stage {
+		j.work = filepath.Join(j.folder, workFolder)
+		folders = append(folders, j.work)
+	}
+	for _, folder := range folders {
+		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	if _, err := os.Stat(j.work); err != nil {
+		return err
+	}
+	j.env = newEnvironment(serviceEnvironment(), j.order, j.work, folders[0])
+	return nil
+}
+
+// store places the stage's files.
+func (j *job) store() Result {
+	to, err := expand(j.order.Target, j.env, j.order.OS)
+	if err != nil {
+		return failed(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), j.order.TimeLimit)
+	defer cancel()
+	forbidden := slices.Concat(j.order.Forbidden, []string{j.folder})
+	err = unpack.Place(ctx, j.work, to, unpack.PlaceOptions{Forbidden: forbidden})
+	switch {
+	case err == nil:
+		return Result{Text: string(outcome.Success), Installed: true}
+	case errors.Is(err, context.DeadlineExceeded):
+		return failed(j.overtime(0))
+	}
+	result := failed(err)
+	if errors.Is(err, unpack.ErrNoSpace) {
+		result.Class = core.ClassNoSpace
+	}
+	return result
+}
+
+// waitDelay is how long the output of a command that has ended is waited for: a process that it left behind
+// may hold it open.
+const waitDelay = 3 * time.Second
+
+// supervise runs a command to its end, or to its time limit.
+func (j *job) supervise(cmd *exec.Cmd) Result {
+	said := newOutput(j.folder)
+	defer said.close()
+	cmd, err := j.start(cmd, said)
+	if err != nil {
+		return failed(err)
+	}
+	j.noteCommand(cmd.Process.Pid)
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }() // ends with the command, or with this process
+	limit := time.NewTimer(j.order.TimeLimit)
+	defer limit.Stop()
+	select {
+	case err := <-done:
+		if cmd.ProcessState == nil {
+			return failed(core.Refuse(core.ClassExec, "the command was lost: %v", err))
+		}
+		result := judge(j.order, cmd.ProcessState)
+		result.Output = said.text()
+		return result
+	case <-limit.C:
+	}
+	result := failed(j.overtime(endTree(cmd.Process)))
+	select {
+	case <-done:
+		result.Output = said.text()
+	case <-time.After(2 * waitDelay): // it cannot be killed; its output is still being written
+		result.Output = readOutput(j.folder)
+	}
+	return result
+}
+
+// start starts a command, through the shell if it is a script that does not say by what it is to be run.
+func (j *job) start(cmd *exec.Cmd, said *output) (*exec.Cmd, error) {
+	j.equip(cmd, said)
+	err := cmd.Start()
+	if errors.Is(err, isText) && isScript(cmd.Path) {
+		cmd = scriptCommand(cmd.Path, cmd.Args[1:])
+		j.equip(cmd, said)
+		err = cmd.Start()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, missing := os.Stat(cmd.Path); missing == nil {
+			err = fmt.Errorf("%s: the interpreter that its first line names, or its loader, is not on this computer",
+				filepath.Base(cmd.Path))
+		}
+	}
+	if err != nil {
+		return nil, core.Refuse(core.ClassExec, "the command cannot be started: %v", err)
+	}
+	return cmd, nil
+}
+
+// equip gives a command all it has. Its input is empty.
+func (j *job) equip(cmd *exec.Cmd, said *output) {
+	cmd.Dir = j.work
+	cmd.Env = j.env.list()
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.WaitDelay = waitDelay
+	line := cmd.SysProcAttr
+	cmd.SysProcAttr = ownSession()
+	keepLine(cmd.SysProcAttr, line)
+}
+
+// overtime is the error of a command that took too long.
+func (j *job) overtime(left int) error {
+	const text = "it took longer than %v and was ended with everything that it had started"
+	if left > 0 {
+		return core.Refuse(core.ClassTime, text+", but for %d processes that cannot be killed", j.order.TimeLimit,
+			left)
+	}
+	return core.Refuse(core.ClassTime, text, j.order.TimeLimit)
+}
+
+// noteCommand leaves word of the command's process, for the case that this one is killed. Word that does not
+// come to disk costs no more than that the command does not count as running then.
+func (j *job) noteCommand(pid int) {
+	command, err := identify(pid)
+	if err != nil {
+		return // it has ended
+	}
+	if data, err := json.Marshal(command); err == nil {
+		_ = os.WriteFile(filepath.Join(j.folder, commandFile), data, 0o600)
+	}
+}

@@ -1,0 +1,27 @@
+// Package failpoint lets a test end the agent at a named place, as a power cut would: at once, with
+// nothing tidied up.
+//
+// It does nothing, and costs nothing, unless the program was built with the tag "failpoint". Such a program
+// kills itself at the place that the environment variable ENJAMBRE_FAILPOINT names: NAME at the first
+// time it comes there, NAME:N at the N-th.
+package failpoint
+
+// Variable is the environment variable that names the place.
+const Variable = "ENJAMBRE_FAILPOINT"
+
+// A Point is a place where a test can end the program.
+type Point struct {
+	Name string // PACKAGE.PLACE
+	Doc  string // what has happened by then, and what has not
+}
+
+// Points returns all of them. A test holds the list to the source: each is hit somewhere, no other is.
+func Points() []Point {
+	return []Point{
+		{"execute.before_started", "the shim runs and has read its order; nothing says so on disk"},
+		{"execute.after_started", "that the job has begun is on disk; its command has not been started"},
+		{"execute.after_command", "the command has ended; what came of it is in memory only"},
+		{"execute.before_result", "the result is written beside its place, synced and not renamed"},
+		{"execute.after_result", "the result is on disk; the shim has not ended"},
+	}
+}
