@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the end-to-end tests and the demo need and this machine lacks: a C compiler for the race
-# detector, and the stock OCS agent with Perl's HTTPS support. Where it may not, it says what is missing.
+# Installs what the tests and the demo need and this machine lacks: a C compiler for the race detector, the
+# stock OCS agent with Perl's HTTPS support, and a display without a screen with windows to press buttons in.
+# Where it may not, it says what is missing.
 set -eu
 
 missing=""
@@ -9,6 +10,9 @@ command -v ocsinventory-agent >/dev/null 2>&1 || missing="$missing ocsinventory-
 perl -MLWP::Protocol::https -e 1 >/dev/null 2>&1 || missing="$missing liblwp-protocol-https-perl"
 command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 command -v zip >/dev/null 2>&1 || missing="$missing zip"
+command -v zenity >/dev/null 2>&1 || missing="$missing zenity"
+command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
+command -v xdotool >/dev/null 2>&1 || missing="$missing xdotool"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

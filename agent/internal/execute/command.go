@@ -106,8 +106,8 @@ func checkBatch(program string, args []string) error {
 	}
 	for _, arg := range args {
 		if at := strings.IndexAny(arg, "\"%!&|<>^\r\n"); at >= 0 {
-			return core.Refuse(core.ClassExec, "the argument %.80q has a %q, which a batch file would not take as it is",
-				arg, arg[at])
+			return core.Refuse(core.ClassExec,
+				"the argument %.80q has a %q, which a batch file would not take as it is", arg, arg[at])
 		}
 	}
 	return nil

@@ -126,7 +126,8 @@ func TestOtherProcess(t *testing.T) {
 	if err != nil || !self.alive() {
 		t.Fatalf("we are not alive: %v", err)
 	}
-	if parent, err := identify(os.Getppid()); err != nil || parent.Start == self.Start || parent.Boot != self.Boot {
+	parent, err := identify(os.Getppid())
+	if err != nil || parent.Start == self.Start || parent.Boot != self.Boot {
 		t.Errorf("we are %v, our parent is %v, %v", self, parent, err)
 	}
 	earlier, rebooted := self, self

@@ -9,6 +9,7 @@
 package notify
 
 import (
+	"context"
 	"errors"
 	"strconv"
 )
@@ -56,3 +57,6 @@ func (s Session) String() string {
 	}
 	return s.User + " (" + strconv.FormatUint(uint64(s.UID), 10) + ") at " + display
 }
+
+// Active returns the session that somebody sits at, and false if there is none. See [Finder].
+func Active(ctx context.Context) (Session, bool, error) { return Finder{}.Active(ctx) }
