@@ -49,7 +49,7 @@ func Enrol(ctx context.Context, o Options) (state.Identity, error) {
 	switch known, err := o.State.Identity(); {
 	case err == nil:
 		return state.Identity{}, fmt.Errorf(
-			"this agent is enrolled in deployment %q as %s; to enrol it anew, remove its state folder",
+			"this agent is enrolled in deployment %q as %s; to enrol it anew, use --anew",
 			known.Deployment, known.Device)
 	case !errors.Is(err, state.ErrNotEnrolled):
 		return state.Identity{}, err

@@ -3,10 +3,13 @@ package origin
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"enjambre/core"
@@ -33,6 +36,7 @@ func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) 
 		return nil, fmt.Errorf("%s: %w", c.options.Address, c.cause(err))
 	}
 	defer response.Body.Close()
+	c.see(response.TLS)
 	if err := c.checkClock(response.Header.Get("Date")); err != nil {
 		return nil, err
 	}
@@ -54,6 +58,42 @@ func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) 
 		return nil, fmt.Errorf("%s: this is no answer of a deployment server: %w", c.options.Address, err)
 	}
 	return answer, nil
+}
+
+// see remembers the certificates that the server has shown.
+func (c *Client) see(connection *tls.ConnectionState) {
+	if connection == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shown = connection.PeerCertificates
+}
+
+// WouldTrust returns nil if the certificate that the server showed last would be trusted with these authorities
+// instead of those of the file.
+func (c *Client) WouldTrust(authorities []*x509.Certificate) error {
+	c.mu.Lock()
+	shown := c.shown
+	c.mu.Unlock()
+	if len(shown) == 0 {
+		return errors.New("the server has shown no certificate yet")
+	}
+	address, err := url.Parse(c.options.Address)
+	if err != nil {
+		return err
+	}
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, one := range authorities {
+		roots.AddCert(one)
+	}
+	for _, one := range shown[1:] {
+		between.AddCert(one)
+	}
+	_, err = shown[0].Verify(x509.VerifyOptions{
+		DNSName: address.Hostname(), Roots: roots, Intermediates: between, CurrentTime: c.options.Now(),
+	})
+	return err
 }
 
 // ServerTime returns the server's time as far as its last answer and this computer's steady clock tell, or false

@@ -38,7 +38,7 @@ func (c *Client) Get(ctx context.Context, address string, most int) ([]byte, err
 
 // Fragment fetches a file of exactly size bytes. A body that breaks off is gone on with, a few times.
 func (c *Client) Fragment(ctx context.Context, address string, size int64) ([]byte, error) {
-	var data []byte
+	data := make([]byte, 0, size) // which is signed, and at most core.MaxFragmentSize
 	var err error
 	for range fetchAttempts {
 		before := len(data)
@@ -99,7 +99,7 @@ func (c *Client) get(ctx context.Context, address string, have []byte, most, siz
 func checkAnswer(response *http.Response, have []byte, size int64) ([]byte, error) {
 	switch response.StatusCode {
 	case http.StatusOK:
-		have = nil // whole, whatever was asked for
+		have = have[:0] // whole, whatever was asked for
 	case http.StatusPartialContent:
 		want := fmt.Sprintf("bytes %d-%d/%d", len(have), size-1, size)
 		if got := response.Header.Get("Content-Range"); len(have) == 0 || got != want {

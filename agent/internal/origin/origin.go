@@ -55,8 +55,9 @@ type Client struct {
 	patience time.Duration // progressTime but in tests
 
 	mu    sync.Mutex
-	date  time.Time // what the server's clock said last; zero if it has said nothing
-	heard time.Time // when that was, with this computer's monotonic clock
+	shown []*x509.Certificate // by the server, last
+	date  time.Time           // what the server's clock said last; zero if it has said nothing
+	heard time.Time           // when that was, with this computer's monotonic clock
 }
 
 // ParseServer reads a server's address: https://host[:port], with /ocsinventory behind it or not.

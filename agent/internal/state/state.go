@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"enjambre/agent/internal/durable"
 	"enjambre/core"
@@ -60,7 +61,11 @@ type Folder struct{ path string }
 // Open opens a state folder, making it if it is missing. One that others could write to is refused: what
 // lies there decides what runs as root.
 func Open(path string) (*Folder, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		err = os.MkdirAll(path, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
 	if err := checkOwner(path); err != nil {
@@ -223,6 +228,62 @@ func (f *Folder) Renewed(certificate, authority *x509.Certificate) error {
 		return err
 	}
 	return f.write(certificateFile, encodeCertificate(certificate))
+}
+
+// Authorities returns the certificates that the server is verified with.
+func (f *Folder) Authorities() ([]*x509.Certificate, error) {
+	data, err := f.read(authorityFile)
+	if err != nil {
+		return nil, fmt.Errorf("the server's authority: %w", err)
+	}
+	var all []*x509.Certificate
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			break
+		}
+		data = rest
+		one, err := x509.ParseCertificate(block.Bytes)
+		if block.Type != "CERTIFICATE" || err != nil {
+			return nil, core.Refuse(core.ClassFormat, "%s holds something that is no certificate", f.file(authorityFile))
+		}
+		all = append(all, one)
+	}
+	if len(all) == 0 {
+		return nil, core.Refuse(core.ClassFormat, "%s holds no certificate in PEM form", f.file(authorityFile))
+	}
+	return all, nil
+}
+
+// Trust makes these the certificates that the server is verified with.
+func (f *Folder) Trust(authorities []*x509.Certificate) error {
+	var text []byte
+	for _, one := range authorities {
+		text = append(text, encodeCertificate(one)...)
+	}
+	return f.write(authorityFile, text)
+}
+
+// identityFiles are what makes an agent the one it is, in the order in which they are set aside: without the first
+// it is not enrolled.
+var identityFiles = []string{
+	identityFile, keyFile, deviceFile, certificateFile, agentCAFile, "contact.json", "machine.json",
+}
+
+// SetAside makes the agent forget who it is, so that it can enrol anew; what it has installed is still known. The
+// files go to a folder of their own, aside-TIME, whose path is returned.
+func (f *Folder) SetAside(now time.Time) (string, error) {
+	aside := f.file(now.UTC().Format("aside-20060102-150405"))
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return "", fmt.Errorf("state folder: %w", err)
+	}
+	for _, name := range identityFiles {
+		err := durable.Rename(f.file(name), filepath.Join(aside, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("state folder: %w", err)
+		}
+	}
+	return aside, nil
 }
 
 // CAFile returns the file of the authorities that the server is verified with.
