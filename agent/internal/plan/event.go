@@ -24,9 +24,14 @@ type Resumed struct {
 type ContactAnswered struct {
 	Interval time.Duration  // until the next; 0 when the server does not say
 	Conf     *cycle.Options // nil: it says nothing about deployment, and everything goes on
-	Offers   []Offer        // with Conf: all that is to be installed
+	Offers   []Offer        // with Conf: what is to be installed
+	Partial  bool           // more is to be installed than the offers say; nothing is dropped then
 	Left     int            // results that the server has not acknowledged by now
 }
+
+// Suspended reports an answer by which the agent must neither run nor report anything until a later one says
+// otherwise: its identity is another computer's too.
+type Suspended struct{}
 
 // ContactFailed reports that the server gave no answer that could be used.
 type ContactFailed struct{}
@@ -99,6 +104,7 @@ type WakeDue struct{}
 
 func (Resumed) event()         {}
 func (ContactAnswered) event() {}
+func (Suspended) event()       {}
 func (ContactFailed) event()   {}
 func (ReportAnswered) event()  {}
 func (ReportFailed) event()    {}

@@ -129,6 +129,7 @@ type Plan struct {
 	reports contact.Pace
 	talking bool
 	heard   bool // a contact was answered since the start
+	silent  bool // suspended: nothing is reported
 
 	answeredAt time.Time // when a contact was last answered
 	triedAt    time.Time // when one last ended, answered or not
@@ -177,6 +178,8 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		actions = p.resumed(now, event)
 	case ContactAnswered:
 		actions = p.contactAnswered(now, event)
+	case Suspended:
+		actions = p.suspend(now)
 	case ContactFailed:
 		p.talking, p.triedAt = false, now
 		p.calls.Failed(now, p.options.Random)
@@ -280,6 +283,8 @@ func (p *Plan) nextTalk() (at time.Time, isContact, wanted bool) {
 	}
 	var report time.Time
 	switch {
+	case p.silent:
+		return at, isContact, wanted
 	case p.unreported > 0:
 		report = p.reports.Next()
 	case p.news:

@@ -141,6 +141,39 @@ func TestUnaffected(t *testing.T) {
 	}
 }
 
+// TestNotTakenBack: what is not offered stays when the server's list does not say all.
+func TestNotTakenBack(t *testing.T) {
+	conf, off := quick(), quick()
+	off.Paused = true
+	for _, answer := range []ContactAnswered{{}, {Conf: &off}, {Conf: &conf, Partial: true}} {
+		p := complete(t)
+		p.Step(start, RunPostponed{Package: 7, Until: start.Add(time.Hour)})
+		p.Step(start, answer)
+		if len(p.Tasks()) != 1 {
+			t.Errorf("%+v: the package is dropped", answer)
+		}
+	}
+}
+
+// TestSuspended: an agent whose identity is another's runs and reports nothing, until it is told otherwise.
+func TestSuspended(t *testing.T) {
+	p := complete(t)
+	p.Step(start, RunPostponed{Package: 7, Until: start.Add(time.Second)})
+	p.Step(start, Suspended{})
+	p.Step(start, Ended{8, 1})
+	for now := start; now.Before(start.Add(50 * time.Minute)); now = now.Add(time.Minute) {
+		if actions := p.Step(now, WakeDue{}); len(actions) > 0 {
+			t.Fatalf("after %v: %+v", now.Sub(start), actions)
+		}
+	}
+	now, _ := p.NextWake()
+	step(t, p, now, WakeDue{}, Contact{})
+	conf := quick()
+	if actions := p.Step(now, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}}); !slices.Contains(actions, Action(Run{7})) {
+		t.Errorf("got %+v", actions)
+	}
+}
+
 // TestGivenUp: when a package ends without running.
 func TestGivenUp(t *testing.T) {
 	t.Run("timeout before the info file", func(t *testing.T) {

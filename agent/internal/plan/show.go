@@ -59,7 +59,7 @@ func (p *Plan) Progress() ocs.Progress {
 	for _, task := range p.Tasks() {
 		if len(progress.Packages) < ocs.MaxPacks {
 			progress.Packages = append(progress.Packages, ocs.PackageProgress{
-				Package: task.Package, Phase: task.Phase, Have: task.Have, Of: task.Of,
+				Package: task.Package, Phase: task.Phase, Have: task.Have, Of: task.Of, Problem: task.Problem,
 			})
 		}
 	}

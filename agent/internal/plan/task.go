@@ -43,7 +43,7 @@ func (p *Plan) add(now time.Time, assignment Assignment) *task {
 }
 
 func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
-	p.talking, p.heard = false, true
+	p.talking, p.heard, p.silent = false, true, false
 	p.answeredAt, p.triedAt = now, now
 	p.told(now, event.Left)
 	p.calls.Answered(now, event.Interval, p.options.Random)
@@ -58,11 +58,20 @@ func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 		actions = append(actions, p.offered(now, offer)...)
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
-		if t := p.tasks[id]; !offered[id] && !t.dropped && !t.expired {
+		t := p.tasks[id]
+		if takenBack := !p.conf.Paused && !event.Partial && !offered[id]; takenBack && !t.dropped && !t.expired {
 			actions = append(actions, p.drop(now, t)...)
 		}
 	}
 	return actions
+}
+
+// suspend stops everything but contacts. The server's schedule is asked for anew when it speaks again.
+func (p *Plan) suspend(now time.Time) []Action {
+	p.talking, p.heard, p.silent, p.triedAt = false, true, true, now
+	p.calls.Answered(now, 0, p.options.Random)
+	p.conf.Paused = true
+	return p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.conf}))
 }
 
 // offered takes one package of the server's list.
