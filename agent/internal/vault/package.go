@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"enjambre/agent/internal/durable"
+	"enjambre/agent/internal/failpoint"
 	"enjambre/core"
 	"enjambre/core/fragment"
 	"enjambre/core/info"
@@ -212,6 +213,7 @@ func (p *Package) flush() error {
 		return p.broken
 	}
 	err := p.data.Sync()
+	failpoint.Hit("vault.after_data")
 	if err == nil {
 		_, err = p.have.WriteAt(p.waiting, p.records*recordSize)
 	}
@@ -222,6 +224,7 @@ func (p *Package) flush() error {
 		p.broken = asNoSpace(fmt.Errorf("sync package %s: %w", p.sealed.Info.ID, err))
 		return p.broken
 	}
+	failpoint.Hit("vault.after_have")
 	p.records += int64(len(p.waiting) / recordSize)
 	p.waiting = p.waiting[:0]
 	return nil
