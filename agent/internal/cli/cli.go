@@ -5,7 +5,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,13 +14,9 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-
-	"enjambre/agent/internal/enrol"
-	"enjambre/agent/internal/origin"
-	"enjambre/agent/internal/state"
 )
 
 // Name is the program's name in messages.
@@ -31,7 +26,7 @@ const Name = "enjambre-agent"
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p := &program{stdin: stdin, stdout: stdout}
+	p := &program{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := p.command()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -62,6 +57,7 @@ type usageError struct{ error }
 type program struct {
 	stdin   io.Reader
 	stdout  io.Writer
+	stderr  io.Writer
 	json    bool
 	started bool // the command line was understood
 }
@@ -71,88 +67,25 @@ func (p *program) command() *cobra.Command {
 		Use: Name, Short: "the service on every computer that is deployed to",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(p.enroll())
+	root.AddCommand(p.enroll(), p.once(), p.run(), p.status(), p.packages(), p.shim())
 	return root
 }
 
-// enrollFlags are the flags of "enroll".
-type enrollFlags struct{ state, server, ca, token, tag, stock string }
-
-func (p *program) enroll() *cobra.Command {
-	var f enrollFlags
-	command := &cobra.Command{
-		Use: "enroll", Short: "make this computer a member of a deployment", Args: cobra.NoArgs,
-		Long: `Make this computer a member of a deployment. The token comes from "enjambre-server enroll token". Where a
-stock OCS agent is installed, its device ID and its record on the server are taken over.`,
-		RunE: func(command *cobra.Command, _ []string) error {
-			p.started = true
-			return p.runEnroll(command.Context(), f)
-		},
+// common adds the flags that commands about a state folder have in common.
+func (p *program) common(command *cobra.Command) (folder *string) {
+	folder = command.Flags().String("state", "", "state folder")
+	if err := command.MarkFlagRequired("state"); err != nil {
+		panic(err) // no such flag: our mistake
 	}
-	flags := command.Flags()
-	flags.StringVar(&f.state, "state", "", "state folder")
-	flags.StringVar(&f.server, "server", "", "address of the server, such as https://deploy.example.net")
-	flags.StringVar(&f.ca, "ca", "", "file of the server's authority: its cacert.pem")
-	flags.StringVar(&f.token, "token", "", "the token, @FILE with it, or - to read it from standard input")
-	flags.StringVar(&f.tag, "tag", "", "tag of this computer")
-	flags.StringVar(&f.stock, "stock-folder", enrol.StockFolder, "where a stock agent keeps its state")
-	flags.BoolVar(&p.json, "json", false, "print one JSON document")
-	for _, name := range []string{"state", "server", "ca", "token"} {
-		if err := command.MarkFlagRequired(name); err != nil {
-			panic(err) // no such flag: our mistake
-		}
-	}
-	return command
+	return folder
 }
 
-func (p *program) runEnroll(ctx context.Context, f enrollFlags) error {
-	server, err := origin.ParseServer(f.server)
-	if err != nil {
-		return &usageError{err}
-	}
-	token, err := p.readToken(f.token)
-	if err != nil {
-		return err
-	}
-	folder, err := state.Open(f.state)
-	if err != nil {
-		return err
-	}
-	known, err := enrol.Enrol(ctx, enrol.Options{
-		State: folder, Server: server, CA: f.ca, Token: token, Tag: f.tag, StockFolder: f.stock, Now: time.Now,
-	})
-	if err != nil {
-		return err
-	}
+// print writes what a command found out: as JSON, or as text by write.
+func (p *program) print(found any, write func(io.Writer)) error {
 	if p.json {
-		return json.NewEncoder(p.stdout).Encode(map[string]any{
-			"deployment": known.Deployment, "computer": known.Device, "site": known.Site, "server": known.Server,
-		})
+		return json.NewEncoder(p.stdout).Encode(found)
 	}
-	_, err = fmt.Fprintf(p.stdout, "enrolled in %s as %s, site %s\n", known.Deployment, known.Device,
-		known.Site)
-	return err
-}
-
-// readToken returns the token: the flag's text, a file's content, or standard input's first line.
-func (p *program) readToken(text string) (string, error) {
-	const most = 256
-	var data []byte
-	var err error
-	switch file, isFile := strings.CutPrefix(text, "@"); {
-	case isFile:
-		data, err = os.ReadFile(file)
-	case text == "-":
-		data, err = io.ReadAll(io.LimitReader(p.stdin, most+1))
-	default:
-		data = []byte(text)
-	}
-	token := string(bytes.TrimSpace(data))
-	if err == nil && (token == "" || len(token) > most || strings.ContainsAny(token, " \t\r\n")) {
-		err = errors.New("it is empty, or no token")
-	}
-	if err != nil {
-		return "", &usageError{fmt.Errorf("--token: %w", err)}
-	}
-	return token, nil
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	write(table)
+	return table.Flush()
 }

@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"enjambre/agent/internal/daemon"
+	"enjambre/agent/internal/ledger"
+	"enjambre/agent/internal/plan"
+	"enjambre/agent/internal/state"
+	"enjambre/core"
+)
+
+// A status is what "status" prints.
+type status struct {
+	Running bool `json:"running"`
+	daemon.Status
+	CertifiedUntil time.Time `json:"certifiedUntil"`
+}
+
+func (p *program) status() *cobra.Command {
+	var folder *string
+	command := &cobra.Command{
+		Use: "status", Short: "where the agent stands", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			p.started = true
+			found, err := readStatus(*folder)
+			if err != nil {
+				return err
+			}
+			return p.print(found, found.write)
+		},
+	}
+	folder = p.common(command)
+	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
+	return command
+}
+
+func readStatus(path string) (status, error) {
+	folder, err := state.Open(path)
+	if err != nil {
+		return status{}, err
+	}
+	known, err := folder.Identity()
+	if err != nil {
+		return status{}, err
+	}
+	certificate, err := folder.Certificate()
+	if err != nil {
+		return status{}, err
+	}
+	found := status{CertifiedUntil: certificate.Leaf.NotAfter}
+	if found.Running, err = folder.Running(); err != nil {
+		return status{}, err
+	}
+	if err := folder.Load(daemon.StatusName, &found.Status); err != nil && found.Running {
+		return status{}, err
+	}
+	found.Deployment, found.Computer, found.Site, found.Server = known.Deployment, known.Device, known.Site, known.Server
+	return found, nil
+}
+
+func (s status) write(w io.Writer) {
+	row := func(name string, value any) { fmt.Fprintf(w, "%s\t%v\n", name, value) }
+	row("computer", s.Computer)
+	row("deployment", fmt.Sprintf("%s, site %s", s.Deployment, s.Site))
+	row("server", s.Server)
+	row("certified until", at(s.CertifiedUntil))
+	if s.Running {
+		row("agent", fmt.Sprintf("runs since %s as process %d", at(s.Started), s.Process))
+	} else {
+		row("agent", "does not run; below is how it stood when it last did")
+	}
+	row("last contact", at(s.LastContact))
+	if s.LastProblem != "" {
+		row("last problem", s.LastProblem)
+	}
+	if s.Running {
+		row("next contact", at(s.NextContact))
+	}
+	if s.SwitchedOff {
+		row("deployment", "is switched off for this computer")
+	}
+	if s.Unreported > 0 {
+		row("results to report", s.Unreported)
+	}
+	for _, task := range s.Packages {
+		row("package "+task.Package.String(), inWords(task))
+	}
+}
+
+// inWords says where a package stands.
+func inWords(task plan.Task) string {
+	text := fmt.Sprintf("%d of %d fragments", task.Have, task.Of)
+	switch {
+	case !task.Known:
+		text = "its info file is not there yet"
+	case task.Running:
+		text = "its command is running"
+	case task.NeverOpens:
+		text = fmt.Sprintf("priority %d is above the period's length: it is never due", task.Priority)
+	case task.Have == task.Of && !task.RunAfter.IsZero():
+		text = "complete, runs after " + at(task.RunAfter)
+	case task.Have == task.Of:
+		text = "complete, waits for its turn"
+	}
+	if task.Problem != "" {
+		text += "; last problem: " + task.Problem
+	}
+	return text
+}
+
+func at(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+// A package's history, as "packages" prints it.
+type pastPackage struct {
+	Package   core.PackageID `json:"package"`
+	State     string         `json:"state"` // "pending", "running", "ended" or "reported"
+	Text      string         `json:"text,omitempty"`
+	Exit      string         `json:"exit,omitempty"`
+	Detail    string         `json:"detail,omitempty"`
+	Attempt   int            `json:"attempt,omitempty"`
+	Installed bool           `json:"installed"`
+	At        time.Time      `json:"at,omitzero"`
+}
+
+func (p *program) packages() *cobra.Command {
+	var folder *string
+	command := &cobra.Command{
+		Use: "packages", Short: "every package this computer was given, and how it ended", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			p.started = true
+			found, err := readPackages(*folder)
+			if err != nil {
+				return err
+			}
+			return p.print(map[string]any{"packages": found}, func(w io.Writer) {
+				fmt.Fprintln(w, "PACKAGE\tSTATE\tRESULT\tEXIT\tATTEMPT\tINSTALLED\tAT\tDETAIL")
+				for _, one := range found {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%v\t%s\t%.120s\n", one.Package, one.State, one.Text, one.Exit,
+						one.Attempt, one.Installed, at(one.At), one.Detail)
+				}
+			})
+		},
+	}
+	folder = p.common(command)
+	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
+	return command
+}
+
+func readPackages(path string) ([]pastPackage, error) {
+	found, err := readStatus(path)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := state.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	attempts, err := ledger.Read(folder.Path(daemon.LedgerName))
+	if err != nil {
+		return nil, err
+	}
+	pending := map[core.PackageID]plan.Task{}
+	for _, task := range found.Packages {
+		if !task.Running {
+			pending[task.Package] = task
+		}
+	}
+	packages := []pastPackage{}
+	stages := map[ledger.Stage]string{ledger.Intended: "running", ledger.Ended: "ended", ledger.Reported: "reported"}
+	for _, attempt := range attempts {
+		if _, waits := pending[attempt.Package]; waits && attempt.Stage == ledger.Intended {
+			continue // it was about to run and did not
+		}
+		packages = append(packages, pastPackage{
+			Package: attempt.Package, State: stages[attempt.Stage], Text: attempt.Result.Text, Exit: attempt.Result.Exit,
+			Detail: attempt.Result.Detail, Attempt: attempt.Number, Installed: attempt.Result.Installed, At: attempt.At,
+		})
+	}
+	for id, task := range pending {
+		packages = append(packages, pastPackage{Package: id, State: "pending", Detail: inWords(task)})
+	}
+	slices.SortStableFunc(packages, func(a, b pastPackage) int { return int(a.Package - b.Package) })
+	return packages, nil
+}

@@ -1,0 +1,469 @@
+// Package daemon is the running agent: it carries out what agent/internal/plan decides.
+//
+// One goroutine owns the plan. Everything that takes time (talking to the server, fetching, running) happens in
+// a goroutine of its own, which hands back what to tell the plan; [Run] returns when all of them have. What is
+// decided is remembered before it is done: assignments in work.json, results and intents in the ledger.
+//
+// A command runs in a process of its own, the shim (agent/internal/execute), which outlives the agent. The agent
+// finds it, or what it left, when it starts again; see recover.go.
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"enjambre/agent/internal/enrol"
+	"enjambre/agent/internal/inventory"
+	"enjambre/agent/internal/ledger"
+	"enjambre/agent/internal/origin"
+	"enjambre/agent/internal/plan"
+	"enjambre/agent/internal/state"
+	"enjambre/agent/internal/talk"
+	"enjambre/agent/internal/vault"
+	"enjambre/core"
+	"enjambre/core/cycle"
+	"enjambre/core/ocs"
+)
+
+// Options say how to run. State, Program and Log are required.
+type Options struct {
+	State   *state.Folder
+	Program string // the agent's own program, which is also the shim
+	Log     *slog.Logger
+	Proxy   origin.Proxy
+	Once    bool          // one contact, then until nothing is left
+	MaxTime time.Duration // of Once; 0 = no end
+
+	VaultBytes   int64 // most that the vault takes; 0 = its default
+	VaultReserve int64 // bytes that stay free on the disk; 0 = its default
+}
+
+// Names of what is remembered in the state folder.
+const (
+	workName  = "work"
+	clockName = "clock"
+	vaultName = "packages"
+	jobsName  = "jobs"
+)
+
+// LedgerName is the file of the ledger in the state folder.
+const LedgerName = "ledger"
+
+// flushAfter is how long a fragment may be stored without being durable.
+const flushAfter = time.Second
+
+// A memory is what is kept in work.json.
+type memory struct {
+	Assignments []plan.Assignment `json:"assignments"`
+	Conf        cycle.Options     `json:"conf"`
+	ExecTime    time.Duration     `json:"execTime,omitempty"` // longest run of a command that does not say its own
+	Interval    time.Duration     `json:"interval,omitempty"` // between contacts
+	Answered    time.Time         `json:"answered,omitzero"`  // when the server last answered
+}
+
+// An answer is what an effect has to tell: it is called by the goroutine that owns the plan, and returns the
+// event for it, or nil.
+type answer func() plan.Event
+
+// A daemon is one run of the agent.
+type daemon struct {
+	options Options
+	known   state.Identity
+	clock   *clock
+	ledger  *ledger.Ledger
+	vault   *vault.Vault
+	talker  *talk.Talker
+	plan    *plan.Plan
+
+	effects sync.WaitGroup
+	answers chan answer
+
+	memory memory
+	saved  []byte // memory as it is on the disk
+	queue  []plan.Event
+
+	unflushed map[core.PackageID]bool
+	flushAt   time.Time
+	shown     display
+	failed    []core.PackageID // that ended badly in this run
+	contacted error            // of the last contact
+}
+
+// Run runs the agent until ctx ends, or, with Once, until nothing is left to do. It returns nil after an orderly
+// end. With Once the error lists what is unfinished or failed, one a line.
+//
+// An agent that is not enrolled, or whose state comes from another computer, ends with [state.ErrNotEnrolled].
+func Run(ctx context.Context, options Options) (err error) {
+	if _, err := options.State.Identity(); err != nil {
+		return err
+	}
+	unlock, err := options.State.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	machine := inventory.Fingerprint(inventory.System{Log: options.Log})
+	if err := enrol.CheckMachine(options.State, machine, time.Now()); err != nil {
+		return err
+	}
+	known, err := options.State.Identity()
+	if err != nil {
+		return err
+	}
+	d := &daemon{
+		options: options, known: known, answers: make(chan answer), unflushed: map[core.PackageID]bool{},
+	}
+	if err := d.open(); err != nil {
+		return errors.Join(err, d.close())
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	return d.work(ctx)
+}
+
+// open opens everything and resumes.
+func (d *daemon) open() (err error) {
+	if d.clock, err = newClock(d.options.State); err != nil {
+		return err
+	}
+	if d.ledger, err = ledger.Open(d.options.State.Path(LedgerName), d.clock.now); err != nil {
+		return err
+	}
+	if dropped := d.ledger.Dropped(); dropped > 0 {
+		d.options.Log.Warn("the ledger's last line was cut short; dropped", "bytes", dropped)
+	}
+	d.vault, err = vault.Open(d.options.State.Path(vaultName), vault.Options{
+		Policy: d.known.Policy(), Deployment: d.known.Deployment, Log: d.options.Log,
+		MaxBytes: d.options.VaultBytes, Reserve: d.options.VaultReserve,
+	})
+	if err != nil {
+		return err
+	}
+	d.talker, err = talk.New(talk.Options{
+		State: d.options.State, Ledger: d.ledger, Proxy: d.options.Proxy, Log: d.options.Log, Now: d.clock.now,
+		Inventory: d.survey,
+	})
+	return err
+}
+
+// close closes what is open. Only what could lose something is an error.
+func (d *daemon) close() (err error) {
+	if d.talker != nil {
+		d.talker.Close()
+	}
+	if d.vault != nil {
+		err = errors.Join(err, d.vault.Close())
+	}
+	if d.ledger != nil {
+		err = errors.Join(err, d.ledger.Close())
+	}
+	return err
+}
+
+// work resumes, then does what the plan says until the end.
+func (d *daemon) work(ctx context.Context) error {
+	d.memory = memory{Conf: cycle.DefaultOptions()}
+	if err := d.options.State.Load(workName, &d.memory); err != nil {
+		return err
+	}
+	made, err := plan.New(plan.Options{
+		Once: d.options.Once, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}, d.memory.Conf, len(d.ledger.At(ledger.Ended)))
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.options.State.Path(workName+".json"), err)
+	}
+	d.plan = made
+	resumed, running, err := d.resume()
+	if err != nil {
+		return err
+	}
+	effects, cancel := context.WithCancel(ctx)
+	defer d.publish() // how it stood at the end
+	defer d.effects.Wait()
+	defer cancel()
+	d.step(effects, resumed)
+	for _, one := range running {
+		d.spawn(effects, func(ctx context.Context) answer { return d.watch(ctx, one) })
+	}
+	return d.loop(effects)
+}
+
+// loop waits for answers and for what comes due.
+func (d *daemon) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var end <-chan time.Time
+	if d.options.Once && d.options.MaxTime > 0 {
+		end = time.After(d.options.MaxTime)
+	}
+	for {
+		if d.options.Once && (d.plan.Idle() || d.plan.Stuck() || d.contacted != nil) {
+			return d.unfinished()
+		}
+		timer.Reset(d.pause())
+		select {
+		case <-ctx.Done():
+			d.save()
+			return nil
+		case <-end:
+			return d.unfinished()
+		case answer := <-d.answers:
+			if event := answer(); event != nil {
+				d.step(ctx, event)
+			}
+		case <-timer.C:
+			d.step(ctx, plan.WakeDue{})
+		}
+	}
+}
+
+// maxPause bounds a wait, so that a computer's sleep, which timers may not count, does not hold things up long.
+const maxPause = time.Minute
+
+// pause returns how long nothing comes due.
+func (d *daemon) pause() time.Duration {
+	now := d.clock.now()
+	pause := maxPause
+	consider := func(at time.Time) { pause = min(pause, max(at.Sub(now), 0)) }
+	if wake, wanted := d.plan.NextWake(); wanted {
+		consider(wake)
+	}
+	if len(d.unflushed) > 0 {
+		consider(d.flushAt)
+	}
+	if at, wanted := d.shown.due(); wanted {
+		consider(at)
+	}
+	return pause
+}
+
+// step tells the plan one event, remembers what it decides, and sets about it.
+func (d *daemon) step(ctx context.Context, event plan.Event) {
+	d.queue = append(d.queue, event)
+	for len(d.queue) > 0 {
+		event := d.queue[0]
+		d.queue = d.queue[1:]
+		actions := d.plan.Step(d.clock.now(), event)
+		d.save()
+		for _, action := range actions {
+			d.options.Log.Debug("decided", "event", fmt.Sprintf("%T", event), "action", fmt.Sprintf("%T%+v", action, action))
+			d.do(ctx, action)
+		}
+	}
+	d.flush()
+	d.show()
+}
+
+// do sets about one action.
+func (d *daemon) do(ctx context.Context, action plan.Action) {
+	switch action := action.(type) {
+	case plan.Contact:
+		progress := d.plan.Progress()
+		d.spawn(ctx, func(ctx context.Context) answer { return d.contact(ctx, progress) })
+	case plan.Report:
+		progress := d.plan.Progress()
+		d.spawn(ctx, func(ctx context.Context) answer { return d.report(ctx, progress) })
+	case plan.FetchInfo:
+		d.spawn(ctx, func(ctx context.Context) answer { return d.fetchInfo(ctx, action.Assignment) })
+	case plan.FetchFragment:
+		assignment, _ := d.plan.Assignment(action.Package)
+		d.spawn(ctx, func(ctx context.Context) answer { return d.fetchFragment(ctx, assignment, action.Index) })
+	case plan.Run:
+		assignment, _ := d.plan.Assignment(action.Package)
+		execTime := d.memory.ExecTime
+		d.spawn(ctx, func(ctx context.Context) answer { return d.run(ctx, assignment, execTime) })
+	case plan.Conclude:
+		d.conclude(action)
+	case plan.Drop:
+		d.options.Log.Info("package dropped: it is not assigned any more", "package", action.Package)
+		d.forget(action.Package)
+	}
+}
+
+// spawn lets an effect work in a goroutine of its own.
+func (d *daemon) spawn(ctx context.Context, effect func(context.Context) answer) {
+	d.effects.Go(func() {
+		answer := effect(ctx)
+		select {
+		case d.answers <- answer:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// conclude notes a result without a run.
+func (d *daemon) conclude(action plan.Conclude) {
+	result := ledger.Result{Text: string(action.State), Detail: detail(action.Class, action.Detail)}
+	if action.State.Succeeded() {
+		result.Text, result.Installed = "SUCCESS_ALREADY_SETUP", true // as stock servers know it
+	}
+	d.queue = append(d.queue, d.end(action.Package, result)())
+}
+
+// detail joins class and reason as the server shows them.
+func detail(class core.Class, reason string) string {
+	switch {
+	case class == "":
+		return reason
+	case reason == "":
+		return string(class)
+	}
+	return string(class) + ": " + reason
+}
+
+// end notes a package's result and returns what follows from it.
+func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
+	_, err := d.ledger.End(id, result)
+	return func() plan.Event {
+		if err != nil {
+			d.options.Log.Error("a result cannot be noted", "package", id, "text", result.Text, "reason", err)
+			return plan.RunPostponed{Package: id, Until: d.clock.now().Add(time.Hour), Problem: err.Error()}
+		}
+		d.options.Log.Info("package ended", "package", id, "text", result.Text, "detail", result.Detail)
+		if !result.Installed {
+			d.failed = append(d.failed, id)
+		}
+		d.forget(id)
+		return plan.Ended{Package: id, Left: len(d.ledger.At(ledger.Ended))}
+	}
+}
+
+// forget removes a package's files.
+func (d *daemon) forget(id core.PackageID) {
+	delete(d.unflushed, id)
+	if err := d.vault.Remove(id); err != nil {
+		d.options.Log.Warn("files of a package cannot be removed", "package", id, "reason", err)
+	}
+}
+
+// flush makes stored fragments durable when it is time.
+func (d *daemon) flush() {
+	if len(d.unflushed) == 0 || d.clock.now().Before(d.flushAt) {
+		return
+	}
+	for id := range d.unflushed {
+		if p := d.vault.Find(id); p != nil {
+			if err := p.Flush(); err != nil {
+				d.options.Log.Error("fragments cannot be made durable", "package", id, "reason", err)
+			}
+		}
+	}
+	clear(d.unflushed)
+}
+
+// save remembers what the plan has decided, if it differs from what is remembered.
+func (d *daemon) save() {
+	d.memory.Assignments, d.memory.Conf = d.plan.Assignments(), d.plan.Conf()
+	d.memory.Answered = d.plan.Answered()
+	data, err := json.Marshal(d.memory)
+	if err == nil && !bytes.Equal(data, d.saved) {
+		if err = d.options.State.Save(workName, d.memory); err == nil {
+			d.saved = data
+		}
+	}
+	if err != nil {
+		d.options.Log.Error("what is assigned cannot be remembered", "reason", err)
+	}
+}
+
+// contact talks to the server.
+func (d *daemon) contact(ctx context.Context, progress ocs.Progress) answer {
+	reply, err := d.talker.Contact(ctx, progress)
+	return func() plan.Event {
+		d.shown.contact(d.clock.now(), err)
+		d.learnTime()
+		if err != nil {
+			d.options.Log.Warn("no contact with the server", "reason", err)
+			d.contacted = err
+			return plan.ContactFailed{}
+		}
+		if reply.Cloned {
+			d.options.Log.Error("the server says that this agent is a copy of another; nothing runs until it is enrolled "+
+				"anew (enjambre-agent enroll --anew)", "reason", reply.Reason)
+			d.shown.contact(d.clock.now(), fmt.Errorf("a copy of another agent: %s", reply.Reason))
+			d.contacted = errCopy
+			return plan.Suspended{}
+		}
+		return d.answered(reply)
+	}
+}
+
+// errCopy ends a single contact.
+var errCopy = errors.New("this agent is a copy of another; enrol it anew: enjambre-agent enroll --anew")
+
+// report sends results and progress.
+func (d *daemon) report(ctx context.Context, progress ocs.Progress) answer {
+	err := d.talker.Report(ctx, progress)
+	return func() plan.Event {
+		d.learnTime()
+		if err != nil {
+			d.options.Log.Warn("results are not acknowledged yet", "reason", err)
+			return plan.ReportFailed{}
+		}
+		return plan.ReportAnswered{Left: len(d.ledger.At(ledger.Ended))}
+	}
+}
+
+// learnTime takes over the server's time.
+func (d *daemon) learnTime() {
+	if theirs, said := d.talker.Client().ServerTime(); said {
+		if err := d.clock.learn(theirs); err != nil {
+			d.options.Log.Warn("the time cannot be remembered", "reason", err)
+		}
+	}
+}
+
+// answered makes of the server's answer what the plan needs.
+func (d *daemon) answered(reply ocs.PrologReply) plan.Event {
+	event := plan.ContactAnswered{Interval: intervalOf(reply), Left: len(d.ledger.At(ledger.Ended))}
+	d.memory.Interval = event.Interval
+	d.options.Log.Info("contact", "response", reply.Response)
+	if reply.Download == nil {
+		return event
+	}
+	conf := confOf(reply.Download.Conf)
+	if err := conf.Validate(); err != nil {
+		d.options.Log.Warn("the server's schedule is not used", "reason", err)
+		return event
+	}
+	event.Conf, event.Partial = &conf, len(reply.Download.Packs) == ocs.MaxPacks
+	d.memory.ExecTime = reply.Download.Conf.ExecutionTimeout
+	digests := map[core.PackageID]core.Digest{}
+	if reply.Swarm != nil {
+		for _, one := range reply.Swarm.Infos {
+			digests[one.Package] = one.Digest
+		}
+	}
+	for _, pack := range reply.Download.Packs {
+		attempt, known := d.ledger.Last(pack.ID)
+		event.Offers = append(event.Offers, plan.Offer{
+			Package: pack.ID, Force: pack.Force, InfoLocation: pack.InfoLocation,
+			FragmentsLocation: pack.FragmentsLocation, InfoDigest: digests[pack.ID],
+			Past: pastOf(attempt, known), Attempts: attempt.Number,
+		})
+	}
+	return event
+}
+
+// unfinished says what is left at the end of Once, or went wrong; nil if all is well.
+func (d *daemon) unfinished() error {
+	d.save()
+	var lines []error
+	if d.contacted != nil {
+		lines = append(lines, d.contacted)
+	}
+	for _, id := range d.failed {
+		attempt, _ := d.ledger.Last(id)
+		lines = append(lines, fmt.Errorf("package %s: %s", id, withDetail(attempt.Result.Text, attempt.Result.Detail)))
+	}
+	for _, task := range d.plan.Tasks() {
+		lines = append(lines, fmt.Errorf("package %s: %s", task.Package, standing(task, d.plan.Conf())))
+	}
+	return errors.Join(lines...)
+}

@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"enjambre/agent/internal/ledger"
+	"enjambre/agent/internal/origin"
+	"enjambre/agent/internal/plan"
+	"enjambre/agent/internal/vault"
+	"enjambre/core"
+	"enjambre/core/fragment"
+	"enjambre/core/outcome"
+	"enjambre/core/seal"
+)
+
+// fetchInfo fetches a package's info file and its digests, verifies both, and makes room for the package.
+func (d *daemon) fetchInfo(ctx context.Context, assignment plan.Assignment) answer {
+	p, err := d.obtain(ctx, assignment)
+	id := assignment.Package
+	var final *finalError
+	switch {
+	case errors.As(err, &final):
+		return d.end(id, ledger.Result{Text: string(final.state), Detail: detail(core.ClassOf(err), err.Error())})
+	case err != nil:
+		return func() plan.Event {
+			d.options.Log.Warn("info file not to be had", "package", id, "reason", err)
+			return plan.InfoFailed{Package: id, Problem: err.Error()}
+		}
+	}
+	return func() plan.Event {
+		d.options.Log.Info("package assigned", "package", id, "action", p.Info().Action, "priority", p.Info().Priority,
+			"fragments", p.Info().Fragments())
+		return infoStored(p)
+	}
+}
+
+func infoStored(p *vault.Package) plan.InfoStored {
+	return plan.InfoStored{
+		Package: p.Info().ID, Priority: p.Info().Priority, Held: p.Held(), NotBefore: p.Info().NotBefore,
+	}
+}
+
+// A finalError ends a package: no repetition helps.
+type finalError struct {
+	state outcome.State
+	error
+}
+
+func (e *finalError) Unwrap() error { return e.error }
+
+// obtain brings a package's info file into the vault. A *finalError says that it never will.
+func (d *daemon) obtain(ctx context.Context, assignment plan.Assignment) (*vault.Package, error) {
+	client := d.talker.Client()
+	place := fmt.Sprintf("https://%s/%s/", assignment.InfoLocation, assignment.Package)
+	envelope, err := client.Get(ctx, place+"info.dsse", seal.MaxEnvelope)
+	if errors.Is(err, origin.ErrNotThere) {
+		return nil, &finalError{outcome.BadID, err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := vault.Unseal(envelope, d.known.Policy(), d.known.Deployment)
+	if err != nil {
+		return nil, &finalError{outcome.BadDigest, fmt.Errorf("%sinfo.dsse: %w", place, err)}
+	}
+	if err := judge(sealed, assignment); err != nil {
+		return nil, err
+	}
+	var digests []byte
+	if archive := sealed.Info.Archive; archive != nil {
+		digests, err = client.Get(ctx, place+"digests", archive.Plan.Count()*len(core.Digest{}))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := fragment.ParseDigests(digests, archive.Plan, archive.Digests); err != nil {
+			return nil, &finalError{outcome.BadDigest, fmt.Errorf("%sdigests: %w", place, err)}
+		}
+	}
+	return d.vault.Add(sealed, digests, func(core.PackageID) bool { return false })
+}
+
+// judge holds a verified info file to what was assigned and to this computer.
+func judge(sealed vault.Sealed, assignment plan.Assignment) error {
+	switch {
+	case sealed.Info.ID != assignment.Package:
+		return &finalError{outcome.BadID, core.Refuse(core.ClassHash, "the info file is that of package %s",
+			sealed.Info.ID)}
+	case assignment.InfoDigest != core.Digest{} && sealed.Digest != assignment.InfoDigest:
+		return &finalError{outcome.BadDigest, core.Refuse(core.ClassHash,
+			"the info file is not the one that the server has announced")}
+	case string(sealed.Info.OS) != runtime.GOOS:
+		return &finalError{outcome.Execute, core.Refuse(core.ClassType, "the package is for %s, this computer has %s",
+			sealed.Info.OS, runtime.GOOS)}
+	}
+	return nil
+}
+
+// fetchFragment fetches one fragment from the origin, verifies and stores it.
+func (d *daemon) fetchFragment(ctx context.Context, assignment plan.Assignment, index core.FragmentIndex) answer {
+	id := assignment.Package
+	p := d.vault.Find(id)
+	if p == nil { // dropped meanwhile; the plan ignores the answer
+		return func() plan.Event { return plan.FragmentFailed{Package: id, Index: index} }
+	}
+	info := p.Info()
+	address := fmt.Sprintf("%s://%s/%s/%s-%d", strings.ToLower(string(info.Protocol)), assignment.FragmentsLocation,
+		id, id, index+1)
+	data, err := d.talker.Client().Fragment(ctx, address, info.Archive.Plan.Size(index))
+	if err == nil {
+		err = p.Store(index, data)
+	}
+	return func() plan.Event {
+		if err == nil {
+			if len(d.unflushed) == 0 {
+				d.flushAt = d.clock.now().Add(flushAfter)
+			}
+			d.unflushed[id] = true
+			return plan.FragmentStored{Package: id, Index: index}
+		}
+		d.options.Log.Warn("fragment not to be had", "package", id, "fragment", index+1, "reason", err)
+		switch {
+		case core.ClassOf(err) != "":
+			return plan.FragmentFailed{
+				Package: id, Index: index, Corrupt: core.ClassOf(err) == core.ClassHash, Problem: err.Error(),
+			}
+		case errors.Is(err, origin.ErrNotThere):
+			return plan.FragmentFailed{Package: id, Index: index, Problem: err.Error()}
+		}
+		return plan.OriginFailed{Package: id, Index: index, Problem: err.Error()}
+	}
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"os"
+
+	"enjambre/agent/internal/execute"
+	"enjambre/agent/internal/ledger"
+	"enjambre/agent/internal/plan"
+	"enjambre/core"
+)
+
+// maxInterrupted is how often a package that may be run again is, after interruptions.
+const maxInterrupted = 2
+
+// resume finds out what became of the commands that were intended when the agent last ended, and returns what the
+// plan must know, and the attempts whose commands still run.
+func (d *daemon) resume() (plan.Resumed, []ledger.Attempt, error) {
+	var running []ledger.Attempt
+	jobs := map[string]bool{}
+	for _, attempt := range d.ledger.At(ledger.Intended) {
+		runs, err := d.settle(attempt)
+		if err != nil {
+			return plan.Resumed{}, nil, err
+		}
+		if runs {
+			jobs[attempt.Nonce] = true
+			running = append(running, attempt)
+		}
+	}
+	if err := d.sweepJobs(jobs); err != nil {
+		return plan.Resumed{}, nil, err
+	}
+	resumed := plan.Resumed{Answered: d.memory.Answered}
+	for _, attempt := range running {
+		resumed.Running = append(resumed.Running, attempt.Package)
+	}
+	for _, assignment := range d.memory.Assignments {
+		attempt, known := d.ledger.Last(assignment.Package)
+		if known && attempt.Stage != ledger.Intended && attempt.Number > assignment.Attempts {
+			continue // it has ended; the computer stopped before it was taken off the list
+		}
+		resumed.Assignments = append(resumed.Assignments, assignment)
+	}
+	for _, id := range d.vault.IDs() {
+		resumed.Stored = append(resumed.Stored, infoStored(d.vault.Find(id)))
+	}
+	return resumed, running, nil
+}
+
+// settle finds out what became of an intended command, and reports whether it still runs.
+//
+//	nothing of it, or an order only   nothing ran: it is run when its turn comes
+//	begun, and the shim is alive      it is waited for
+//	begun, and a result               that is the result
+//	begun, neither                    nobody knows: what the package says, to report it or to run it again
+func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
+	folder := d.job(attempt)
+	status, err := execute.Look(folder)
+	if err != nil {
+		return false, err
+	}
+	log := d.options.Log.With("package", attempt.Package, "attempt", attempt.Number)
+	switch status.Phase {
+	case execute.Running:
+		log.Info("a command that was running still does")
+		return true, nil
+	case execute.Ended:
+		log.Info("a command has ended while the agent was not running")
+		_, err = d.ledger.End(attempt.Package, resultOf(status.Result))
+		return false, err
+	case execute.Interrupted:
+		if d.mayRepeat(attempt) && attempt.Interrupted < maxInterrupted {
+			log.Warn("a command was interrupted; it will be run again")
+			_, err = d.ledger.Interrupt(attempt.Package)
+			return false, err
+		}
+		log.Error("a command was interrupted; nobody knows how far it came")
+		_, err = d.ledger.End(attempt.Package, resultOf(status.Result))
+		return false, err
+	}
+	return false, nil
+}
+
+// mayRepeat reports whether an interrupted command is run again: if the package says so, or if it only stores
+// files, which is the same the second time.
+func (d *daemon) mayRepeat(attempt ledger.Attempt) bool {
+	p := d.vault.Find(attempt.Package)
+	return p != nil && p.InfoDigest() == attempt.Info && (p.Info().Retry || p.Info().Action == core.Store)
+}
+
+// job returns the folder of an attempt's command.
+func (d *daemon) job(attempt ledger.Attempt) string {
+	return d.options.State.Path(jobsName, attempt.Nonce)
+}
+
+// sweepJobs removes the folders of commands that do not run.
+func (d *daemon) sweepJobs(running map[string]bool) error {
+	folder := d.options.State.Path(jobsName)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if running[entry.Name()] {
+			continue
+		}
+		if err := os.RemoveAll(d.options.State.Path(jobsName, entry.Name())); err != nil {
+			d.options.Log.Warn("a command's folder cannot be removed", "folder", entry.Name(), "reason", err)
+		}
+	}
+	return nil
+}
