@@ -41,7 +41,7 @@ func smallDisk(t *testing.T, size string) *stage.Server {
 // TestFullDisk: a build on a full disk fails, says so, and leaves nothing.
 func TestFullDisk(t *testing.T) {
 	server := smallDisk(t, "6m")
-	l := &lab{T: t, server: server}
+	l := &lab{base: base{T: t, server: server}}
 	output := refused(t, 1, "package", "build", "--data", server.Data, "--name", "x", "--os", "linux", "--action", "STORE",
 		"--path", "/x", "--priority", "1", "--file", l.archive(nil, 8<<20))
 	wantText(t, output, "no space left on device", "cut fragment")

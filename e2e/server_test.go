@@ -306,7 +306,7 @@ func TestIPv6(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	l := &lab{T: t, server: server}
+	l := &lab{base: base{T: t, server: server}}
 	id := l.build("--action", "STORE", "--path", "/x", "--file", l.archive(nil, 1000), "--protocol", "http")
 	l.must("activation", "create", "--package", id)
 	if got := l.must("activation", "list"); !strings.Contains(got, "[::1]:") {
@@ -347,7 +347,7 @@ func TestFirstInventories(t *testing.T) {
 // TestKilledBuild: a build that is killed anywhere leaves nothing that is served, and the next removes it.
 func TestKilledBuild(t *testing.T) {
 	server := started(t, newServer(t))
-	l := &lab{T: t, server: server}
+	l := &lab{base: base{T: t, server: server}}
 	big := l.archive(nil, 24<<20)
 	packages := filepath.Join(server.Data, "packages")
 	for round := range 5 {

@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/md5"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,6 +21,10 @@ import (
 // start of such a program takes a second.
 var binary, daemon string
 
+// agentBinary is our own agent with the race detector; agentCrash without it, and with the places at which it can
+// be made to end.
+var agentBinary, agentCrash string
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		folder, err := os.MkdirTemp("", "enjambre-e2e-")
@@ -36,6 +37,12 @@ func TestMain(m *testing.M) {
 		if err == nil {
 			daemon, err = stage.Build(context.Background(), filepath.Join(folder, "race"), "-race")
 		}
+		if err == nil {
+			agentBinary, err = stage.BuildAgent(context.Background(), filepath.Join(folder, "race"), "-race")
+		}
+		if err == nil {
+			agentCrash, err = stage.BuildAgent(context.Background(), filepath.Join(folder, "crash"), "-tags", "failpoint")
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -46,11 +53,8 @@ func TestMain(m *testing.M) {
 
 // A lab is a running server with one stock agent that has called once.
 type lab struct {
-	*testing.T
-	server *stage.Server
-	agent  *stage.Agent
-	device string
-	folder string
+	base
+	agent *stage.Agent
 }
 
 // newLab starts a server with latencies 0 and an agent that speaks to it over the scheme.
@@ -60,7 +64,7 @@ func newLab(t *testing.T, scheme string) *lab {
 		t.Skip(err)
 	}
 	t.Parallel()
-	l := &lab{T: t, folder: t.TempDir()}
+	l := &lab{base: base{T: t, folder: t.TempDir()}}
 	var err error
 	if l.server, err = stage.NewServer(t.Context(), binary, l.folder); err != nil {
 		t.Fatal(err)
@@ -91,16 +95,6 @@ func newLab(t *testing.T, scheme string) *lab {
 		t.Fatal(err)
 	}
 	return l
-}
-
-// must runs a command of the server.
-func (l *lab) must(args ...string) string {
-	l.Helper()
-	output, err := l.server.Run(l.Context(), args...)
-	if err != nil {
-		l.Fatal(err)
-	}
-	return output
 }
 
 // call runs the agent and waits for its downloads.
@@ -145,34 +139,6 @@ func (c contact) kill() {
 	}
 }
 
-// build builds a package for Linux and returns its ID.
-func (l *lab) build(args ...string) string {
-	l.Helper()
-	var built struct{ ID string }
-	full := []string{"package", "build", "--name", "test", "--os", "linux"}
-	if !slices.Contains(args, "--priority") {
-		full = append(full, "--priority", "1")
-	}
-	if err := l.server.JSON(l.Context(), &built, append(full, args...)...); err != nil {
-		l.Fatal(err)
-	}
-	return built.ID
-}
-
-// deploy builds, activates and affects a package.
-func (l *lab) deploy(args ...string) string {
-	l.Helper()
-	id := l.build(args...)
-	l.must("activation", "create", "--package", id)
-	l.affect(id)
-	return id
-}
-
-func (l *lab) affect(id string, flags ...string) {
-	l.Helper()
-	l.must(append([]string{"affect", "--package", id, "--computer", l.device}, flags...)...)
-}
-
 // A standing is how one package stands on the lab's only computer.
 type standing struct{ state, text string }
 
@@ -215,59 +181,6 @@ func (l *lab) eventually(what string, condition func() bool) {
 		}
 		time.Sleep(20 * time.Millisecond) // another process's doing: there is nothing to wait on
 	}
-}
-
-// published returns the path of a package's file in the server's data folder, for tampering.
-func (l *lab) published(id, name string) string {
-	return filepath.Join(l.server.Data, "packages", id, name)
-}
-
-// requests counts the lines of the access log that hold all words.
-func (l *lab) requests(words ...string) int {
-	n := 0
-	for line := range strings.SplitSeq(l.server.Log("access.log"), "\n") {
-		if line != "" && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) }) {
-			n++
-		}
-	}
-	return n
-}
-
-// archive writes a tar.gz that holds the given scripts and dataBytes of data that does not shrink.
-func (l *lab) archive(scripts map[string]string, dataBytes int) string {
-	l.Helper()
-	var file bytes.Buffer
-	compressed := gzip.NewWriter(&file)
-	writer := tar.NewWriter(compressed)
-	add := func(name string, mode int64, content []byte) {
-		header := &tar.Header{Name: name, Mode: mode, Size: int64(len(content)), Typeflag: tar.TypeReg}
-		if err := writer.WriteHeader(header); err != nil {
-			l.Fatal(err)
-		}
-		if _, err := writer.Write(content); err != nil {
-			l.Fatal(err)
-		}
-	}
-	for name, script := range scripts {
-		add(name, 0o755, []byte("#!/bin/sh\n"+script+"\n"))
-	}
-	data := make([]byte, dataBytes)
-	random := rand.New(rand.NewPCG(uint64(dataBytes), 7))
-	for i := range data {
-		data[i] = byte(random.Uint32())
-	}
-	add("data/random.bin", 0o644, data)
-	if err := writer.Close(); err != nil {
-		l.Fatal(err)
-	}
-	if err := compressed.Close(); err != nil {
-		l.Fatal(err)
-	}
-	path := filepath.Join(l.TempDir(), "package.tar.gz")
-	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
-		l.Fatal(err)
-	}
-	return path
 }
 
 // TestStore: rows 1 and 19, a STORE package in many fragments, over both schemes for both purposes.

@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"enjambre/e2e/stage"
+)
+
+// A base is a running server and one computer that it deploys to.
+type base struct {
+	*testing.T
+	server *stage.Server
+	device string
+	folder string
+}
+
+// must runs a command of the server.
+func (b *base) must(args ...string) string {
+	b.Helper()
+	output, err := b.server.Run(b.Context(), args...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return output
+}
+
+// build builds a package for Linux and returns its ID.
+func (b *base) build(args ...string) string {
+	b.Helper()
+	var built struct{ ID string }
+	full := []string{"package", "build", "--name", "test", "--os", "linux"}
+	if !slices.Contains(args, "--priority") {
+		full = append(full, "--priority", "1")
+	}
+	if err := b.server.JSON(b.Context(), &built, append(full, args...)...); err != nil {
+		b.Fatal(err)
+	}
+	return built.ID
+}
+
+// deploy builds, activates and affects a package.
+func (b *base) deploy(args ...string) string {
+	b.Helper()
+	id := b.build(args...)
+	b.must("activation", "create", "--package", id)
+	b.affect(id)
+	return id
+}
+
+func (b *base) affect(id string, flags ...string) {
+	b.Helper()
+	b.must(append([]string{"affect", "--package", id, "--computer", b.device}, flags...)...)
+}
+
+// published returns the path of a package's file in the server's data folder, for tampering.
+func (b *base) published(id, name string) string {
+	return filepath.Join(b.server.Data, "packages", id, name)
+}
+
+// requests counts the lines of the access log that hold all words.
+func (b *base) requests(words ...string) int {
+	n := 0
+	for line := range strings.SplitSeq(b.server.Log("access.log"), "\n") {
+		if line != "" && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// archive writes a tar.gz that holds the given scripts and dataBytes of data that does not shrink.
+func (b *base) archive(scripts map[string]string, dataBytes int) string {
+	b.Helper()
+	var file bytes.Buffer
+	compressed := gzip.NewWriter(&file)
+	writer := tar.NewWriter(compressed)
+	add := func(name string, mode int64, content []byte) {
+		header := &tar.Header{Name: name, Mode: mode, Size: int64(len(content)), Typeflag: tar.TypeReg}
+		if err := writer.WriteHeader(header); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := writer.Write(content); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, script := range scripts {
+		add(name, 0o755, []byte("#!/bin/sh\n"+script+"\n"))
+	}
+	data := make([]byte, dataBytes)
+	random := rand.New(rand.NewPCG(uint64(dataBytes), 7))
+	for i := range data {
+		data[i] = byte(random.Uint32())
+	}
+	add("data/random.bin", 0o644, data)
+	if err := writer.Close(); err != nil {
+		b.Fatal(err)
+	}
+	if err := compressed.Close(); err != nil {
+		b.Fatal(err)
+	}
+	path := filepath.Join(b.TempDir(), "package.tar.gz")
+	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,348 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"enjambre/e2e/stage"
+)
+
+// A site is a running server with one enrolled agent of ours.
+type site struct {
+	base
+	member *stage.Member
+}
+
+// newSite starts a server without latencies, and enrols an agent that has called once.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	t.Parallel()
+	s := &site{base: base{T: t, folder: t.TempDir(), server: started(t, newServer(t))}}
+	for _, setting := range []string{
+		"DOWNLOAD_CYCLE_LATENCY 1", "DOWNLOAD_FRAG_LATENCY 0", "DOWNLOAD_PERIOD_LATENCY 0", "CONTACT_SECONDS 5",
+	} {
+		s.must(append([]string{"config", "set"}, strings.Fields(setting)...)...)
+	}
+	var err error
+	if s.member, err = stage.NewMember(t.Context(), s.server, agentBinary, s.folder, "state", "lyon"); err != nil {
+		t.Fatal(err)
+	}
+	if s.device, err = s.member.Device(); err != nil {
+		t.Fatal(err)
+	}
+	s.once()
+	t.Cleanup(func() {
+		if err := s.member.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("agent:\n%s\nserver:\n%s", s.member.Log(), s.server.Log("error.log"))
+		}
+	})
+	return s
+}
+
+// once runs the agent until nothing is left; every package must succeed.
+func (s *site) once() string {
+	s.Helper()
+	output, err := s.member.Once(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return output
+}
+
+// fails runs the agent until nothing is left; it must say that something did not succeed.
+func (s *site) fails() string {
+	s.Helper()
+	output, err := s.member.Once(s.Context())
+	if err == nil {
+		s.Fatalf("everything succeeded:\n%s", output)
+	}
+	return output
+}
+
+// script writes an archive with a script called run.sh, and size bytes that do not shrink.
+func (s *site) script(script string, size int) string {
+	s.Helper()
+	return s.archive(map[string]string{"run.sh": script}, size)
+}
+
+// An affectation is what the server says of a package on the computer.
+type affectation struct {
+	Package, State, Detail, Output string
+	Text                           string `json:"result"`
+	Exit                           json.Number
+}
+
+// want holds what the server says of a package to a state and a text, and its detail and output to what they must
+// contain.
+func (s *site) want(id, state, text string, contains ...string) {
+	s.Helper()
+	var shown struct{ Affectations []affectation }
+	if err := s.server.JSON(s.Context(), &shown, "computer", "show", s.device); err != nil {
+		s.Fatal(err)
+	}
+	for _, one := range shown.Affectations {
+		if one.Package != id {
+			continue
+		}
+		if one.State != state || one.Text != text {
+			s.Errorf("package %s: got %+v, want %s, %q", id, one, state, text)
+		}
+		for _, part := range contains {
+			if !strings.Contains(one.Detail+"\n"+one.Output+"\n"+one.Exit.String(), part) {
+				s.Errorf("package %s: %q is not in %+v", id, part, one)
+			}
+		}
+		return
+	}
+	s.Errorf("package %s is not affected: %+v", id, shown)
+}
+
+// waitFor waits until a condition holds, at most a minute.
+func (s *site) waitFor(what string, holds func() bool) {
+	s.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !holds() {
+		if time.Now().After(deadline) {
+			s.Fatalf("%s: not in time\n%s", what, s.member.Log())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// lines returns the lines of a file; a missing one has none.
+func (s *site) lines(path string) []string {
+	s.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		s.Fatal(err)
+	}
+	return strings.Fields(string(data))
+}
+
+// TestMemberActions: one package of each action, and what an agent of ours tells of them.
+func TestMemberActions(t *testing.T) {
+	s := newSite(t)
+	stored := filepath.Join(s.folder, "a", "stored")
+	archive := s.script("echo \"in $PWD: $1\" >&2; test -f data/random.bin", 3<<20)
+	launch := s.deploy("--action", "LAUNCH", "--command", "run.sh 'one word'", "--file", archive)
+	store := s.deploy("--action", "STORE", "--path", stored, "--file", archive, "--protocol", "http")
+	execute := s.deploy("--action", "EXECUTE", "--command", `echo 1; echo 2 | tr 2 3; printf '\033[31mred \001\377\n'`)
+	s.once()
+	s.want(launch, "SUCCESS", "SUCCESS_0", "stage: one word", "0")
+	s.want(store, "SUCCESS", "SUCCESS")
+	s.want(execute, "SUCCESS", "SUCCESS", "1\n3", "[31mred")
+	if data, err := os.ReadFile(filepath.Join(stored, "data", "random.bin")); err != nil || len(data) != 3<<20 {
+		t.Errorf("%d bytes stored, %v", len(data), err)
+	}
+	for _, folder := range []string{"jobs", "packages"} {
+		if left, err := os.ReadDir(filepath.Join(s.member.State, folder)); err != nil || len(left) > 0 {
+			t.Errorf("left in %s: %v, %v", folder, left, err)
+		}
+	}
+	wantText(t, s.must("computer", "show", s.device), "enjambre-agent", "Debian", s.device)
+
+	s.affect(execute, "--force")
+	s.once()
+	s.want(execute, "SUCCESS", "SUCCESS", "1\n3")
+}
+
+// TestMemberStates: every state that an agent can report, each provoked.
+func TestMemberStates(t *testing.T) {
+	s := newSite(t)
+	archive := s.script("exit 3", 1<<20)
+	change := func(path string, at int) {
+		t.Helper()
+		data, err := os.ReadFile(path)
+		if err == nil {
+			data[at] ^= 1
+			err = os.WriteFile(path, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	code := s.deploy("--action", "LAUNCH", "--command", "run.sh", "--file", archive)
+	coded := s.deploy("--action", "LAUNCH", "--command", "run.sh", "--file", archive, "--success-codes", "0,3")
+	failing := s.deploy("--action", "EXECUTE", "--command", "echo why; exit 7")
+	unknown := s.deploy("--action", "LAUNCH", "--command", "run.sh ${UNKNOWN}", "--file", archive)
+	slow := s.deploy("--action", "EXECUTE", "--command", "sleep 300", "--exec-timeout", "1s")
+	gone := s.deploy("--action", "STORE", "--path", "/nowhere", "--file", archive)
+	if err := os.Remove(s.published(gone, "info.dsse")); err != nil {
+		t.Fatal(err)
+	}
+	forged := s.deploy("--action", "EXECUTE", "--command", "touch "+filepath.Join(s.folder, "forged"))
+	change(s.published(forged, "info.dsse"), 200)
+	corrupt := s.deploy("--action", "STORE", "--path", "/nowhere", "--file", archive)
+	change(s.published(corrupt, corrupt+"-2"), 1000)
+	output := s.fails()
+	s.want(code, "ERR_EXECUTE", "SUCCESS_3", "exit code 3 is not among the success codes", "3")
+	s.want(coded, "SUCCESS", "SUCCESS_3")
+	s.want(failing, "ERR_EXECUTE", "ERR_EXECUTE", "why", "7")
+	s.want(unknown, "ERR_EXECUTE", "ERR_EXECUTE", "E_ENV", "UNKNOWN")
+	s.want(slow, "ERR_EXECUTE", "ERR_EXECUTE", "E_TIME")
+	s.want(gone, "ERR_BAD_ID", "ERR_BAD_ID", "404")
+	s.want(forged, "ERR_BAD_DIGEST", "ERR_BAD_DIGEST", "info.dsse")
+	s.want(corrupt, "ERR_BAD_DIGEST", "ERR_BAD_DIGEST", "E_HASH", "fragment")
+	wantText(t, output, "package "+failing+": ERR_EXECUTE", "package "+gone+": ERR_BAD_ID")
+	if len(s.lines(filepath.Join(s.folder, "forged"))) > 0 {
+		t.Error("what was not signed has run")
+	}
+
+	s.affect(coded, "--force")
+	s.must("unaffect", "--package", coded, "--computer", s.device)
+	s.affect(coded)
+	s.once()
+	s.want(coded, "ERR_ALREADY_SETUP", "SUCCESS_ALREADY_SETUP")
+}
+
+// TestMemberTimeout: a package that never completes ends, by the time of its first notification.
+func TestMemberTimeout(t *testing.T) {
+	s := newSite(t)
+	id := s.deploy("--action", "STORE", "--path", "/nowhere", "--file", s.script("true", 1<<20))
+	if err := os.Remove(s.published(id, id+"-2")); err != nil {
+		t.Fatal(err)
+	}
+	output, err := s.member.Run(t.Context(), "once", "--state", s.member.State, "--max-time", "3s")
+	if err == nil {
+		t.Fatal("it succeeded")
+	}
+	wantText(t, output, "package "+id+": 2 of 3 fragments; last problem: ", "it answered 404")
+	work := filepath.Join(s.member.State, "work.json")
+	data, err := os.ReadFile(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	today := time.Now().UTC().Format("2006-01-02")
+	aged := strings.ReplaceAll(string(data), `"notifiedAt":"`+today, `"notifiedAt":"2020-01-01`)
+	if aged == string(data) {
+		t.Fatalf("no notification in %s", data)
+	}
+	if err := os.WriteFile(work, []byte(aged), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.fails()
+	s.want(id, "ERR_TIMEOUT", "ERR_TIMEOUT", "not complete in time")
+}
+
+// TestMemberNeverDue: what can never be due is said at once.
+func TestMemberNeverDue(t *testing.T) {
+	s := newSite(t)
+	s.must("config", "set", "DOWNLOAD_PERIOD_LENGTH", "3")
+	id := s.deploy("--action", "EXECUTE", "--command", "true", "--priority", "5")
+	began := time.Now()
+	wantText(t, s.fails(), "package "+id+": never due: priority 5 is above the period's 3 cycles")
+	if took := time.Since(began); took > 50*time.Second {
+		t.Errorf("it waited %v", took)
+	}
+	s.must("config", "set", "DOWNLOAD_PERIOD_LENGTH", "10")
+	s.once()
+	s.want(id, "SUCCESS", "SUCCESS")
+}
+
+// TestMemberBuild: a disk that changes what was stored, again and again, never runs.
+func TestMemberBuild(t *testing.T) {
+	s := newSite(t)
+	id := s.deploy("--action", "STORE", "--path", filepath.Join(s.folder, "rotten"), "--file", s.script("true", 1<<20))
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				if file, err := os.OpenFile(filepath.Join(s.member.State, "packages", id, "data"), os.O_WRONLY, 0); err == nil {
+					_, _ = file.WriteAt([]byte("rot"), 1000)
+					_ = file.Close()
+				}
+			}
+		}
+	}()
+	s.fails()
+	close(stop)
+	<-stopped
+	s.want(id, "ERR_BUILD", "ERR_BUILD", "have changed on the disk")
+	if _, err := os.Stat(filepath.Join(s.folder, "rotten")); !os.IsNotExist(err) {
+		t.Errorf("stored all the same: %v", err)
+	}
+}
+
+// TestMemberService: a service gets what is affected while it runs, drops what is taken back, and ends when asked.
+func TestMemberService(t *testing.T) {
+	s := newSite(t)
+	if err := s.member.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ran := filepath.Join(s.folder, "ran")
+	id := s.deploy("--action", "EXECUTE", "--command", "echo x >>"+ran)
+	s.waitFor("the command", func() bool { return len(s.lines(ran)) == 1 })
+	s.waitFor("the result", func() bool {
+		return strings.Contains(s.must("rollout", "status", "--package", id, "--json"), `"SUCCESS":1`)
+	})
+	output, err := s.member.Once(t.Context())
+	if err == nil {
+		t.Error("two agents with one state folder")
+	}
+	wantText(t, output, "runs with this state folder already, as process "+fmt.Sprint(s.member.PID()))
+
+	taken := s.deploy("--action", "STORE", "--path", "/nowhere", "--file", s.script("true", 1<<20), "--priority", "10")
+	vault := filepath.Join(s.member.State, "packages", taken)
+	s.waitFor("the assignment", func() bool { _, err := os.Stat(vault); return err == nil })
+	s.must("unaffect", "--package", taken, "--computer", s.device)
+	s.waitFor("the end of the assignment", func() bool { _, err := os.Stat(vault); return os.IsNotExist(err) })
+
+	var status struct {
+		Running     bool
+		Process     int
+		LastContact time.Time
+	}
+	if err := s.member.JSON(t.Context(), &status, "status"); err != nil || !status.Running ||
+		status.Process != s.member.PID() || status.LastContact.IsZero() {
+		t.Errorf("got %+v, %v", status, err)
+	}
+	if err := s.member.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMemberServerAway: without its server an agent goes on with what it has, and tells what became of it later.
+func TestMemberServerAway(t *testing.T) {
+	s := newSite(t)
+	ran, gate := filepath.Join(s.folder, "ran"), filepath.Join(s.folder, "gate")
+	id := s.deploy("--action", "EXECUTE", "--command",
+		fmt.Sprintf("echo x >>%s; while ! test -f %s; do sleep 0.05; done", ran, gate))
+	if err := s.member.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("the command", func() bool { return len(s.lines(ran)) == 1 })
+	if err := s.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("the result in the ledger", func() bool {
+		var shown struct {
+			Packages []struct{ Package, State string }
+		}
+		err := s.member.JSON(t.Context(), &shown, "packages")
+		return err == nil && len(shown.Packages) == 1 && shown.Packages[0].State == "ended"
+	})
+	if err := s.server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("the result", func() bool {
+		return strings.Contains(s.must("rollout", "status", "--package", id, "--json"), `"SUCCESS":1`)
+	})
+	if got := s.lines(ran); len(got) != 1 {
+		t.Errorf("it ran %d times", len(got))
+	}
+}

@@ -1,0 +1,146 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// BuildAgent compiles our own agent into folder, with the flags for "go build", and returns its path.
+func BuildAgent(ctx context.Context, folder string, flags ...string) (string, error) {
+	binary := filepath.Join(folder, "enjambre-agent")
+	args := append(append([]string{"build"}, flags...), "-o", binary, "enjambre/agent")
+	build := exec.CommandContext(ctx, "go", args...)
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the agent: %w\n%s", err, output)
+	}
+	return binary, nil
+}
+
+// A Member is one of our own agents with a state folder of its own, and its process while it runs as a service.
+type Member struct {
+	Binary string
+	State  string
+	Env    []string // added to our own environment
+
+	command *exec.Cmd
+	ended   chan error
+	log     *os.File
+}
+
+// NewMember enrols an agent at the server, at a site, in a state folder called name below folder.
+func NewMember(ctx context.Context, server *Server, binary, folder, name, site string) (*Member, error) {
+	m := &Member{Binary: binary, State: filepath.Join(folder, name)}
+	token, err := server.Run(ctx, "enroll", "token", "--site", site)
+	if err != nil {
+		return nil, err
+	}
+	_, err = m.Run(ctx, "enroll", "--state", m.State, "--server", server.Address, "--token", strings.TrimSpace(token),
+		"--ca", filepath.Join(server.Data, "cacert.pem"), "--stock-folder", "")
+	return m, err
+}
+
+// Run runs one command of the agent and returns all that it says.
+func (m *Member) Run(ctx context.Context, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, m.Binary, args...)
+	command.Env = append(os.Environ(), m.Env...)
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	if err := command.Run(); err != nil {
+		return output.String(), fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, output.String())
+	}
+	return output.String(), nil
+}
+
+// Once runs the agent until nothing is left to do, at most a minute.
+func (m *Member) Once(ctx context.Context) (string, error) {
+	return m.Run(ctx, "once", "--state", m.State, "--max-time", "60s", "--debug")
+}
+
+// JSON runs a command with --json on the state folder and decodes what it prints.
+func (m *Member) JSON(ctx context.Context, into any, command string) error {
+	output, err := exec.CommandContext(ctx, m.Binary, command, "--state", m.State, "--json").Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return json.Unmarshal(output, into)
+}
+
+// Device returns the device ID.
+func (m *Member) Device() (string, error) {
+	data, err := os.ReadFile(filepath.Join(m.State, "device"))
+	return strings.TrimSpace(string(data)), err
+}
+
+// Start starts the agent as a service.
+func (m *Member) Start() error {
+	log, err := os.OpenFile(m.State+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	m.command = exec.Command(m.Binary, "run", "--state", m.State, "--debug")
+	m.command.Env = append(os.Environ(), m.Env...)
+	m.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop the agent
+	m.command.Stdout, m.command.Stderr = log, log
+	if err := m.command.Start(); err != nil {
+		return errors.Join(fmt.Errorf("start the agent: %w", err), log.Close())
+	}
+	m.log, m.ended = log, make(chan error, 1)
+	go func(command *exec.Cmd, ended chan<- error) { ended <- command.Wait() }(m.command, m.ended)
+	return nil
+}
+
+// stopTimeout is how long an agent may take to end.
+const stopTimeout = 20 * time.Second
+
+// Stop asks the agent to end, if it runs, and waits for it.
+func (m *Member) Stop() error { return m.end(syscall.SIGTERM) }
+
+// Kill ends the agent without warning, if it runs.
+func (m *Member) Kill() error {
+	_ = m.end(syscall.SIGKILL) // killed, as asked
+	return nil
+}
+
+func (m *Member) end(signal syscall.Signal) error {
+	if m.command == nil {
+		return nil
+	}
+	defer func() { m.command = nil }()
+	defer m.log.Close()
+	if err := m.command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case err := <-m.ended:
+		if err != nil {
+			return fmt.Errorf("the agent ended: %w\n%s", err, m.Log())
+		}
+		return nil
+	case <-time.After(stopTimeout):
+		return errors.Join(errors.New("the agent does not stop"), m.command.Process.Kill())
+	}
+}
+
+// Ended is closed or sent to when the service ends by itself.
+func (m *Member) Ended() <-chan error { return m.ended }
+
+// PID returns the process ID of the running service.
+func (m *Member) PID() int { return m.command.Process.Pid }
+
+// Log returns the tail of what the service wrote, for messages.
+func (m *Member) Log() string {
+	data, err := os.ReadFile(m.State + ".log")
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-8000):])
+}
