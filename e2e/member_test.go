@@ -1,14 +1,25 @@
 package e2e
 
 import (
+	"crypto/ed25519"
+	"crypto/md5"
+	"crypto/x509"
+	"database/sql"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"enjambre/core"
+	"enjambre/core/fragment"
+	"enjambre/core/info"
+	"enjambre/core/seal"
 	"enjambre/e2e/stage"
 )
 
@@ -345,4 +356,119 @@ func TestMemberServerAway(t *testing.T) {
 	if got := s.lines(ran); len(got) != 1 {
 		t.Errorf("it ran %d times", len(got))
 	}
+}
+
+// TestMemberNotAnArchive: what was signed and is no archive is not unpacked.
+func TestMemberNotAnArchive(t *testing.T) {
+	s := newSite(t)
+	id := s.deploy("--action", "STORE", "--path", filepath.Join(s.folder, "stored"), "--file", s.script("true", 100<<10))
+	s.forge(id, func(archive []byte) { copy(archive, "this is no gzip") })
+	s.fails()
+	s.want(id, "ERR_DOWNLOAD_PACK", "ERR_DOWNLOAD_PACK", "E_FORMAT")
+}
+
+// forge replaces a published package of one fragment by one with another archive, properly signed, as only whoever
+// holds the deployment's key can.
+func (s *site) forge(id string, change func(archive []byte)) {
+	s.Helper()
+	must := func(err error) {
+		s.Helper()
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+	archive, err := os.ReadFile(s.published(id, id+"-1"))
+	must(err)
+	change(archive)
+	text, err := os.ReadFile(s.published(id, "info"))
+	must(err)
+	described, err := info.Parse(text)
+	must(err)
+	digests := fragment.Digests{core.DigestOf(archive)}
+	described.Archive.Digest, described.Archive.MD5 = core.DigestOf(archive), md5.Sum(archive)
+	described.Archive.Digests = core.DigestOf(digests.Bytes())
+	block, err := os.ReadFile(filepath.Join(s.server.Data, "keys", "signing.pem"))
+	must(err)
+	decoded, _ := pem.Decode(block)
+	key, err := x509.ParsePKCS8PrivateKey(decoded.Bytes)
+	must(err)
+	envelope, err := seal.Sign(seal.InfoType, described.Canonical(), key.(ed25519.PrivateKey))
+	must(err)
+	for name, data := range map[string][]byte{
+		id + "-1": archive, "info": described.Canonical(), "info.dsse": envelope, "digests": digests.Bytes(),
+	} {
+		must(os.WriteFile(s.published(id, name), data, 0o600))
+	}
+	database, err := sql.Open("sqlite", filepath.Join(s.server.Data, "enjambre.db"))
+	must(err)
+	defer database.Close()
+	_, err = database.Exec("UPDATE packages SET info_digest = ? WHERE id = ?", core.DigestOf(described.Canonical()).String(), id)
+	must(err)
+}
+
+// TestMemberClean: what a command leaves mounted is not removed, and the administrator learns of it.
+func TestMemberClean(t *testing.T) {
+	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
+		t.Skip("mounting needs root")
+	}
+	s := newSite(t)
+	kept := filepath.Join(s.folder, "kept")
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(kept, "precious"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	id := s.deploy("--action", "LAUNCH", "--command", "run.sh", "--file",
+		s.script("mkdir m && mount --bind "+kept+" m", 1000))
+	t.Cleanup(func() {
+		mounts, _ := filepath.Glob(filepath.Join(s.member.State, "jobs", "*", "stage", "m"))
+		for _, one := range mounts {
+			if err := syscall.Unmount(one, 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	s.once()
+	s.want(id, "ERR_CLEAN", "ERR_CLEAN", "it succeeded (SUCCESS_0)", "is mounted in it")
+	if data, err := os.ReadFile(filepath.Join(kept, "precious")); err != nil || string(data) != "x" {
+		t.Errorf("what was mounted: %q, %v", data, err)
+	}
+	s.once() // the next start cannot remove it either, and goes on
+	if data, err := os.ReadFile(filepath.Join(kept, "precious")); err != nil || string(data) != "x" {
+		t.Errorf("what was mounted, after another start: %q, %v", data, err)
+	}
+}
+
+// TestMemberFullDisk: without room a package waits, with the reason shown, and goes on when there is some.
+func TestMemberFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 || exec.Command("unshare", "-m", "true").Run() != nil {
+		t.Skip("mounting needs root")
+	}
+	s := newSite(t)
+	vault := filepath.Join(s.member.State, "packages")
+	if err := syscall.Mount("tmpfs", vault, "tmpfs", 0, "size=3m"); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(vault, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	stored := filepath.Join(s.folder, "stored")
+	id := s.deploy("--action", "STORE", "--path", stored, "--file", s.script("true", 5<<20))
+	once := func(want string) {
+		t.Helper()
+		output, err := s.member.Run(t.Context(), "once", "--state", s.member.State, "--max-time", "2s")
+		if err == nil {
+			t.Fatal("it succeeded")
+		}
+		wantText(t, output, want)
+	}
+	once("must stay free")
+	if err := syscall.Mount("tmpfs", vault, "tmpfs", syscall.MS_REMOUNT, "size=2g"); err != nil {
+		t.Fatal(err)
+	}
+	s.once()
+	s.want(id, "SUCCESS", "SUCCESS")
 }

@@ -107,7 +107,7 @@ func (d *daemon) sweepJobs(running map[string]bool) error {
 		if running[entry.Name()] {
 			continue
 		}
-		if err := os.RemoveAll(d.options.State.Path(jobsName, entry.Name())); err != nil {
+		if err := execute.Remove(d.options.State.Path(jobsName, entry.Name())); err != nil {
 			d.options.Log.Warn("a command's folder cannot be removed", "folder", entry.Name(), "reason", err)
 		}
 	}

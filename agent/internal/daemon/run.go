@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -256,7 +255,7 @@ func because(err error) string {
 func (d *daemon) conclusion(attempt ledger.Attempt, result execute.Result) answer {
 	noted := resultOf(result)
 	folder := d.job(attempt)
-	if err := os.RemoveAll(execute.StageFolder(folder)); err != nil && result.Installed {
+	if err := execute.Clean(folder); err != nil && result.Installed {
 		noted.Text = string(outcome.Clean)
 		noted.Detail = fmt.Sprintf("it succeeded (%s), but cannot be cleaned up: %v", result.Text, err)
 	}

@@ -162,6 +162,11 @@ func readJSON(folder, name string, to any) error {
 	return nil
 }
 
+// Clean removes what a job's command worked with, and keeps order and result. It fails as [Remove] does.
+func Clean(folder string) error {
+	return removeFrom(folder, stageFolder, workFolder, temporary)
+}
+
 // Remove removes a job's folder with everything in it; that it is not there is no error. It refuses a job
 // that still runs, and one in whose folder something is mounted: nothing is unmounted, nothing that lies
 // elsewhere is removed. Every failure is an [ErrClean]. A removal that was interrupted is gone on with by
@@ -174,12 +179,17 @@ func Remove(folder string) error {
 	if state.Phase == Running {
 		return fmt.Errorf("%w: %s: its command still runs", ErrClean, folder)
 	}
+	// The order goes first: without it the rest means nothing, whatever a crash leaves of it.
+	return removeFrom(folder, orderFile, "")
+}
+
+// removeFrom removes these from a job's folder, "" for the folder itself, unless something is mounted in it.
+func removeFrom(folder string, names ...string) error {
 	mounted, err := mountedBelow(folder)
 	if err == nil && mounted != "" {
 		err = fmt.Errorf("%s is mounted in it; unmount that", mounted)
 	}
-	// The order goes first: without it the rest means nothing, whatever a crash leaves of it.
-	for _, name := range []string{orderFile, ""} {
+	for _, name := range names {
 		if err == nil {
 			err = os.RemoveAll(filepath.Join(folder, name))
 		}
