@@ -86,6 +86,31 @@ func (s *site) agrees(id, text string) {
 	}
 }
 
+// TestMemberCrashForgotten: an intent that came to nothing does not keep a package from running when it is affected
+// again later.
+func TestMemberCrashForgotten(t *testing.T) {
+	s := newSite(t)
+	s.member.Binary = agentCrash
+	ran := filepath.Join(s.folder, "ran")
+	id := s.deploy("--action", "EXECUTE", "--command", "echo x >>"+ran)
+	s.member.Env = []string{"ENJAMBRE_FAILPOINT=daemon.after_intent"}
+	if _, err := s.member.Once(t.Context()); err == nil {
+		t.Error("it succeeded")
+	}
+	s.member.Env = nil
+	s.must("unaffect", "--package", id, "--computer", s.device)
+	s.once()
+	if got := s.lines(ran); len(got) != 0 {
+		t.Errorf("taken back, and ran %d times", len(got))
+	}
+	s.affect(id)
+	s.once()
+	s.want(id, "SUCCESS", "SUCCESS")
+	if got := s.lines(ran); len(got) != 1 {
+		t.Errorf("it ran %d times", len(got))
+	}
+}
+
 // TestMemberStoreCrash: files that were being stored when the shim died are stored again, as that does no harm.
 func TestMemberStoreCrash(t *testing.T) {
 	s := newSite(t)

@@ -34,17 +34,23 @@ func intervalOf(reply ocs.PrologReply) time.Duration {
 	return time.Duration(reply.PrologFreq) * time.Hour
 }
 
-// pastOf says what an offered package's last attempt makes of it.
-func pastOf(attempt ledger.Attempt, known bool) plan.Past {
+// pastOf says what an offered package's last attempt makes of it, and how many attempts have ended. An intent that
+// nothing waits for any more came to nothing.
+func pastOf(attempt ledger.Attempt, known bool) (past plan.Past, ended int) {
 	switch {
 	case !known:
-		return plan.Unknown
-	case attempt.Stage != ledger.Reported:
-		return plan.Open
-	case attempt.Result.Installed:
-		return plan.Installed
+		return plan.Unknown, 0
+	case attempt.Stage == ledger.Ended:
+		return plan.Open, attempt.Number
+	case attempt.Stage == ledger.Intended:
+		ended = attempt.Number - 1
+	default:
+		ended = attempt.Number
 	}
-	return plan.Failed
+	if attempt.Result.Installed {
+		return plan.Installed, ended
+	}
+	return plan.Failed, ended
 }
 
 func withDetail(text, detail string) string {

@@ -94,6 +94,9 @@ type daemon struct {
 	shown     display
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
+	broken    error            // what keeps the agent from going on: only a new start can tell what the disk holds
+
+	cancels map[core.PackageID]context.CancelFunc // of runs whose command has perhaps not started
 }
 
 // Run runs the agent until ctx ends, or, with Once, until nothing is left to do. It returns nil after an orderly
@@ -119,6 +122,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	d := &daemon{
 		options: options, known: known, answers: make(chan answer), unflushed: map[core.PackageID]bool{},
+		cancels: map[core.PackageID]context.CancelFunc{},
 	}
 	if err := d.open(); err != nil {
 		return errors.Join(err, d.close())
@@ -203,6 +207,9 @@ func (d *daemon) loop(ctx context.Context) error {
 		end = time.After(d.options.MaxTime)
 	}
 	for {
+		if d.broken != nil {
+			return d.broken
+		}
 		if d.options.Once && (d.plan.Idle() || d.plan.Stuck() || d.contacted != nil) {
 			return d.unfinished()
 		}
@@ -277,7 +284,16 @@ func (d *daemon) do(ctx context.Context, action plan.Action) {
 	case plan.Run:
 		assignment, _ := d.plan.Assignment(action.Package)
 		execTime := d.memory.ExecTime
-		d.spawn(ctx, func(ctx context.Context) answer { return d.run(ctx, assignment, execTime) })
+		before, cancel := context.WithCancel(ctx)
+		d.cancels[action.Package] = cancel
+		d.spawn(ctx, func(ctx context.Context) answer {
+			defer cancel()
+			return d.run(ctx, before, assignment, execTime)
+		})
+	case plan.CancelRun:
+		if cancel := d.cancels[action.Package]; cancel != nil {
+			cancel()
+		}
 	case plan.Conclude:
 		d.conclude(action)
 	case plan.Drop:
@@ -303,7 +319,9 @@ func (d *daemon) conclude(action plan.Conclude) {
 	if action.State.Succeeded() {
 		result.Text, result.Installed = "SUCCESS_ALREADY_SETUP", true // as stock servers know it
 	}
-	d.queue = append(d.queue, d.end(action.Package, result)())
+	if event := d.end(action.Package, result)(); event != nil {
+		d.queue = append(d.queue, event)
+	}
 }
 
 // detail joins class and reason as the server shows them.
@@ -322,8 +340,8 @@ func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
 	_, err := d.ledger.End(id, result)
 	return func() plan.Event {
 		if err != nil {
-			d.options.Log.Error("a result cannot be noted", "package", id, "text", result.Text, "reason", err)
-			return plan.RunPostponed{Package: id, Until: d.clock.now().Add(time.Hour), Problem: err.Error()}
+			d.broken = fmt.Errorf("result %s of package %s cannot be noted: %w", result.Text, id, err)
+			return nil
 		}
 		d.options.Log.Info("package ended", "package", id, "text", result.Text, "detail", result.Detail)
 		if !result.Installed {
@@ -337,6 +355,7 @@ func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
 // forget removes a package's files.
 func (d *daemon) forget(id core.PackageID) {
 	delete(d.unflushed, id)
+	delete(d.cancels, id)
 	if err := d.vault.Remove(id); err != nil {
 		d.options.Log.Warn("files of a package cannot be removed", "package", id, "reason", err)
 	}
@@ -441,11 +460,11 @@ func (d *daemon) answered(reply ocs.PrologReply) plan.Event {
 		}
 	}
 	for _, pack := range reply.Download.Packs {
-		attempt, known := d.ledger.Last(pack.ID)
+		past, ended := pastOf(d.ledger.Last(pack.ID))
 		event.Offers = append(event.Offers, plan.Offer{
 			Package: pack.ID, Force: pack.Force, InfoLocation: pack.InfoLocation,
 			FragmentsLocation: pack.FragmentsLocation, InfoDigest: digests[pack.ID],
-			Past: pastOf(attempt, known), Attempts: attempt.Number,
+			Past: past, Attempts: ended,
 		})
 	}
 	return event

@@ -40,36 +40,48 @@ type postponement struct {
 func (p *postponement) Error() string { return p.problem }
 
 // run runs a package whose fragments are all there: hash all of it once more, ask the user, note the intent,
-// unpack, hand over to the shim, wait, note the result.
-func (d *daemon) run(ctx context.Context, assignment plan.Assignment, execTime time.Duration) answer {
+// unpack, hand over to the shim, wait, note the result. Until the command is handed over, the end of before cancels
+// the run.
+func (d *daemon) run(ctx, before context.Context, assignment plan.Assignment, execTime time.Duration) answer {
 	id := assignment.Package
 	p := d.vault.Find(id)
 	if p == nil {
-		return func() plan.Event { return plan.RunPostponed{Package: id, Until: d.clock.now().Add(jobPause)} }
+		return d.notRun(before, id, &postponement{pause: jobPause, problem: "its files are gone"})
 	}
-	if err := p.Rehash(ctx); err != nil {
-		return d.notWhole(ctx, p, err)
+	if err := p.Rehash(before); err != nil {
+		return d.notWhole(before, p, err)
 	}
-	session, err := d.consent(ctx, p.Info(), assignment.Delays)
+	session, err := d.consent(before, p.Info(), assignment.Delays)
 	if err != nil {
-		return d.notRun(ctx, id, err)
+		return d.notRun(before, id, err)
 	}
 	attempt, err := d.ledger.Intend(id, p.InfoDigest())
 	if err != nil {
-		return d.notRun(ctx, id, &postponement{pause: jobPause, problem: err.Error()})
-	}
-	failpoint.Hit("daemon.after_intent")
-	shim, err := d.handOver(ctx, p, attempt, execTime, session)
-	if err != nil {
-		return d.notRun(ctx, id, errors.Join(err, execute.Remove(d.job(attempt))))
-	}
-	done := d.finish(ctx, attempt, shim)
-	if text := p.Info().Completion; text != "" && session != nil && ctx.Err() == nil {
-		if err := notify.Tell(ctx, *session, "Software installation", text); err != nil {
-			d.options.Log.Warn("the closing text cannot be shown", "package", id, "reason", err)
+		return func() plan.Event {
+			d.broken = fmt.Errorf("that package %s is about to run cannot be noted: %w", id, err)
+			return nil
 		}
 	}
+	failpoint.Hit("daemon.after_intent")
+	shim, err := d.handOver(before, p, attempt, execTime, session)
+	if err != nil {
+		return d.notRun(before, id, errors.Join(err, execute.Remove(d.job(attempt))))
+	}
+	done := d.finish(ctx, attempt, shim)
+	if text := p.Info().Completion; text != "" && session != nil {
+		d.effects.Go(func() { d.tell(ctx, id, *session, text) }) // nothing waits until the user has read it
+	}
 	return done
+}
+
+// windowTitle is what windows for the user are called.
+const windowTitle = "Software installation"
+
+// tell shows a package's closing text.
+func (d *daemon) tell(ctx context.Context, id core.PackageID, session notify.Session, text string) {
+	if err := notify.Tell(ctx, session, windowTitle, text); err != nil && ctx.Err() == nil {
+		d.options.Log.Warn("the closing text cannot be shown", "package", id, "reason", err)
+	}
 }
 
 // notWhole answers a run whose archive is not what it should be.
@@ -91,7 +103,7 @@ func (d *daemon) notWhole(ctx context.Context, p *vault.Package, err error) answ
 // notRun answers a run that came to nothing: postponed, or ended with a result.
 func (d *daemon) notRun(ctx context.Context, id core.PackageID, err error) answer {
 	var later *postponement
-	if ctx.Err() != nil { // the agent stops
+	if ctx.Err() != nil { // the agent stops, or the package is not wanted any more
 		later = &postponement{pause: jobPause}
 	}
 	if later != nil || errors.As(err, &later) {
@@ -130,7 +142,7 @@ func (d *daemon) consent(ctx context.Context, i *info.Info, delays int) (*notify
 		return &session, nil
 	}
 	question := notify.Question{
-		Title: "Software installation", Text: i.Notice.Text, Countdown: i.Notice.Countdown, MayCancel: i.Notice.MayCancel,
+		Title: windowTitle, Text: i.Notice.Text, Countdown: i.Notice.Countdown, MayCancel: i.Notice.MayCancel,
 		MayDelay: i.Notice.MayDelay && delays < i.Notice.MaxDelays, DelaysLeft: max(i.Notice.MaxDelays-delays, 0),
 	}
 	answer, err := notify.Ask(ctx, session, question)
@@ -172,6 +184,9 @@ func (d *daemon) handOver(ctx context.Context, p *vault.Package, attempt ledger.
 		return nil, &postponement{pause: jobPause, problem: err.Error()}
 	}
 	failpoint.Hit("daemon.after_order")
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	d.options.Log.Info("package runs", "package", i.ID, "action", i.Action, "attempt", attempt.Number)
 	shimEnded, err = execute.Launch(d.options.Program, folder)
 	if err != nil {

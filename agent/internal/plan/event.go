@@ -139,6 +139,9 @@ type FetchFragment struct {
 // Run orders to run a package, all of whose fragments are there.
 type Run struct{ Package core.PackageID }
 
+// CancelRun orders not to start a package's command, if it has not been; the Run is answered all the same.
+type CancelRun struct{ Package core.PackageID }
+
 // Conclude orders to note a result without running anything. It is answered by Ended.
 type Conclude struct {
 	Package core.PackageID
@@ -155,5 +158,6 @@ func (Report) action()        {}
 func (FetchInfo) action()     {}
 func (FetchFragment) action() {}
 func (Run) action()           {}
+func (CancelRun) action()     {}
 func (Conclude) action()      {}
 func (Drop) action()          {}

@@ -51,8 +51,9 @@ const (
 	ProgressPause = 30 * time.Second // between two reports of progress alone
 	runPause      = time.Second      // how long a run waits for one that was adopted, or for a contact
 
-	// FreshFor is how old the server's last answer may be when a command starts: else the server is asked first
-	// whether the package is still wanted. If it does not answer, commands go on being started for RunOffline.
+	// FreshFor is how old the server's last answer may be when a command starts: else, and after a start, the
+	// server is asked first whether the package is still wanted. If it does not answer, commands go on being
+	// started for RunOffline.
 	FreshFor   = 10 * time.Minute
 	RunOffline = 24 * time.Hour
 	maxFetches = 4 // info files fetched at once
@@ -225,7 +226,10 @@ func (p *Plan) shift(by time.Duration) {
 	p.calls.Shift(by)
 	p.reports.Shift(by)
 	p.newsAfter = p.newsAfter.Add(by)
-	p.answeredAt, p.triedAt = p.answeredAt.Add(by), p.triedAt.Add(by)
+	p.answeredAt = p.answeredAt.Add(by)
+	if !p.triedAt.IsZero() {
+		p.triedAt = p.triedAt.Add(by)
+	}
 	for _, t := range p.tasks {
 		t.fetchNext = t.fetchNext.Add(by)
 	}
@@ -381,9 +385,9 @@ func (p *Plan) run(now time.Time, t *task) []Action {
 // freshAt returns until when a run waits because the server's last answer is old. It makes a contact due.
 func (p *Plan) freshAt(now time.Time, t *task) time.Time {
 	switch {
-	case now.Sub(p.answeredAt) < FreshFor:
+	case !p.triedAt.IsZero() && now.Sub(p.answeredAt) < FreshFor:
 		return now
-	case now.Sub(p.triedAt) >= FreshFor:
+	case now.Sub(p.triedAt) >= FreshFor: // the first since the start too
 		p.calls.Hurry(now)
 		return now.Add(runPause)
 	case now.Sub(p.answeredAt) < RunOffline:

@@ -125,7 +125,9 @@ func complete(t *testing.T) *Plan {
 func TestUnaffected(t *testing.T) {
 	conf := quick()
 	p := complete(t)
-	p.Step(start, ContactAnswered{Conf: &conf})
+	if actions := p.Step(start, ContactAnswered{Conf: &conf}); !slices.Contains(actions, Action(CancelRun{7})) {
+		t.Errorf("got %+v", actions)
+	}
 	if len(p.Tasks()) != 0 || len(p.Assignments()) != 0 {
 		t.Errorf("got %+v", p.Tasks())
 	}
@@ -300,6 +302,7 @@ func TestAdopted(t *testing.T) {
 	if !reflect.DeepEqual(actions, []Action{Drop{9}, Contact{}}) {
 		t.Errorf("got %+v", actions)
 	}
+	p.Step(start, ContactAnswered{})
 	if actions := p.Step(start.Add(time.Second), WakeDue{}); len(actions) != 0 {
 		t.Errorf("it does not wait: %+v", actions)
 	}

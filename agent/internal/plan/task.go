@@ -78,8 +78,8 @@ func (p *Plan) suspend(now time.Time) []Action {
 func (p *Plan) offered(now time.Time, offer Offer) []Action {
 	t := p.tasks[offer.Package]
 	switch {
+	case t != nil && t.dropped: // it is offered again before its run has come to its end
 	case t != nil:
-		t.dropped = false
 		t.Force, t.InfoDigest = offer.Force, offer.InfoDigest
 		t.InfoLocation, t.FragmentsLocation = offer.InfoLocation, offer.FragmentsLocation
 	case offer.Past == Open:
@@ -102,7 +102,7 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 func (p *Plan) drop(now time.Time, t *task) []Action {
 	if t.running {
 		t.dropped = true
-		return nil
+		return []Action{CancelRun{t.Package}}
 	}
 	delete(p.tasks, t.Package)
 	actions := p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
