@@ -18,6 +18,10 @@ func (c *Client) cause(err error) error {
 	var hostname x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var dns *net.DNSError
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "proxyconnect" { // net/http's name for it
+		return fmt.Errorf("the proxy cannot be used: %w", c.cause(dial.Err))
+	}
 	switch {
 	case errors.As(err, &unknown):
 		return fmt.Errorf("its certificate is not signed by the authority in %s but by %q; is that file this server's "+
@@ -30,7 +34,7 @@ func (c *Client) cause(err error) error {
 	case errors.As(err, &dns):
 		return fmt.Errorf("the name %q cannot be resolved", dns.Name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return errors.New("connection refused: no server listens there")
+		return errors.New("connection refused: nobody listens there")
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return errors.New("no TLS is spoken there; is it the HTTPS port?")
 	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
