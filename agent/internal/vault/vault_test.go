@@ -37,6 +37,11 @@ type sample struct {
 
 func newSample(t testing.TB, id core.PackageID, size int) sample {
 	t.Helper()
+	return newCut(t, id, size, fragmentSize)
+}
+
+func newCut(t testing.TB, id core.PackageID, size int, fragmentSize int64) sample {
+	t.Helper()
 	archive := make([]byte, size)
 	chance := rand.NewChaCha8([32]byte{byte(id)})
 	_, _ = chance.Read(archive)
@@ -355,6 +360,22 @@ func TestUnseal(t *testing.T) {
 	}
 }
 
+// TestReallyFull: a disk that has less room than it says is noticed before the first fragment.
+func TestReallyFull(t *testing.T) {
+	folder := smallDisk(t)
+	o := options()
+	o.Free = func(string) (int64, error) { return 1 << 40, nil }
+	v := opened(t, folder, o)
+	s := newSample(t, 1, 64*fragmentSize)
+	if _, err := v.Add(s.sealed, s.digests.Bytes(), none); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	added(t, v, newSample(t, 2, 8*fragmentSize))
+}
+
 // TestNoArchive: a package without one is there at once.
 func TestNoArchive(t *testing.T) {
 	folder := t.TempDir()
@@ -393,16 +414,34 @@ func FuzzHave(f *testing.F) {
 	})
 }
 
+// BenchmarkStore verifies and stores 64 MiB in fragments of 512 KiB, durable every 16 of them.
 func BenchmarkStore(b *testing.B) {
-	s := newSample(b, 1, 64*fragmentSize)
+	const count = 128
+	s := newCut(b, 1, count*512<<10, 512<<10)
 	v := opened(b, b.TempDir(), options())
 	b.SetBytes(int64(len(s.archive)))
 	for b.Loop() {
 		p := added(b, v, s)
-		for index := range core.FragmentIndex(64) {
+		for index := range core.FragmentIndex(count) {
 			s.store(b, p, index)
 		}
 		if err := v.Remove(1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRehash reads the same 64 MiB before a run.
+func BenchmarkRehash(b *testing.B) {
+	const count = 128
+	s := newCut(b, 1, count*512<<10, 512<<10)
+	p := added(b, opened(b, b.TempDir(), options()), s)
+	for index := range core.FragmentIndex(count) {
+		s.store(b, p, index)
+	}
+	b.SetBytes(int64(len(s.archive)))
+	for b.Loop() {
+		if err := p.Rehash(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
