@@ -67,17 +67,9 @@ func (p *program) command() *cobra.Command {
 		Use: Name, Short: "the service on every computer that is deployed to",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(p.enroll(), p.once(), p.run(), p.status(), p.packages(), p.shim())
+	root.AddCommand(p.enroll(), p.once(), p.run(), p.status(), p.packages(), p.configCommand(),
+		p.serviceCommand(), p.shim())
 	return root
-}
-
-// common adds the flags that commands about a state folder have in common.
-func (p *program) common(command *cobra.Command) (folder *string) {
-	folder = command.Flags().String("state", "", "state folder")
-	if err := command.MarkFlagRequired("state"); err != nil {
-		panic(err) // no such flag: our mistake
-	}
-	return folder
 }
 
 // print writes what a command found out: as JSON, or as text by write.

@@ -20,7 +20,8 @@ import (
 
 // enrollFlags are the flags of "enroll".
 type enrollFlags struct {
-	state, server, ca, token, tag, stock string
+	*place
+	server, ca, token, tag, stock, proxy string
 	anew                                 bool
 }
 
@@ -36,15 +37,16 @@ stock OCS agent is installed, its device ID and its record on the server are tak
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&f.state, "state", "", "state folder")
+	f.place = p.place(command)
 	flags.StringVar(&f.server, "server", "", "address of the server, such as https://deploy.example.net")
 	flags.StringVar(&f.ca, "ca", "", "file of the server's authority: its cacert.pem")
 	flags.StringVar(&f.token, "token", "", "the token, @FILE with it, or - to read it from standard input")
 	flags.StringVar(&f.tag, "tag", "", "tag of this computer")
 	flags.StringVar(&f.stock, "stock-folder", enrol.StockFolder, "where a stock agent keeps its state")
 	flags.BoolVar(&f.anew, "anew", false, "set aside who the agent was, such as when it is a copy; it keeps what it installed")
+	flags.StringVar(&f.proxy, "proxy", "", "none, system, or the address of a proxy (default: what the settings say)")
 	flags.BoolVar(&p.json, "json", false, "print one JSON document")
-	for _, name := range []string{"state", "server", "ca", "token"} {
+	for _, name := range []string{"server", "ca", "token"} {
 		if err := command.MarkFlagRequired(name); err != nil {
 			panic(err) // no such flag: our mistake
 		}
@@ -61,7 +63,15 @@ func (p *program) runEnroll(ctx context.Context, f enrollFlags) error {
 	if err != nil {
 		return err
 	}
-	folder, err := state.Open(f.state)
+	settings, err := f.settings()
+	if err != nil {
+		return err
+	}
+	proxy, err := chosenProxy(settings, f.proxy)
+	if err != nil {
+		return err
+	}
+	folder, err := state.Open(settings.State)
 	if err != nil {
 		return err
 	}
@@ -78,7 +88,8 @@ func (p *program) runEnroll(ctx context.Context, f enrollFlags) error {
 		fmt.Fprintf(p.stderr, "%s: the former identity is in %s\n", Name, aside)
 	}
 	known, err := enrol.Enrol(ctx, enrol.Options{
-		State: folder, Server: server, CA: f.ca, Token: token, Tag: f.tag, StockFolder: f.stock, Now: time.Now,
+		State: folder, Server: server, CA: f.ca, Token: token, Tag: f.tag, StockFolder: f.stock, Proxy: proxy,
+		Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -95,23 +106,34 @@ func (p *program) runEnroll(ctx context.Context, f enrollFlags) error {
 
 // readToken returns the token: the flag's text, a file's content, or standard input's first line.
 func (p *program) readToken(text string) (string, error) {
-	const most = 256
 	var data []byte
 	var err error
 	switch file, isFile := strings.CutPrefix(text, "@"); {
 	case isFile:
 		data, err = os.ReadFile(file)
 	case text == "-":
-		data, err = io.ReadAll(io.LimitReader(p.stdin, most+1))
+		data, err = io.ReadAll(io.LimitReader(p.stdin, maxToken+1))
 	default:
 		data = []byte(text)
 	}
-	token := string(bytes.TrimSpace(data))
-	if err == nil && (token == "" || len(token) > most || strings.ContainsAny(token, " \t\r\n")) {
-		err = errors.New("it is empty, or no token")
+	var token string
+	if err == nil {
+		token, err = checkToken(data)
 	}
 	if err != nil {
 		return "", &usageError{fmt.Errorf("--token: %w", err)}
+	}
+	return token, nil
+}
+
+// maxToken bounds a token, in bytes.
+const maxToken = 256
+
+// checkToken returns the token in a file's content.
+func checkToken(data []byte) (string, error) {
+	token := string(bytes.TrimSpace(data))
+	if token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t\r\n") {
+		return "", errors.New("it is empty, or no token")
 	}
 	return token, nil
 }

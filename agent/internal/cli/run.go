@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
+	"github.com/kardianos/service"
 	"github.com/spf13/cobra"
 
+	"enjambre/agent/internal/config"
 	"enjambre/agent/internal/daemon"
 	"enjambre/agent/internal/execute"
 	"enjambre/agent/internal/origin"
@@ -17,25 +20,44 @@ import (
 
 // runFlags are the flags of "run" and "once".
 type runFlags struct {
-	state   *string
+	*place
 	proxy   string
 	debug   bool
+	service bool
+	once    bool
 	maxTime time.Duration
 }
 
 func (p *program) runFlags(command *cobra.Command, f *runFlags) {
-	f.state = p.common(command)
-	command.Flags().StringVar(&f.proxy, "proxy", "none", "none, system, or the address of a proxy")
+	f.place = p.place(command)
+	command.Flags().StringVar(&f.proxy, "proxy", "",
+		"none, system, or the address of a proxy (default: what the settings say, else none)")
 	command.Flags().BoolVar(&f.debug, "debug", false, "log every decision")
+}
+
+// chosenProxy returns the way to the server: the flag's, else that of the settings.
+func chosenProxy(settings config.Config, flag string) (origin.Proxy, error) {
+	if flag == "" {
+		return origin.ParseProxy(settings.Proxy)
+	}
+	proxy, err := origin.ParseProxy(flag)
+	if err != nil {
+		return origin.Proxy{}, &usageError{fmt.Errorf("--proxy: %w", err)}
+	}
+	return proxy, nil
 }
 
 func (p *program) run() *cobra.Command {
 	var f runFlags
 	command := &cobra.Command{
 		Use: "run", Short: "be the service: call the server, fetch packages, run them", Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return p.work(command, f, false) },
+		Long: `Be the service: call the server, fetch packages, run them. An agent that is not enrolled yet enrols first, with
+the server, the authority and the token that the settings name, and tries until that succeeds.`,
+		RunE: func(command *cobra.Command, _ []string) error { return p.runAs(command.Context(), f) },
 	}
 	p.runFlags(command, &f)
+	command.Flags().BoolVar(&f.service, "service", false,
+		"as the service manager starts it: the log goes to a file, and an agent that cannot enrol waits for it")
 	return command
 }
 
@@ -45,24 +67,45 @@ func (p *program) once() *cobra.Command {
 		Use: "once", Short: "one contact, then work until nothing is left", Args: cobra.NoArgs,
 		Long: `One contact with the server, then work until nothing is left. Exit code 0 when every package succeeded; 1, with
 a line for each that did not, when one failed, when the time is over, or at once when the rest can never be due.`,
-		RunE: func(command *cobra.Command, _ []string) error { return p.work(command, f, true) },
+		RunE: func(command *cobra.Command, _ []string) error {
+			f.once = true
+			return p.work(command.Context(), f)
+		},
 	}
 	p.runFlags(command, &f)
 	command.Flags().DurationVar(&f.maxTime, "max-time", 0, "how long it may take, such as 10m; 0: no end")
 	return command
 }
 
-// work runs the agent.
-func (p *program) work(command *cobra.Command, f runFlags, once bool) error {
-	p.started = true
-	proxy, err := origin.ParseProxy(f.proxy)
-	if err != nil {
-		return &usageError{fmt.Errorf("--proxy: %w", err)}
+// runAs runs the agent until ctx ends, or, where a manager starts and stops services by calls, until it says so.
+func (p *program) runAs(ctx context.Context, f runFlags) error {
+	if runtime.GOOS != "windows" || service.Interactive() {
+		return p.work(ctx, f)
 	}
+	manager, err := service.New(&serviceProgram{run: func(ctx context.Context) error { return p.work(ctx, f) }},
+		&service.Config{Name: Name})
+	if err != nil {
+		return err
+	}
+	return manager.Run()
+}
+
+// work runs the agent.
+func (p *program) work(ctx context.Context, f runFlags) (err error) {
+	p.started = true
 	if f.maxTime < 0 {
 		return &usageError{errors.New("--max-time: use a time such as 10m, or 0 for no end")}
 	}
-	folder, err := state.Open(*f.state)
+	settings, err := f.settings()
+	if err != nil {
+		return err
+	}
+	settings.Debug = settings.Debug || f.debug
+	proxy, err := chosenProxy(settings, f.proxy)
+	if err != nil {
+		return err
+	}
+	folder, err := state.Open(settings.State)
 	if err != nil {
 		return err
 	}
@@ -70,22 +113,33 @@ func (p *program) work(command *cobra.Command, f runFlags, once bool) error {
 	if err != nil {
 		return fmt.Errorf("the agent's own program: %w", err)
 	}
-	err = daemon.Run(command.Context(), daemon.Options{
-		State: folder, Program: self, Log: p.log(f.debug), Proxy: proxy, Once: once, MaxTime: f.maxTime,
-	})
-	if command.Context().Err() != nil && !once && err == nil {
+	log, closeLog, err := openLog(settings, f.service, p.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	options := daemon.Options{
+		State: folder, Program: self, Log: log, Proxy: proxy, Once: f.once, MaxTime: f.maxTime,
+	}
+	if options.VaultBytes, err = config.ParseSize(settings.VaultMax); err != nil {
+		return err
+	}
+	if options.VaultReserve, err = config.ParseSize(settings.VaultReserve); err != nil {
+		return err
+	}
+	if !f.once {
+		err = joining{folder: folder, settings: settings, proxy: proxy, log: log, service: f.service}.join(ctx)
+	}
+	if err == nil {
+		err = daemon.Run(ctx, options)
+	}
+	if ctx.Err() != nil && !f.once && (err == nil || errors.Is(err, ctx.Err())) {
 		return nil // a service that was asked to end has done what it should
 	}
-	return errors.Join(err, command.Context().Err())
-}
-
-// log returns a log on stderr.
-func (p *program) log(debug bool) *slog.Logger {
-	level := slog.LevelInfo
-	if debug {
-		level = slog.LevelDebug
+	if err != nil && f.service {
+		log.Error("the agent ends", "reason", err)
 	}
-	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
+	return errors.Join(err, ctx.Err())
 }
 
 // shim is the hidden command that the agent starts to run a package's command.

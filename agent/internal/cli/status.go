@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -23,31 +24,31 @@ type status struct {
 }
 
 func (p *program) status() *cobra.Command {
-	var folder *string
+	var where *place
 	command := &cobra.Command{
 		Use: "status", Short: "where the agent stands", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			p.started = true
-			found, err := readStatus(*folder)
+			found, err := readStatus(where)
 			if err != nil {
 				return err
 			}
 			return p.print(found, found.write)
 		},
 	}
-	folder = p.common(command)
+	where = p.place(command)
 	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
 	return command
 }
 
-func readStatus(path string) (status, error) {
-	folder, err := state.Open(path)
+func readStatus(where *place) (status, error) {
+	folder, err := where.open()
 	if err != nil {
 		return status{}, err
 	}
 	known, err := folder.Identity()
 	if err != nil {
-		return status{}, err
+		return status{}, notYet(folder, err)
 	}
 	certificate, err := folder.Certificate()
 	if err != nil {
@@ -62,6 +63,17 @@ func readStatus(path string) (status, error) {
 	}
 	found.Deployment, found.Computer, found.Site, found.Server = known.Deployment, known.Device, known.Site, known.Server
 	return found, nil
+}
+
+// notYet adds to the news that an agent is not enrolled what keeps a running one from enrolling by itself.
+func notYet(folder *state.Folder, err error) error {
+	var tries daemon.Status
+	running, lockErr := folder.Running()
+	if !errors.Is(err, state.ErrNotEnrolled) || lockErr != nil || !running ||
+		folder.Load(daemon.StatusName, &tries) != nil || tries.LastProblem == "" {
+		return err
+	}
+	return fmt.Errorf("%w\nit runs as process %d and tries by itself; %s", err, tries.Process, tries.LastProblem)
 }
 
 func (s status) write(w io.Writer) {
@@ -134,12 +146,12 @@ type pastPackage struct {
 }
 
 func (p *program) packages() *cobra.Command {
-	var folder *string
+	var where *place
 	command := &cobra.Command{
 		Use: "packages", Short: "every package this computer was given, and how it ended", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			p.started = true
-			found, err := readPackages(*folder)
+			found, err := readPackages(where)
 			if err != nil {
 				return err
 			}
@@ -152,17 +164,17 @@ func (p *program) packages() *cobra.Command {
 			})
 		},
 	}
-	folder = p.common(command)
+	where = p.place(command)
 	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
 	return command
 }
 
-func readPackages(path string) ([]pastPackage, error) {
-	found, err := readStatus(path)
+func readPackages(where *place) ([]pastPackage, error) {
+	found, err := readStatus(where)
 	if err != nil {
 		return nil, err
 	}
-	folder, err := state.Open(path)
+	folder, err := where.open()
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"enjambre/agent/internal/config"
+	"enjambre/agent/internal/state"
+)
+
+// A place is where a command finds the agent: the flags --config and --state.
+type place struct{ config, state string }
+
+// place adds the flags of commands that are about an agent of this computer.
+func (p *program) place(command *cobra.Command) *place {
+	var l place
+	command.Flags().StringVar(&l.config, "config", "", "file of settings (default: the system's agent.toml, if it is there)")
+	command.Flags().StringVar(&l.state, "state", "", "state folder (default: what the settings say)")
+	return &l
+}
+
+// file returns the absolute name of the file of settings, "" when there is none.
+func (l *place) file() (string, error) {
+	if l.config != "" {
+		return filepath.Abs(l.config)
+	}
+	name, err := config.File()
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return name, nil
+}
+
+// settings reads the file of settings, if there is one. State is the state folder, absolute.
+func (l *place) settings() (config.Config, error) {
+	name, err := l.file()
+	if err != nil {
+		return config.Config{}, err
+	}
+	settings := config.Default()
+	if name != "" {
+		if settings, err = config.Load(name); err != nil {
+			return config.Config{}, err
+		}
+	}
+	if l.state != "" {
+		settings.State = l.state
+	}
+	folder, err := settings.Folder()
+	if err == nil {
+		settings.State, err = filepath.Abs(folder)
+	}
+	if err != nil {
+		return config.Config{}, fmt.Errorf("state folder: %w", err)
+	}
+	return settings, nil
+}
+
+// open opens the state folder.
+func (l *place) open() (*state.Folder, error) {
+	settings, err := l.settings()
+	if err != nil {
+		return nil, err
+	}
+	return state.Open(settings.State)
+}
+
+func (p *program) configCommand() *cobra.Command {
+	command := &cobra.Command{Use: "config", Short: "settings of the agent"}
+	command.AddCommand(&cobra.Command{
+		Use: "example", Short: "print a file of settings that explains them all", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			p.started = true
+			_, err := fmt.Fprint(p.stdout, config.Example)
+			return err
+		},
+	})
+	command.AddCommand(p.configCheck())
+	return command
+}
+
+func (p *program) configCheck() *cobra.Command {
+	var where *place
+	command := &cobra.Command{
+		Use: "check", Short: "read the settings and report every mistake", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			p.started = true
+			name, err := where.file()
+			if err != nil {
+				return err
+			}
+			settings, err := where.settings()
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				name = "no file of settings"
+			}
+			_, err = fmt.Fprintf(p.stdout, "%s: good; the state folder is %s\n", name, settings.State)
+			return err
+		},
+	}
+	where = p.place(command)
+	return command
+}
