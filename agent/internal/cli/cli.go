@@ -67,7 +67,7 @@ func (p *program) command() *cobra.Command {
 		Use: Name, Short: "the service on every computer that is deployed to",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(p.enroll(), p.once(), p.run(), p.status(), p.packages(), p.configCommand(),
+	root.AddCommand(p.enroll(), p.once(), p.run(), p.status(), p.packages(), p.diagnose(), p.configCommand(),
 		p.serviceCommand(), p.shim())
 	return root
 }

@@ -67,9 +67,6 @@ func (c *Client) Probe(ctx context.Context) Probe {
 	}
 	defer response.Body.Close()
 	found.Reached, found.Status, found.Allow = Answered, response.StatusCode, response.Header.Get("Allow")
-	if response.TLS != nil {
-		found.Presented = response.TLS.PeerCertificates
-	}
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		found.Date = date
 	}
@@ -112,6 +109,11 @@ func (t *tracer) trace() *httptrace.ClientTrace {
 			})
 		},
 		TLSHandshakeStart: func() { reached(Securing) },
+		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
+			if err == nil {
+				t.note(func(p *Probe) { p.Presented = state.PeerCertificates })
+			}
+		},
 		GotConn:           func(httptrace.GotConnInfo) { reached(Answering) },
 	}
 }

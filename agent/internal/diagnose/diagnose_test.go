@@ -1,0 +1,365 @@
+package diagnose
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"enjambre/agent/internal/config"
+	"enjambre/agent/internal/daemon"
+	"enjambre/agent/internal/notify"
+	"enjambre/agent/internal/origin"
+	"enjambre/agent/internal/state"
+	"enjambre/core"
+)
+
+// deployment answers HEAD as the server does.
+func deployment(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", http.MethodPost)
+	w.WriteHeader(http.StatusMethodNotAllowed)
+}
+
+// serve runs a TLS server and returns its address and authority.
+func serve(t *testing.T, handler http.HandlerFunc) (address string, authority *x509.Certificate) {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL + "/ocsinventory", server.Certificate()
+}
+
+func encode(certificate *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+}
+
+// certify returns a certificate for a key.
+func certify(t *testing.T, public any, key ed25519.PrivateKey, from, until time.Time) *x509.Certificate {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: until, IsCA: true,
+		BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// enrolled returns a state folder that is enrolled at a server.
+func enrolled(t *testing.T, address string, authority *x509.Certificate, now time.Time) *state.Folder {
+	t.Helper()
+	folder, err := state.Open(filepath.Join(t.TempDir(), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := folder.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := certify(t, key.Public(), key, now.Add(-time.Hour), now.Add(30*24*time.Hour))
+	err = folder.Enrolled(state.Enrolment{
+		Identity: state.Identity{
+			Deployment: "d", Device: core.DeviceID("pc-2026-01-01-00-00-00"), Server: address, Site: "lyon", Threshold: 1,
+			Signers: []state.Signer{{Owner: "o", Key: key.Public().(ed25519.PublicKey)}},
+		},
+		Certificate: certificate, Authority: certificate, ServerCA: encode(authority),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// options look at a folder and at no more of this computer than must be.
+func options(t *testing.T, folder string) Options {
+	settings := config.Default()
+	settings.State = folder
+	o := Options{
+		Settings: settings, Programs: []string{},
+		Free: func(context.Context, string) (int64, error) { return 100 << 30, nil },
+		Session: func(context.Context) (notify.Session, bool, error) {
+			return notify.Session{}, false, nil
+		},
+	}
+	o.System.Root = t.TempDir() // a computer that says nothing
+	return o
+}
+
+// find returns one check.
+func find(t *testing.T, checks []Check, name string) Check {
+	t.Helper()
+	for _, check := range checks {
+		if check.Name == name {
+			return check
+		}
+	}
+	t.Fatalf("no check %q", name)
+	return Check{}
+}
+
+// want demands a finding with a text in what was found or in the advice.
+func want(t *testing.T, checks []Check, name string, level Level, text string) {
+	t.Helper()
+	got := find(t, checks, name)
+	if got.Level != level || !strings.Contains(got.Found+" "+got.Advice, text) || strings.Contains(got.Found, "\n") {
+		t.Errorf("got %+v, want %s with %q", got, level, text)
+	}
+	if got.Level == Fail && got.Advice == "" {
+		t.Errorf("%+v: a failure without advice", got)
+	}
+}
+
+// listing returns every file under a folder with its size and time.
+func listing(t *testing.T, folder string) string {
+	t.Helper()
+	var list strings.Builder
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		fmt.Fprintln(&list, path, info.Mode(), info.Size(), info.ModTime())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.String()
+}
+
+// TestGood: nothing fails at an agent whose server answers, the checks come in their order, and nothing on the disk
+// has changed afterwards.
+func TestGood(t *testing.T) {
+	address, authority := serve(t, deployment)
+	folder := enrolled(t, address, authority, time.Now())
+	before := listing(t, folder.Path())
+	checks := Run(t.Context(), options(t, folder.Path()))
+	if after := listing(t, folder.Path()); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	names := make([]string, 0, len(checks))
+	for _, check := range checks {
+		names = append(names, check.Name)
+	}
+	order := "state folder, identity, certificate, clock, authority, name, connection, TLS, proxy, answer, disk, dialog, " +
+		"ledger, inventory, agent"
+	if got := strings.Join(names, ", "); got != order {
+		t.Errorf("got %s", got)
+	}
+	if failed := Failed(checks); failed != 0 {
+		t.Errorf("%d failed: %+v", failed, checks)
+	}
+	for _, name := range []string{"state folder", "identity", "certificate", "clock", "authority", "name", "connection", "TLS", "proxy",
+		"answer", "disk", "ledger"} {
+		want(t, checks, name, OK, "")
+	}
+	want(t, checks, "identity", OK, "pc-2026-01-01-00-00-00 in deployment d, site lyon")
+	want(t, checks, "TLS", OK, `signed by "O=Acme Co"`)
+	want(t, checks, "agent", Warn, "enjambre-agent service start")
+}
+
+// TestServer: what is wrong on the way is named where it happens, and what lies behind it is skipped.
+func TestServer(t *testing.T) {
+	now := time.Now()
+	good, authority := serve(t, deployment)
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := certify(t, key.Public(), key, now.Add(-time.Hour), now.Add(365*24*time.Hour))
+	other, _ := serve(t, http.NotFound)
+	broken, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	garbage, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_, _ = connection.Write([]byte("\x00garbage\r\n\r\n"))
+			_ = connection.Close()
+		}
+	})
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	denies := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(denies.Close)
+	type wanted struct {
+		name  string
+		level Level
+		text  string
+	}
+	for name, c := range map[string]struct {
+		address, proxy string
+		authority      *x509.Certificate
+		ahead          time.Duration // of this computer's clock
+		want           []wanted
+	}{
+		"no name": {"https://no-such-name.invalid/ocsinventory", "", authority, 0, []wanted{
+			{"name", Fail, "cannot be resolved"}, {"connection", Skip, ""}, {"TLS", Skip, ""}, {"answer", Skip, ""}, {"clock", Skip, ""}}},
+		"no server": {"https://" + closed.Addr().String() + "/ocsinventory", "", authority, 0, []wanted{
+			{"name", OK, ""}, {"connection", Fail, "no server listens there"}, {"TLS", Skip, ""}, {"answer", Skip, ""}}},
+		"no TLS": {"https://" + plain.Listener.Addr().String() + "/ocsinventory", "", authority, 0, []wanted{
+			{"connection", OK, ""}, {"TLS", Fail, "no TLS is spoken there"}, {"answer", Skip, ""}}},
+		"wrong authority": {good, "", stranger, 0, []wanted{
+			{"authority", OK, ""}, {"connection", OK, ""}, {"TLS", Fail, `signed by "O=Acme Co"`},
+			{"TLS", Fail, "does a proxy inspect TLS here?"}, {"answer", Skip, ""}}},
+		"proxy": {good, denies.URL, authority, 0, []wanted{
+			{"connection", OK, ""}, {"TLS", Skip, ""}, {"proxy", Fail, "Forbidden"}, {"answer", Skip, ""}}},
+		"clock far ahead": {good, "", authority, 200 * 365 * 24 * time.Hour, []wanted{
+			{"clock", Fail, "NTP"}, {"TLS", Fail, "not at the time of this computer's clock"}, {"answer", Skip, ""}}},
+		"clock a day off": {good, "", authority, 30 * time.Hour, []wanted{
+			{"clock", Fail, "NTP"}, {"TLS", OK, ""}, {"answer", OK, ""}}},
+		"clock minutes off": {good, "", authority, -time.Hour / 2, []wanted{{"clock", Warn, "NTP"}, {"answer", OK, ""}}},
+		"another server":    {other, "", authority, 0, []wanted{{"TLS", OK, ""}, {"answer", Warn, "404"}}},
+		"broken server":     {broken, "", authority, 0, []wanted{{"TLS", OK, ""}, {"answer", Fail, "502"}}},
+		"garbage":           {garbage, "", authority, 0, []wanted{{"TLS", OK, ""}, {"answer", Fail, "malformed HTTP"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t, enrolled(t, c.address, c.authority, now).Path())
+			o.Now = func() time.Time { return time.Now().Add(c.ahead) }
+			var err error
+			if o.Proxy, err = origin.ParseProxy(c.proxy); err != nil {
+				t.Fatal(err)
+			}
+			checks := Run(t.Context(), o)
+			for _, one := range c.want {
+				want(t, checks, one.name, one.level, one.text)
+			}
+		})
+	}
+}
+
+// TestComputer: what is wrong with the computer itself.
+func TestComputer(t *testing.T) {
+	address, authority := serve(t, deployment)
+	damage := func(name, content string) func(*testing.T, *state.Folder, *Options) {
+		return func(t *testing.T, folder *state.Folder, _ *Options) {
+			if err := os.WriteFile(folder.Path(name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove := func(name string) func(*testing.T, *state.Folder, *Options) {
+		return func(t *testing.T, folder *state.Folder, _ *Options) {
+			if err := os.Remove(folder.Path(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	later := func(by time.Duration) func(*testing.T, *state.Folder, *Options) {
+		return func(_ *testing.T, _ *state.Folder, o *Options) {
+			o.Now = func() time.Time { return time.Now().Add(by) }
+		}
+	}
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		change func(*testing.T, *state.Folder, *Options)
+		check  string
+		level  Level
+		text   string
+	}{
+		"no folder":         {func(_ *testing.T, _ *state.Folder, o *Options) { o.Settings.State += "x" }, "state folder", Fail, "does not exist"},
+		"not enrolled":      {remove("identity.json"), "identity", Fail, "enjambre-agent enroll"},
+		"identity":          {damage("identity.json", "{"), "identity", Fail, "unexpected EOF"},
+		"no key":            {remove("key.pem"), "certificate", Fail, "no such file"},
+		"key":               {damage("key.pem", "x"), "certificate", Fail, "damaged"},
+		"ends soon":         {later(25 * day), "certificate", Warn, "not renewed yet"},
+		"ended":             {later(35 * day), "certificate", Warn, "renews it"},
+		"ended long ago":    {later(500 * day), "certificate", Fail, "too long ago"},
+		"no authority":      {remove("cacert.pem"), "authority", Fail, "no such file"},
+		"authority":         {damage("cacert.pem", "x"), "authority", Fail, "no certificate in PEM form"},
+		"authority and way": {remove("cacert.pem"), "TLS", Skip, "no such file"},
+		"ledger":            {damage(daemon.LedgerName, "garbage\ngarbage\n"), "ledger", Fail, "ledger"},
+		"full disk": {func(_ *testing.T, _ *state.Folder, o *Options) {
+			o.Free = func(context.Context, string) (int64, error) { return 1 << 30, nil }
+		}, "disk", Fail, "no package fits"},
+		"small disk": {func(_ *testing.T, _ *state.Folder, o *Options) {
+			o.Free = func(context.Context, string) (int64, error) { return 3 << 29, nil }
+		}, "disk", Warn, "make room"},
+		"no such disk": {func(_ *testing.T, _ *state.Folder, o *Options) {
+			o.Free = func(context.Context, string) (int64, error) { return 0, errors.New("no disk") }
+		}, "disk", Warn, "no disk"},
+		"nobody to ask with": {func(_ *testing.T, _ *state.Folder, o *Options) {
+			o.Session = func(context.Context) (notify.Session, bool, error) {
+				return notify.Session{User: "ana", Display: ":0"}, true, nil
+			}
+		}, "dialog", Warn, "ana"},
+		"a running agent with a problem": {func(t *testing.T, folder *state.Folder, _ *Options) {
+			unlock, err := folder.Lock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(unlock)
+			if err := folder.Publish(daemon.StatusName, daemon.Status{Process: 7, LastProblem: "no answer in time"}); err != nil {
+				t.Fatal(err)
+			}
+		}, "agent", Warn, "runs as process 7"},
+		"a running agent": {func(t *testing.T, folder *state.Folder, _ *Options) {
+			unlock, err := folder.Lock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(unlock)
+		}, "agent", OK, "runs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := enrolled(t, address, authority, time.Now())
+			o := options(t, folder.Path())
+			c.change(t, folder, &o)
+			before := listing(t, folder.Path())
+			checks := Run(t.Context(), o)
+			want(t, checks, c.check, c.level, c.text)
+			if after := listing(t, folder.Path()); after != before {
+				t.Errorf("before:\n%s\nafter:\n%s", before, after)
+			}
+		})
+	}
+}
+
+// TestBeforeEnrolment: an agent that will enrol by itself is looked at on the same way.
+func TestBeforeEnrolment(t *testing.T) {
+	address, authority := serve(t, deployment)
+	folder := t.TempDir()
+	o := options(t, filepath.Join(folder, "state"))
+	if err := os.Mkdir(o.Settings.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o.Settings.Server, o.Settings.CA, o.Settings.TokenFile = address, filepath.Join(folder, "ca"), filepath.Join(folder, "token")
+	for name, data := range map[string][]byte{o.Settings.CA: encode(authority), o.Settings.TokenFile: []byte("secret")} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checks := Run(t.Context(), o)
+	want(t, checks, "identity", Warn, "the service enrols by itself")
+	want(t, checks, "answer", OK, "")
+	if failed := Failed(checks); failed != 0 {
+		t.Errorf("%d failed: %+v", failed, checks)
+	}
+	if err := os.Remove(o.Settings.TokenFile); err != nil {
+		t.Fatal(err)
+	}
+	want(t, Run(t.Context(), o), "identity", Fail, "not enrolled")
+}
