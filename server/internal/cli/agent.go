@@ -26,36 +26,53 @@ func (p *program) enrollCommand() *cobra.Command {
 	return group("enroll", "tokens with which agents enrol", p.enrollToken())
 }
 
+// tokenFlags say what a token is for.
+type tokenFlags struct {
+	site string
+	uses int
+	life time.Duration
+}
+
+func (f *tokenFlags) add(command *cobra.Command, uses int, life time.Duration) {
+	command.Flags().StringVar(&f.site, "site", "", "site of the computers that use it")
+	command.Flags().IntVar(&f.uses, "uses", uses, "how many computers may use it")
+	command.Flags().DurationVar(&f.life, "for", life, "how long it is valid")
+	require(command, "site")
+}
+
+// make returns a new token, which counts once it is added to the store.
+func (f *tokenFlags) make(now time.Time) (text string, token store.Token, err error) {
+	name, err := core.ParseSiteName(f.site)
+	if err != nil {
+		return "", store.Token{}, usage(fmt.Errorf("--site: %w", err))
+	}
+	if f.life <= 0 || f.life > maxTokenLife {
+		return "", store.Token{}, usage(fmt.Errorf("--for: %v is not a life of up to a year, such as 24h", f.life))
+	}
+	if f.uses < 1 || f.uses > 10_000 {
+		return "", store.Token{}, usage(errors.New("--uses: use 1 to 10000"))
+	}
+	random := make([]byte, tokenBytes)
+	_, _ = rand.Read(random) // never fails
+	token = store.Token{Site: name, Uses: f.uses, Expires: now.Add(f.life)}
+	return base64.RawURLEncoding.EncodeToString(random), token, nil
+}
+
 func (p *program) enrollToken() *cobra.Command {
-	var site string
-	var uses int
-	var life time.Duration
+	var f tokenFlags
 	command := p.printing("token", "make a token for the computers of a site; it is shown once", cobra.NoArgs,
 		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
-			name, err := core.ParseSiteName(site)
+			text, token, err := f.make(p.now())
 			if err != nil {
-				return usage(fmt.Errorf("--site: %w", err))
+				return err
 			}
-			if life <= 0 || life > maxTokenLife {
-				return usage(fmt.Errorf("--for: %v is not a life of up to a year, such as 24h", life))
-			}
-			if uses < 1 || uses > 10_000 {
-				return usage(errors.New("--uses: use 1 to 10000"))
-			}
-			random := make([]byte, tokenBytes)
-			_, _ = rand.Read(random) // never fails
-			text := base64.RawURLEncoding.EncodeToString(random)
-			token := store.Token{Site: name, Uses: uses, Expires: p.now().Add(life)}
 			if err := folder.Store.AddToken(ctx, text, token, p.now()); err != nil {
 				return err
 			}
-			answer := map[string]any{"token": text, "site": name, "uses": uses, "expires": token.Expires.UTC().Truncate(time.Second)}
+			answer := map[string]any{"token": text, "site": token.Site, "uses": token.Uses, "expires": token.Expires.UTC().Truncate(time.Second)}
 			return p.print(answer, func(w *tabwriter.Writer) { row(w, text) })
 		})
-	command.Flags().StringVar(&site, "site", "", "site of the computers that use it")
-	command.Flags().IntVar(&uses, "uses", 1, "how many computers may use it")
-	command.Flags().DurationVar(&life, "for", 24*time.Hour, "how long it is valid")
-	require(command, "site")
+	f.add(command, 1, 24*time.Hour)
 	return command
 }
 

@@ -162,7 +162,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 	}
 	root.AddCommand(p.initCommand(), p.runCommand(), p.tlsCommand(), p.serviceCommand(), p.packageCommand(),
 		p.activationCommand(), p.computerCommand(), p.affectCommand(), p.unaffectCommand(), p.rolloutCommand(),
-		p.configCommand(), p.enrollCommand(), p.agentCommand())
+		p.configCommand(), p.enrollCommand(), p.agentCommand(), p.installerCommand())
 	return root
 }
 

@@ -1,0 +1,4 @@
+case "$1" in
+remove) forget ;;
+purge) purge ;;
+esac
