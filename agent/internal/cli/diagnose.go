@@ -20,15 +20,16 @@ func (p *program) diagnose() *cobra.Command {
 	var f diagnoseFlags
 	command := &cobra.Command{
 		Use: "diagnose", Short: "say what keeps the agent from its work, and what to do", Args: cobra.NoArgs,
-		Long: `Say what keeps the agent from its work, and what to do: looks at the state folder, the way to the server and the
-computer, and changes nothing. Exit code 0 when no check fails, else 1.`,
+		Long: `Say what keeps the agent from its work, and what to do: looks at the state folder, the way to the server
+and the computer, and changes nothing. Exit code 0 when no check fails, else 1.`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			p.started = true
 			return p.runDiagnose(command.Context(), f)
 		},
 	}
 	f.place = p.place(command)
-	command.Flags().StringVar(&f.proxy, "proxy", "", "none, system, or the address of a proxy (default: what the settings say)")
+	command.Flags().StringVar(&f.proxy, "proxy", "",
+		"none, system, or the address of a proxy (default: what the settings say)")
 	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
 	return command
 }

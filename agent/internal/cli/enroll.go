@@ -43,8 +43,10 @@ stock OCS agent is installed, its device ID and its record on the server are tak
 	flags.StringVar(&f.token, "token", "", "the token, @FILE with it, or - to read it from standard input")
 	flags.StringVar(&f.tag, "tag", "", "tag of this computer")
 	flags.StringVar(&f.stock, "stock-folder", enrol.StockFolder, "where a stock agent keeps its state")
-	flags.BoolVar(&f.anew, "anew", false, "set aside who the agent was, such as when it is a copy; it keeps what it installed")
-	flags.StringVar(&f.proxy, "proxy", "", "none, system, or the address of a proxy (default: what the settings say)")
+	flags.BoolVar(&f.anew, "anew", false,
+		"set aside who the agent was, such as when it is a copy; it keeps what it installed")
+	flags.StringVar(&f.proxy, "proxy", "",
+		"none, system, or the address of a proxy (default: what the settings say)")
 	flags.BoolVar(&p.json, "json", false, "print one JSON document")
 	for _, name := range []string{"server", "ca", "token"} {
 		if err := command.MarkFlagRequired(name); err != nil {

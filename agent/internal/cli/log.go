@@ -28,14 +28,16 @@ func logFile(settings config.Config, service bool) string {
 
 // openLog opens the log. With a file, warnings go to the standard error output too, where a service manager's
 // journal shows them. The state folder must be there.
-func openLog(settings config.Config, service bool, stderr io.Writer) (log *slog.Logger, done func() error, err error) {
+func openLog(settings config.Config, service bool, stderr io.Writer) (log *slog.Logger, done func() error,
+	err error) {
 	level := slog.LevelInfo
 	if settings.Debug {
 		level = slog.LevelDebug
 	}
 	name := logFile(settings, service)
 	if name == "" {
-		return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), func() error { return nil }, nil
+		handler := slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})
+		return slog.New(handler), func() error { return nil }, nil
 	}
 	probe, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) // now, not with the first line
 	if err == nil {

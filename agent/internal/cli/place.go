@@ -19,7 +19,8 @@ type place struct{ config, state string }
 // place adds the flags of commands that are about an agent of this computer.
 func (p *program) place(command *cobra.Command) *place {
 	var l place
-	command.Flags().StringVar(&l.config, "config", "", "file of settings (default: the system's agent.toml, if it is there)")
+	command.Flags().StringVar(&l.config, "config", "",
+		"file of settings (default: the system's agent.toml, if it is there)")
 	command.Flags().StringVar(&l.state, "state", "", "state folder (default: what the settings say)")
 	return &l
 }

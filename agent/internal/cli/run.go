@@ -51,8 +51,8 @@ func (p *program) run() *cobra.Command {
 	var f runFlags
 	command := &cobra.Command{
 		Use: "run", Short: "be the service: call the server, fetch packages, run them", Args: cobra.NoArgs,
-		Long: `Be the service: call the server, fetch packages, run them. An agent that is not enrolled yet enrols first, with
-the server, the authority and the token that the settings name, and tries until that succeeds.`,
+		Long: `Be the service: call the server, fetch packages, run them. An agent that is not enrolled yet enrols first,
+with the server, the authority and the token that the settings name, and tries until that succeeds.`,
 		RunE: func(command *cobra.Command, _ []string) error { return p.runAs(command.Context(), f) },
 	}
 	p.runFlags(command, &f)

@@ -28,7 +28,7 @@ func (p *program) serviceCommand() *cobra.Command {
 	command.AddCommand(p.serviceInstall(), p.serviceUnit(), p.serviceUninstall(),
 		p.serviceControl("start", "start the service", service.Service.Start),
 		p.serviceControl("stop", "stop the service; a package's command that runs goes on", service.Service.Stop),
-		p.serviceControl("restart", "stop and start the service, so that it reads its settings anew", service.Service.Restart),
+		p.serviceControl("restart", "stop and start the service: it reads its settings anew", service.Service.Restart),
 		p.serviceStatus())
 	return command
 }
@@ -117,7 +117,8 @@ system's agent.toml. An agent that is not enrolled waits for its enrolment.`,
 		},
 	}
 	p.serviceFlags(command, &f)
-	command.Flags().BoolVar(&replace, "replace", false, "replace the service if it is installed; it goes on running until it is restarted")
+	command.Flags().BoolVar(&replace, "replace", false,
+		"replace the service if it is installed; it goes on running until it is restarted")
 	return command
 }
 
@@ -174,7 +175,8 @@ func (p *program) serviceUnit() *cobra.Command {
 		},
 	}
 	p.serviceFlags(command, &f)
-	command.Flags().StringVar(&self, "program", "", "where the program lies when the unit is used (default: where it lies now)")
+	command.Flags().StringVar(&self, "program", "",
+		"where the program lies when the unit is used (default: where it lies now)")
 	return command
 }
 
@@ -235,7 +237,8 @@ func (p *program) serviceStatus() *cobra.Command {
 			case status == service.StatusStopped:
 				text = "stopped"
 			}
-			return p.print(map[string]any{"service": f.name, "status": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
+			return p.print(map[string]any{"service": f.name, "status": text},
+				func(w io.Writer) { fmt.Fprintln(w, text) })
 		},
 	}
 	p.serviceFlags(command, &f)

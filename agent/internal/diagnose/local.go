@@ -246,7 +246,7 @@ func (r *run) dialog(ctx context.Context) {
 		r.add(name, OK, "none, and nobody sits at a desktop here: packages run without asking", "")
 		return
 	}
-	r.add(name, Warn, fmt.Sprintf("neither zenity nor kdialog: %s cannot be asked, and packages run without", session),
+	r.add(name, Warn, fmt.Sprintf("neither zenity nor kdialog: %s cannot be asked, packages run without", session),
 		"install zenity")
 }
 

@@ -32,8 +32,8 @@ type meeting struct {
 	err     error     // it could not even be called
 }
 
-// meet calls the server. If it was refused only because of the time, it is asked for the time once more, at a time at
-// which its certificate is good: that tells a wrong clock from an expired certificate.
+// meet calls the server. If it was refused only because of the time, it is asked once more, at a time at which its
+// certificate is good: that tells a wrong clock from an expired certificate.
 func (r *run) meet(ctx context.Context) meeting {
 	var m meeting
 	options := origin.Options{CAFile: r.authorityFile(), Proxy: r.options.Proxy, Now: r.options.Now}
@@ -79,7 +79,8 @@ func (r *run) clock(m meeting) {
 		return
 	}
 	wrong := r.options.Now().Sub(m.theirs)
-	found := fmt.Sprintf("%s here, %s at the server", r.now.UTC().Format(time.RFC3339), m.theirs.UTC().Format(time.RFC3339))
+	found := fmt.Sprintf("%s here, %s at the server", r.now.UTC().Format(time.RFC3339),
+		m.theirs.UTC().Format(time.RFC3339))
 	const advice = "set the clock, or let it be set by NTP"
 	switch {
 	case wrong.Abs() > origin.MaxClockError:
@@ -108,7 +109,8 @@ func (r *run) way(m meeting) {
 	}
 	switch {
 	case p.Reached == origin.Resolving && p.Err != nil:
-		r.add(nameName, Fail, whose+": "+p.Err.Error(), "is the address right, and does this computer have a name server?")
+		r.add(nameName, Fail, whose+": "+p.Err.Error(),
+			"is the address right, and does this computer have a name server?")
 	case len(p.Addresses) == 0:
 		r.add(nameName, OK, "none, an address is used", "")
 	default:
@@ -118,7 +120,8 @@ func (r *run) way(m meeting) {
 	case p.Reached < origin.Connecting:
 		r.skip("the name is not known", tcpName)
 	case p.Reached == origin.Connecting && p.Err != nil:
-		r.add(tcpName, Fail, fmt.Sprintf("%s: %v", m.address, p.Err), "does the server run, and does a firewall let this computer through?")
+		r.add(tcpName, Fail, fmt.Sprintf("%s: %v", m.address, p.Err),
+			"does the server run, and does a firewall let this computer through?")
 	default:
 		r.add(tcpName, OK, p.Connected, "")
 	}
@@ -132,15 +135,15 @@ func (r *run) handshake(m meeting) {
 	switch {
 	case p.Reached < origin.Securing:
 		r.skip("no connection", tlsName)
-	case p.Reached == origin.Securing && len(p.Presented) > 0 && !inTime(p.Presented[0], r.now) && !m.theirs.IsZero() &&
-		inTime(p.Presented[0], m.theirs):
+	case p.Reached == origin.Securing && len(p.Presented) > 0 && !inTime(p.Presented[0], r.now) &&
+		!m.theirs.IsZero() && inTime(p.Presented[0], m.theirs):
 		r.add(tlsName, Fail, "the server's certificate is good, but not at the time of this computer's clock",
 			"set the clock, or let it be set by NTP")
 	case p.Reached == origin.Securing && len(p.Presented) > 0:
 		r.add(tlsName, Fail, fmt.Sprintf("%s shows a certificate of %q, signed by %q, until %s: %v", m.address,
 			p.Presented[0].Subject.String(), p.Presented[0].Issuer.String(), date(p.Presented[0].NotAfter), p.Err),
-			"if a proxy inspects TLS, it must leave this server out; if the server has a new authority, copy its cacert.pem to "+
-				r.authorityFile())
+			"if a proxy inspects TLS, it must leave this server out; if the server has a new authority, copy its "+
+				"cacert.pem to "+r.authorityFile())
 	case p.Reached == origin.Securing:
 		r.add(tlsName, Fail, fmt.Sprintf("%s: %v", m.address, p.Err), "is this the server's HTTPS port?")
 	default:

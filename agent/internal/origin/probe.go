@@ -114,6 +114,6 @@ func (t *tracer) trace() *httptrace.ClientTrace {
 				t.note(func(p *Probe) { p.Presented = state.PeerCertificates })
 			}
 		},
-		GotConn:           func(httptrace.GotConnInfo) { reached(Answering) },
+		GotConn: func(httptrace.GotConnInfo) { reached(Answering) },
 	}
 }

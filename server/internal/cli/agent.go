@@ -69,7 +69,9 @@ func (p *program) enrollToken() *cobra.Command {
 			if err := folder.Store.AddToken(ctx, text, token, p.now()); err != nil {
 				return err
 			}
-			answer := map[string]any{"token": text, "site": token.Site, "uses": token.Uses, "expires": token.Expires.UTC().Truncate(time.Second)}
+			answer := map[string]any{
+				"token": text, "site": token.Site, "uses": token.Uses, "expires": token.Expires.UTC().Truncate(time.Second),
+			}
 			return p.print(answer, func(w *tabwriter.Writer) { row(w, text) })
 		})
 	f.add(command, 1, 24*time.Hour)

@@ -33,8 +33,8 @@ func (p *program) installerCommand() *cobra.Command {
 
 func (p *program) installerBuild() *cobra.Command {
 	var f installerFlags
-	command := p.printing("build", "make an installer with the agent, the server's authority, a token and settings", cobra.NoArgs,
-		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
+	command := p.printing("build", "make an installer with the agent, the authority, a token and settings",
+		cobra.NoArgs, func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
 			return p.buildInstaller(ctx, folder, f)
 		})
 	command.Long = `Make an installer for the computers of a site. It carries the agent's program, the server's authority, a new
@@ -89,7 +89,8 @@ func (p *program) buildInstaller(ctx context.Context, folder *datafolder.Folder,
 	}
 	answer := map[string]any{
 		"file": f.out, "server": made.Server, "site": token.Site, "uses": token.Uses,
-		"expires": token.Expires.UTC().Truncate(time.Second), "version": made.Program.Version(), "arch": made.Program.Arch(),
+		"expires": token.Expires.UTC().Truncate(time.Second), "version": made.Program.Version(),
+		"arch": made.Program.Arch(),
 	}
 	return p.print(answer, func(w *tabwriter.Writer) {
 		row(w, fmt.Sprintf("%s: agent %s for %s, server %s, site %s, %d uses until %s", f.out, made.Program.Version(),
@@ -132,16 +133,17 @@ func (p *program) addressForAgents(folder *datafolder.Folder, flag string) (stri
 	if address == "" {
 		running, err := folder.Running()
 		if errors.Is(err, datafolder.ErrNeverRan) {
-			return "", usage(errors.New("--server: say where agents reach the server; none has run on this data folder yet"))
+			return "", usage(errors.New("--server: say where agents reach the server; none has run here yet"))
 		}
 		if err != nil {
 			return "", err
 		}
 		address = "https://" + running.HTTPS
 	}
-	if parsed, err := url.Parse(address); err == nil && !slices.Contains(folder.Deployment.Hosts(), parsed.Hostname()) {
+	hosts := folder.Deployment.Hosts()
+	if parsed, err := url.Parse(address); err == nil && !slices.Contains(hosts, parsed.Hostname()) {
 		p.warn(fmt.Sprintf("%s is none of the deployment's hosts (%s): does the server's certificate name it?",
-			parsed.Hostname(), strings.Join(folder.Deployment.Hosts(), ", ")))
+			parsed.Hostname(), strings.Join(hosts, ", ")))
 	}
 	return address, nil
 }

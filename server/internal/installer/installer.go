@@ -114,8 +114,8 @@ type Options struct {
 func (o Options) Check() error {
 	var mistakes []error
 	server, err := url.Parse(o.Server)
-	if err != nil || server.Scheme != "https" || server.Hostname() == "" || server.User != nil || server.RawQuery != "" ||
-		server.Fragment != "" || server.Path != "" && server.Path != "/" && server.Path != "/ocsinventory" {
+	if err != nil || server.Scheme != "https" || server.Hostname() == "" || server.User != nil ||
+		server.RawQuery != "" || server.Fragment != "" || server.Path != "" && server.Path != "/" && server.Path != "/ocsinventory" {
 		mistakes = append(mistakes, core.Refuse(core.ClassField,
 			"server %.200q: give an address such as https://deploy.example.net", o.Server))
 	}
