@@ -53,7 +53,7 @@ func TestInstaller(t *testing.T) {
 		Uses               int
 	}
 	for _, name := range []string{"one.deb", "one.tar.gz", "two.deb", "two.tar.gz"} {
-		args := []string{"installer", "build", "--os", "linux", "--site", "lyon", "--agent", agent, "--uses", "1", "--out",
+		args := []string{"installer", "build", "--os", "linux", "--site", "lyon", "--agent", agent, "--uses", "2", "--out",
 			filepath.Join(folder, name)}
 		if strings.HasPrefix(name, "two") {
 			args = append(args, "--debug", "--tag", `a "tag" with \`)
@@ -61,7 +61,7 @@ func TestInstaller(t *testing.T) {
 		if err := server.JSON(t.Context(), &made, args...); err != nil {
 			t.Fatal(err)
 		}
-		if made.Server != server.Address || made.Site != "lyon" || made.Uses != 1 {
+		if made.Server != server.Address || made.Site != "lyon" || made.Uses != 2 {
 			t.Errorf("%s: got %+v", name, made)
 		}
 		if stat, err := os.Stat(filepath.Join(folder, name)); err != nil || stat.Mode().Perm() != 0o600 {
@@ -77,18 +77,19 @@ func TestInstaller(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), labTime)
 	defer cancel()
-	lab := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", script, folder)
+	lab := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", script, folder,
+		server.Binary, server.Data)
 	lab.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output, err := lab.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	wantText(t, string(output), "deb works", "tar.gz works", "image works")
+	wantText(t, string(output), "its own upgrade works", "deb works", "tar.gz works", "image works")
 	var list struct{ Agents []struct{ Site string } }
 	if err := server.JSON(t.Context(), &list, "agent", "list"); err != nil {
 		t.Fatal(err)
 	}
-	if len(list.Agents) != 2 {
-		t.Errorf("%d computers are enrolled, want the two that installed", len(list.Agents))
+	if len(list.Agents) != 3 {
+		t.Errorf("%d computers are enrolled, want the three that installed", len(list.Agents))
 	}
 }

@@ -1,8 +1,9 @@
 # Installs, upgrades and removes the agent on a copy of this computer, with a stand-in for systemctl that runs the
 # unit's command. Called by TestInstaller in namespaces of its own, where nothing outlives it:
-#   sh installer.sh FOLDER    FOLDER holds one.deb, two.deb, one.tar.gz, two.tar.gz
+#   sh installer.sh FOLDER SERVER DATA
+# FOLDER holds one.deb, two.deb, one.tar.gz, two.tar.gz; SERVER is the server's program, DATA its data folder.
 set -eu
-folder=$1
+folder=$1 server=$2 data=$3
 mount -t tmpfs tmpfs "$folder/lab"
 lab=$folder/lab/root
 
@@ -116,7 +117,37 @@ check() {
 		fail "something is left after the purge"
 }
 
+# The agent runs a package that installs a newer agent, and reports it (T53).
+upgrade_itself() {
+	mkdir "$folder/package"
+	cp "$folder/two.deb" "$folder/package"
+	printf '#!/bin/sh\ndpkg -i "$(dirname "$0")/two.deb"\n' >"$folder/package/upgrade.sh"
+	chmod 755 "$folder/package/upgrade.sh"
+	tar czf "$folder/package.tar.gz" -C "$folder/package" .
+	"$server" config set --data "$data" DOWNLOAD_CYCLE_LATENCY 1
+	"$server" config set --data "$data" DOWNLOAD_FRAG_LATENCY 1
+	id=$("$server" package build --data "$data" --name upgrade --os linux --action LAUNCH --command upgrade.sh \
+		--priority 0 --file "$folder/package.tar.gz" --json | sed 's/.*"id":"\([0-9]*\)".*/\1/')
+	"$server" activation create --data "$data" --package "$id"
+	"$server" affect --data "$data" --package "$id" --computer "$(device)"
+	before=$(in_lab 'cat /run/agent.pid')
+	in_lab 'systemctl restart' # so that it calls now
+	until_true "the upgrade reported" 'enjambre-agent packages | grep "reported.*SUCCESS"'
+	in_lab '[ "$(cat /run/agent.pid)" != '"$before"' ]' || fail "the old agent still runs"
+	in_lab 'grep -q "^debug = true" /etc/enjambre/agent.toml' || fail "the upgrade did not happen"
+	calls restart "$started"
+}
+
 number=0
+computer
+in_lab 'dpkg -i /installers/one.deb' || fail install
+works /usr/lib/enjambre-agent
+calls "$started"
+upgrade_itself
+works /usr/lib/enjambre-agent
+in_lab 'dpkg -P enjambre-agent' || fail purge
+echo "its own upgrade works"
+
 computer
 check /usr 'dpkg -i /installers/one.deb' 'dpkg -i /installers/two.deb' 'dpkg -r enjambre-agent' 'dpkg -P enjambre-agent'
 echo "deb works"
