@@ -72,6 +72,26 @@ func (p *program) command() *cobra.Command {
 	return root
 }
 
+// group makes a command that only has sub-commands; without one it is wrong usage.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	command := &cobra.Command{
+		Use: use, Short: short, Args: cobra.ArbitraryArgs,
+		RunE: func(command *cobra.Command, args []string) error {
+			var names []string
+			for _, sub := range command.Commands() {
+				names = append(names, sub.Name())
+			}
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("unknown command %q for %q; there are %s", args[0], command.CommandPath(),
+					strings.Join(names, ", "))}
+			}
+			return &usageError{fmt.Errorf("%q needs one of %s", command.CommandPath(), strings.Join(names, ", "))}
+		},
+	}
+	command.AddCommand(commands...)
+	return command
+}
+
 // print writes what a command found out: as JSON, or as text by write.
 func (p *program) print(found any, write func(io.Writer)) error {
 	if p.json {

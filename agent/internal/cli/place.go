@@ -71,12 +71,15 @@ func (l *place) open() (*state.Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return state.Open(settings.State)
+	folder, err := state.Open(settings.State)
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() > 0 {
+		err = fmt.Errorf("%w; run this as root (sudo)", err)
+	}
+	return folder, err
 }
 
 func (p *program) configCommand() *cobra.Command {
-	command := &cobra.Command{Use: "config", Short: "settings of the agent"}
-	command.AddCommand(&cobra.Command{
+	return group("config", "settings of the agent", p.configCheck(), &cobra.Command{
 		Use: "example", Short: "print a file of settings that explains them all", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			p.started = true
@@ -84,8 +87,6 @@ func (p *program) configCommand() *cobra.Command {
 			return err
 		},
 	})
-	command.AddCommand(p.configCheck())
-	return command
 }
 
 func (p *program) configCheck() *cobra.Command {

@@ -24,13 +24,12 @@ type serviceFlags struct {
 }
 
 func (p *program) serviceCommand() *cobra.Command {
-	command := &cobra.Command{Use: "service", Short: "run the agent as a service of this computer"}
-	command.AddCommand(p.serviceInstall(), p.serviceUnit(), p.serviceUninstall(),
+	return group("service", "run the agent as a service of this computer",
+		p.serviceInstall(), p.serviceUnit(), p.serviceUninstall(),
 		p.serviceControl("start", "start the service", service.Service.Start),
 		p.serviceControl("stop", "stop the service; a package's command that runs goes on", service.Service.Stop),
 		p.serviceControl("restart", "stop and start the service: it reads its settings anew", service.Service.Restart),
 		p.serviceStatus())
-	return command
 }
 
 func (p *program) serviceFlags(command *cobra.Command, f *serviceFlags) {

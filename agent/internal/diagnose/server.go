@@ -74,8 +74,12 @@ func inTime(certificate *x509.Certificate, now time.Time) bool {
 
 // clock compares the clocks.
 func (r *run) clock(m meeting) {
-	if m.theirs.IsZero() {
-		r.skip("the server did not say its time", clockName)
+	switch {
+	case m.address == "":
+		r.skip("no server is known", clockName)
+		return
+	case m.theirs.IsZero():
+		r.skip("the server did not say its time; see below", clockName)
 		return
 	}
 	wrong := r.options.Now().Sub(m.theirs)
