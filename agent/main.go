@@ -1,5 +1,5 @@
 // Command enjambre-agent is the service on every computer: it calls the server, fetches packages and runs
-// them. At present it enrols.
+// them.
 package main
 
 import (

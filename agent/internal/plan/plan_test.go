@@ -431,7 +431,7 @@ func (w *world) fragment(action FetchFragment) Event {
 	case w.chance(10):
 		return OriginFailed{Package: action.Package, Index: action.Index, Problem: "refused"}
 	}
-	return FragmentStored{Package: action.Package, Index: action.Index}
+	return FragmentStored(action)
 }
 
 func (w *world) run(id core.PackageID) Event {
