@@ -183,7 +183,14 @@ func TestResume(t *testing.T) {
 	id := l.deploy("--action", "STORE", "--path", filepath.Join(l.folder, "s"), "--file", l.archive(nil, 80<<10),
 		"--fragment-size", "16KiB")
 	ongoing := l.begin()
-	l.eventually("the second fragment is fetched", func() bool { return l.requests(id+"-2", "status=200", "agent=OCS") > 0 })
+	l.eventually("the second fragment is stored", func() bool { // which the agent notes by rewriting a file in place
+		names, err := filepath.Glob(filepath.Join(l.agent.Folder, "*", "download", id, "task"))
+		if err != nil || len(names) != 1 {
+			return false
+		}
+		task, err := os.ReadFile(names[0])
+		return err == nil && strings.HasPrefix(string(task), id+"-3\n") && strings.HasSuffix(string(task), id+"-6\n")
+	})
 	ongoing.kill()
 	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "0")
 	l.call()

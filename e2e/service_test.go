@@ -90,7 +90,7 @@ func TestService(t *testing.T) {
 	problem := filepath.Join(e.folder, "a", "status.json")
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		data, err := os.ReadFile(problem)
-		if err == nil && strings.Contains(string(data), "no server listens there") {
+		if err == nil && strings.Contains(string(data), "nobody listens there") {
 			break
 		}
 		if time.Now().After(end) {

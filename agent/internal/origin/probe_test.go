@@ -69,7 +69,7 @@ func TestProbeStages(t *testing.T) {
 		presented      bool
 	}{
 		"no such name": {"https://no-such-name.invalid", "", nil, Resolving, "cannot be resolved", false},
-		"nobody":       {"https://" + nobody, "", nil, Connecting, "no server listens there", false},
+		"nobody":       {"https://" + nobody, "", nil, Connecting, "nobody listens there", false},
 		"no TLS":       {"https://" + plain.Listener.Addr().String(), "", nil, Securing, "no TLS is spoken there", false},
 		"hangs up":     {"https://" + hangsUp.Addr().String(), "", nil, Securing, "", false},
 		"expired":      {server.URL, "", late, Securing, "the clock of this computer is wrong", true},
