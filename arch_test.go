@@ -206,3 +206,20 @@ func TestRuntimeFloor(t *testing.T) {
 		t.Errorf("Go %s is older than the floor %v; install a newer release", runtime.Version(), floor)
 	}
 }
+
+// TestLeanSwarm: members' connections are assembled from parts of libp2p. Its root package links every transport and
+// discovery there is, and does not build with the newest QUIC.
+func TestLeanSwarm(t *testing.T) {
+	output, err := exec.Command("go", "list", "-deps", "./peer/link").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.Lines(string(output)) {
+		path = strings.TrimSpace(path)
+		for _, banned := range []string{"webtransport", "pion/", "websocket", "p2p/protocol/", "p2p/discovery"} {
+			if strings.Contains(path, banned) || path == "github.com/libp2p/go-libp2p" {
+				t.Errorf("peer/link links %s", path)
+			}
+		}
+	}
+}

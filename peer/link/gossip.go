@@ -1,0 +1,286 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"enjambre/core"
+)
+
+// Bounds of gossip.
+const (
+	MaxMeta    = 64   // bytes that a member says about itself: short ones spread in one packet
+	MaxMembers = 4096 // that are believed to be there
+	MaxKeys    = 8    // valid at once
+	KeySize    = 32   // bytes of a gossip key: AES-256
+)
+
+const (
+	packetSize  = 1200             // bytes of a gossip packet, so that none is cut on its way
+	reclaimTime = 10 * time.Second // after which a member may come back from another address
+	joinTime    = 10 * time.Second
+	rejoinEvery = time.Minute // D6: a swarm that fell apart never heals by itself
+	rejoinWith  = 2           // members to join each time
+)
+
+// GossipOptions configure gossip. Advertise and Keys are required.
+type GossipOptions struct {
+	Advertise netip.Addr      // where others reach us: the address that leads to the server
+	Keys      [][]byte        // of the site, KeySize each; the first is used, all are understood
+	Meta      []byte          // what we say about ourselves
+	Random    *rand.Rand      // of the times between joins; required
+	Known     func() []Member // whom to join: last known, or told by the server; at most MaxMembers are tried
+}
+
+// A Rumour is a member as gossip knows it. Nothing of it is proven.
+type Rumour struct {
+	Member
+	Meta []byte
+}
+
+// A Gossip is this member's part in the site's gossip. Safe for concurrent use.
+type Gossip struct {
+	host    *Host
+	options GossipOptions
+	list    *memberlist.Memberlist
+	ring    *memberlist.Keyring
+	said    *delegate
+
+	mu    sync.Mutex
+	there map[ID]Rumour // the others; memberlist changes its own records while they are read
+}
+
+// Gossip begins to gossip; Close ends it. A Host gossips once at a time.
+func (h *Host) Gossip(options GossipOptions) (*Gossip, error) {
+	if err := checkKeys(options.Keys); err != nil {
+		return nil, err
+	}
+	ring, err := memberlist.NewKeyring(options.Keys, options.Keys[0])
+	if err != nil {
+		return nil, err
+	}
+	carrier, err := h.newCarrier(options.Advertise)
+	if err != nil {
+		return nil, fmt.Errorf("gossip: %w", err)
+	}
+	g := &Gossip{host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta)}, there: map[ID]Rumour{}}
+	config := memberlist.DefaultLANConfig()
+	config.Name = string(h.id)
+	config.Transport = carrier
+	config.RequireNodeNames = true
+	config.AdvertiseAddr, config.AdvertisePort = options.Advertise.String(), int(h.Port())
+	config.BindPort = int(h.Port())
+	config.UDPBufferSize = packetSize
+	config.EnableCompression = false // R14: what is unpacked could be a bomb
+	config.Keyring = ring
+	config.DeadNodeReclaimTime = reclaimTime
+	config.Delegate, config.Alive, config.Events = g.said, g, g
+	config.Logger = log.New(logWriter{h.options.Log}, "", 0)
+	if g.list, err = memberlist.Create(config); err != nil {
+		return nil, errors.Join(fmt.Errorf("gossip: %w", err), carrier.Shutdown())
+	}
+	return g, nil
+}
+
+func checkKeys(keys [][]byte) error {
+	if len(keys) == 0 || len(keys) > MaxKeys {
+		return core.Refuse(core.ClassLimit, "%d gossip keys: use 1 to %d", len(keys), MaxKeys)
+	}
+	for _, key := range keys {
+		if len(key) != KeySize {
+			return core.Refuse(core.ClassField, "a gossip key has %d bytes, want %d", len(key), KeySize)
+		}
+	}
+	return nil
+}
+
+// Run joins again and again whom it knows of, until ctx ends: at once, after a minute give or take, and when asked by
+// a value on hurry, such as after the computer slept or its address changed.
+func (g *Gossip) Run(ctx context.Context, hurry <-chan struct{}) {
+	for {
+		if err := g.join(); err != nil {
+			g.host.options.Log.Debug("nobody could be joined", "reason", err)
+		}
+		pause := rejoinEvery/2 + time.Duration(g.options.Random.Int64N(int64(rejoinEvery)))
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-hurry:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// join joins a few of those that are known and not there.
+func (g *Gossip) join() error {
+	there := map[ID]bool{g.host.id: true}
+	for _, rumour := range g.Members() {
+		there[rumour.ID] = true
+	}
+	known := g.options.Known()
+	known = known[:min(len(known), MaxMembers)]
+	known = slices.DeleteFunc(slices.Clone(known), func(m Member) bool { return there[m.ID] })
+	g.options.Random.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
+	if len(there) > 1 {
+		known = known[:min(len(known), rejoinWith)]
+	}
+	var problems error
+	joined := 0
+	for _, one := range known {
+		if joined == rejoinWith {
+			break
+		}
+		if _, err := one.ID.decode(); err != nil {
+			problems = errors.Join(problems, err)
+			continue
+		}
+		if _, err := g.list.Join([]string{string(one.ID) + "/" + one.Address.String()}); err != nil {
+			problems = errors.Join(problems, err)
+			continue
+		}
+		joined++
+	}
+	if joined > 0 {
+		return nil
+	}
+	return problems
+}
+
+// Members returns the others that gossip believes to be there, in order of their IDs.
+func (g *Gossip) Members() []Rumour {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	rumours := make([]Rumour, 0, len(g.there))
+	for _, id := range slices.Sorted(maps.Keys(g.there)) {
+		rumours = append(rumours, g.there[id])
+	}
+	return rumours
+}
+
+// Say changes what we say about ourselves, at most MaxMeta bytes.
+func (g *Gossip) Say(meta []byte) error {
+	if len(meta) > MaxMeta {
+		return core.Refuse(core.ClassLimit, "%d bytes about ourselves: at most %d are allowed", len(meta), MaxMeta)
+	}
+	g.said.set(meta)
+	return g.list.UpdateNode(joinTime)
+}
+
+// UseKeys replaces the keys: the first is used from now on, all are understood, others no more.
+func (g *Gossip) UseKeys(keys [][]byte) error {
+	if err := checkKeys(keys); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := g.ring.AddKey(key); err != nil {
+			return err
+		}
+	}
+	if err := g.ring.UseKey(keys[0]); err != nil {
+		return err
+	}
+	for _, old := range g.ring.GetKeys() {
+		if !slices.ContainsFunc(keys, func(key []byte) bool { return string(key) == string(old) }) {
+			if err := g.ring.RemoveKey(old); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Leave tells the others that we go; Close without it lets them find out.
+func (g *Gossip) Leave() error { return g.list.Leave(joinTime) }
+
+// Close ends gossip.
+func (g *Gossip) Close() error { return g.list.Shutdown() }
+
+// NotifyAlive refuses whoever cannot be a member, and more than there may be. memberlist calls it.
+func (g *Gossip) NotifyAlive(node *memberlist.Node) error {
+	if _, err := ID(node.Name).decode(); err != nil {
+		return err
+	}
+	if len(node.Meta) > MaxMeta {
+		return core.Refuse(core.ClassLimit, "a member says %d bytes about itself", len(node.Meta))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, known := g.there[ID(node.Name)]; !known && len(g.there) >= MaxMembers {
+		return core.Refuse(core.ClassLimit, "more than %d members", MaxMembers)
+	}
+	return nil
+}
+
+// NotifyJoin notes a member that came. memberlist calls it under a lock of its own.
+func (g *Gossip) NotifyJoin(node *memberlist.Node) { g.NotifyUpdate(node) }
+
+// NotifyUpdate notes what a member says about itself now.
+func (g *Gossip) NotifyUpdate(node *memberlist.Node) {
+	address, valid := netip.AddrFromSlice(node.Addr)
+	if node.Name == string(g.host.id) || !valid {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.there[ID(node.Name)] = Rumour{
+		Member: Member{ID: ID(node.Name), Address: netip.AddrPortFrom(address.Unmap(), node.Port)},
+		Meta:   slices.Clone(node.Meta),
+	}
+}
+
+// NotifyLeave forgets a member that went.
+func (g *Gossip) NotifyLeave(node *memberlist.Node) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.there, ID(node.Name))
+}
+
+// A delegate tells memberlist what we say. Messages and states of ours do not travel by gossip.
+type delegate struct {
+	mu   sync.Mutex
+	meta []byte
+}
+
+func (d *delegate) set(meta []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.meta = slices.Clone(meta)
+}
+
+func (d *delegate) NodeMeta(int) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.meta)
+}
+
+func (d *delegate) NotifyMsg([]byte)                {}
+func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
+func (d *delegate) LocalState(bool) []byte          { return nil }
+func (d *delegate) MergeRemoteState([]byte, bool)   {}
+
+var _ memberlist.Delegate = (*delegate)(nil)
+
+// A gossipConn is a stream as memberlist wants it.
+type gossipConn struct {
+	Stream
+	local, remote net.Addr
+}
+
+func (c *gossipConn) LocalAddr() net.Addr                { return c.local }
+func (c *gossipConn) RemoteAddr() net.Addr               { return c.remote }
+func (c *gossipConn) SetReadDeadline(t time.Time) error  { return c.SetDeadline(t) }
+func (c *gossipConn) SetWriteDeadline(t time.Time) error { return c.SetDeadline(t) }

@@ -1,0 +1,337 @@
+// Package link connects the members of a site: streams whose other end is proven by the handshake, and gossip, on one
+// UDP port. It is the only network code of peer.
+//
+// # Streams
+//
+// A [Host] listens with QUIC. Every member has one Ed25519 key; the handshake proves that the other side holds the key
+// that its [ID] names, and nothing else is said about anybody before that. The swarm and the QUIC transport of libp2p
+// are assembled here without their host: no protocol is negotiated, no address is told, no relay and no discovery
+// exists. The first byte of a stream says what it is:
+//
+//	0xF0  greeting: a hello, answered by a hello, each a uint16 big-endian length and at most [MaxHello] bytes
+//	0xF1  gossip
+//	other a frame of the layer above, which gets the stream with the byte still to be read
+//
+// Whoever dials greets first. What a hello says is the layer above's: it makes one with [Options.Hello] and judges the
+// other's with [Options.Judge]. Until both have been judged well, a connection carries nothing but the greeting; one
+// that fails it is closed.
+//
+// # Gossip
+//
+// [Host.Gossip] runs memberlist over the same port: packets beside QUIC's, streams through it. Its word is a hint and
+// never proof: who is probably there, and a few bytes of what they say about themselves. See gossip.go.
+//
+// # Bounds
+//
+// [MaxPeers] connections, two to a member; [MaxStreams] streams with one member; 16 MiB of receive windows in all; a
+// greeting takes at most [GreetTime]; at most [maxAccepted] streams wait to be accepted, more are reset.
+package link
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/quic-go/quic-go"
+
+	"enjambre/core"
+)
+
+// Bounds.
+const (
+	MaxPeers    = 64       // connections; 24 neighbours, those that replace them, and gossip's streams
+	MaxStreams  = 16       // open at once with one member, both ways together
+	MaxHello    = 12 << 10 // bytes
+	GreetTime   = 10 * time.Second
+	dialTime    = 5 * time.Second // until the handshake is done
+	maxAccepted = 64
+)
+
+// ErrNotGreeted says that a member's hello was not accepted, or ours not by it.
+var ErrNotGreeted = errors.New("the member was not greeted")
+
+// An ID names a member: the text of its peer ID, made from its public key.
+type ID string
+
+// IDOf returns the ID of a public key.
+func IDOf(key ed25519.PublicKey) (ID, error) {
+	public, err := crypto.UnmarshalEd25519PublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("peer ID: %w", err)
+	}
+	id, err := peer.IDFromPublicKey(public)
+	if err != nil {
+		return "", fmt.Errorf("peer ID: %w", err)
+	}
+	return ID(id.String()), nil
+}
+
+// decode returns libp2p's form; it accepts no other spelling.
+func (id ID) decode() (peer.ID, error) {
+	decoded, err := peer.Decode(string(id))
+	if err != nil || decoded.String() != string(id) {
+		return "", core.Refuse(core.ClassIdent, "%.80q is no peer ID", string(id))
+	}
+	return decoded, nil
+}
+
+// A Member is somebody to reach.
+type Member struct {
+	ID      ID
+	Address netip.AddrPort
+}
+
+// Options say how to listen. All but Log are required.
+type Options struct {
+	Key    ed25519.PrivateKey
+	Listen netip.AddrPort                    // the unspecified address of a family; port 0 is any
+	Hello  func() ([]byte, error)            // what we say to a member, at most MaxHello bytes
+	Judge  func(from ID, hello []byte) error // of what it says; nil: it is a member of our site now
+	Log    *slog.Logger                      // nil discards
+}
+
+// A Host is one member's end of all connections. Safe for concurrent use.
+type Host struct {
+	options Options
+	id      ID
+	swarm   *swarm.Swarm
+	quic    *quicreuse.ConnManager
+	book    interface{ Close() error }
+	limits  network.ResourceManager
+
+	accepted chan Stream
+	gossip   chan *gossipConn
+	closing  chan struct{}
+	streams  sync.WaitGroup
+
+	mu      sync.Mutex
+	greeted map[string]bool          // by connection
+	greets  map[string]chan struct{} // by connection: greetings under way, closed when they have ended
+}
+
+// Listen opens the port. Close the Host to free it.
+func Listen(options Options) (*Host, error) {
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if !options.Listen.Addr().IsUnspecified() {
+		return nil, core.Refuse(core.ClassField, "listen address %v: use 0.0.0.0 or ::, since gossip shares the port",
+			options.Listen)
+	}
+	h := &Host{
+		options: options, accepted: make(chan Stream, maxAccepted), gossip: make(chan *gossipConn, maxAccepted),
+		closing: make(chan struct{}), greeted: map[string]bool{}, greets: map[string]chan struct{}{},
+	}
+	if err := h.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %v: %w", options.Listen, err), h.closeParts())
+	}
+	return h, nil
+}
+
+// open assembles the swarm.
+func (h *Host) open() error {
+	key, err := crypto.UnmarshalEd25519PrivateKey(h.options.Key)
+	if err != nil {
+		return err
+	}
+	self, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return err
+	}
+	h.id = ID(self.String())
+	book, err := pstoremem.NewPeerstore()
+	if err != nil {
+		return err
+	}
+	h.book = book
+	if err := book.AddPrivKey(self, key); err != nil {
+		return err
+	}
+	if h.limits, err = newLimits(); err != nil {
+		return err
+	}
+	h.swarm, err = swarm.NewSwarm(self, book, eventbus.NewBus(), swarm.WithResourceManager(h.limits),
+		swarm.WithDialTimeout(dialTime), swarm.WithDialTimeoutLocal(dialTime), swarm.WithReadOnlyBlackHoleDetector())
+	if err != nil {
+		return err
+	}
+	var reset quic.StatelessResetKey
+	var token quic.TokenGeneratorKey
+	_, _ = rand.Read(reset[:]) // never fails
+	_, _ = rand.Read(token[:])
+	if h.quic, err = quicreuse.NewConnManager(reset, token); err != nil {
+		return err
+	}
+	transport, err := libp2pquic.NewTransport(key, h.quic, nil, nil, h.limits)
+	if err != nil {
+		return err
+	}
+	if err := h.swarm.AddTransport(transport); err != nil {
+		return err
+	}
+	h.swarm.SetStreamHandler(h.serve)
+	h.swarm.Notify(&network.NotifyBundle{DisconnectedF: h.disconnected})
+	address, err := multiaddress(h.options.Listen)
+	if err != nil {
+		return err
+	}
+	return h.swarm.Listen(address)
+}
+
+// multiaddress writes an address as libp2p wants it.
+func multiaddress(address netip.AddrPort) (ma.Multiaddr, error) {
+	family := "ip4"
+	if address.Addr().Unmap().Is6() {
+		family = "ip6"
+	}
+	return ma.NewMultiaddr(fmt.Sprintf("/%s/%s/udp/%d/quic-v1", family, address.Addr().Unmap(), address.Port()))
+}
+
+// ID returns who this member is.
+func (h *Host) ID() ID { return h.id }
+
+// Port returns the UDP port.
+func (h *Host) Port() uint16 {
+	address, err := quicAddress(h.swarm.ListenAddresses())
+	if err != nil {
+		panic("link: a host without address: " + err.Error()) // Listen would have failed
+	}
+	return address.Port()
+}
+
+// quicAddress returns the first address as an address.
+func quicAddress(addresses []ma.Multiaddr) (netip.AddrPort, error) {
+	if len(addresses) == 0 {
+		return netip.AddrPort{}, errors.New("no address")
+	}
+	address, _, err := quicreuse.FromQuicMultiaddr(addresses[0])
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return address.AddrPort(), nil
+}
+
+// Close ends all connections and frees the port. It returns when nothing of the Host runs any more.
+func (h *Host) Close() error {
+	close(h.closing)
+	err := h.closeParts()
+	h.streams.Wait()
+	return err
+}
+
+func (h *Host) closeParts() error {
+	var err error
+	if h.swarm != nil {
+		err = h.swarm.Close()
+	}
+	if h.quic != nil {
+		err = errors.Join(err, h.quic.Close())
+	}
+	if h.limits != nil {
+		err = errors.Join(err, h.limits.Close())
+	}
+	if h.book != nil {
+		err = errors.Join(err, h.book.Close())
+	}
+	return err
+}
+
+// Open opens a stream to a member, connecting to it and greeting it if need be. It is the caller's to close.
+func (h *Host) Open(ctx context.Context, to Member) (Stream, error) {
+	stream, err := h.open2(ctx, to)
+	if err != nil {
+		return nil, fmt.Errorf("member %s at %v: %w", to.ID, to.Address, err)
+	}
+	return stream, nil
+}
+
+func (h *Host) open2(ctx context.Context, to Member) (Stream, error) {
+	conn, err := h.dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.greet(ctx, conn); err != nil {
+		return nil, err
+	}
+	opened, err := conn.NewStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{Stream: opened, from: to.ID}, nil
+}
+
+// dial returns a connection to a member, the one there is or a new one.
+func (h *Host) dial(ctx context.Context, to Member) (network.Conn, error) {
+	id, err := to.ID.decode()
+	if err != nil {
+		return nil, err
+	}
+	if conns := h.swarm.ConnsToPeer(id); len(conns) > 0 {
+		return conns[0], nil
+	}
+	address, err := multiaddress(to.Address)
+	if err != nil {
+		return nil, err
+	}
+	book := h.swarm.Peerstore()
+	book.AddAddr(id, address, time.Minute)
+	for _, former := range book.Addrs(id) { // only the one that we are told now
+		if !former.Equal(address) {
+			book.SetAddr(id, former, 0)
+		}
+	}
+	return h.swarm.DialPeer(ctx, id)
+}
+
+// Accept returns the next stream that a member has opened.
+func (h *Host) Accept(ctx context.Context) (Stream, error) {
+	select {
+	case one := <-h.accepted:
+		return one, nil
+	case <-h.closing:
+		return nil, io.ErrClosedPipe
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Connected returns the members that a greeted connection leads to, in no order.
+func (h *Host) Connected() []ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := map[ID]bool{}
+	var ids []ID
+	for _, conn := range h.swarm.Conns() {
+		id := ID(conn.RemotePeer().String())
+		if h.greeted[conn.ID()] && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Disconnect closes the connections to a member.
+func (h *Host) Disconnect(id ID) error {
+	decoded, err := id.decode()
+	if err != nil {
+		return err
+	}
+	return h.swarm.ClosePeer(decoded)
+}

@@ -1,0 +1,303 @@
+package link
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"enjambre/core"
+)
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// keyOf returns the n-th member's key.
+func keyOf(n byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
+}
+
+// listen opens a host whose members greet with the site's name.
+func listen(t testing.TB, n byte, site string) *Host {
+	t.Helper()
+	host, err := Listen(Options{
+		Key: keyOf(n), Listen: netip.MustParseAddrPort("0.0.0.0:0"),
+		Hello: func() ([]byte, error) { return []byte(site), nil },
+		Judge: func(_ ID, hello []byte) error {
+			if string(hello) != site {
+				return core.Refuse(core.ClassIdent, "it is at site %q", hello)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = host.Close() })
+	return host
+}
+
+func (h *Host) member() Member {
+	return Member{ID: h.ID(), Address: netip.AddrPortFrom(loopback, h.Port())}
+}
+
+// echo answers every stream with what came.
+func echo(t testing.TB, host *Host) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	go func() {
+		for {
+			stream, err := host.Accept(ctx)
+			if err != nil {
+				return
+			}
+			go func() {
+				defer stream.Close()
+				_, _ = io.Copy(stream, stream)
+				_ = stream.CloseWrite()
+			}()
+		}
+	}()
+}
+
+// ask sends a text to a member and returns its answer.
+func ask(ctx context.Context, from *Host, to Member, text string) (string, error) {
+	stream, err := from.Open(ctx, to)
+	if err != nil {
+		return "", err
+	}
+	defer stream.Close()
+	if _, err := io.WriteString(stream, text); err != nil {
+		return "", err
+	}
+	if err := stream.CloseWrite(); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(stream)
+	return string(answer), err
+}
+
+// TestStreams: many at once, both ways, over one connection; each end knows who the other is.
+func TestStreams(t *testing.T) {
+	a, b := listen(t, 1, "lyon"), listen(t, 2, "lyon")
+	echo(t, a)
+	echo(t, b)
+	errs := make(chan error, 40)
+	for i := range 40 {
+		from, to := a, b
+		if i%2 == 1 {
+			from, to = b, a
+		}
+		go func() {
+			for { // beyond MaxStreams a stream is refused at once, and may be tried again
+				want := fmt.Sprintf("text %d %s", i, strings.Repeat("x", 50_000))
+				got, err := ask(t.Context(), from, to.member(), want)
+				if err == nil && got != want {
+					err = fmt.Errorf("got %d bytes, want %d", len(got), len(want))
+				}
+				if err == nil || t.Context().Err() != nil {
+					errs <- err
+					return
+				}
+			}
+		}()
+	}
+	for range 40 {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := a.Connected(); len(got) != 1 || got[0] != b.ID() {
+		t.Errorf("a is connected to %v", got)
+	}
+	want, err := IDOf(keyOf(1).Public().(ed25519.PublicKey))
+	if err != nil || a.ID() != want || !strings.HasPrefix(string(want), "12D3KooW") {
+		t.Errorf("ID %s, want %s, %v", a.ID(), want, err)
+	}
+}
+
+// TestNotAdmitted: who is not of the site gets no stream, whichever side it is on.
+func TestNotAdmitted(t *testing.T) {
+	a, stranger := listen(t, 1, "lyon"), listen(t, 2, "paris")
+	echo(t, a)
+	echo(t, stranger)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, pair := range [][2]*Host{{a, stranger}, {stranger, a}} {
+		if _, err := ask(ctx, pair[0], pair[1].member(), "x"); !errors.Is(err, ErrNotGreeted) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if len(a.Connected())+len(stranger.Connected()) > 0 {
+		t.Errorf("connected to %v and %v", a.Connected(), stranger.Connected())
+	}
+}
+
+// TestWrongKey: an address where somebody else listens than the ID says.
+func TestWrongKey(t *testing.T) {
+	a, b := listen(t, 1, "lyon"), listen(t, 2, "lyon")
+	id, err := IDOf(keyOf(3).Public().(ed25519.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Open(t.Context(), Member{ID: id, Address: b.member().Address}); err == nil {
+		t.Error("it passes for another")
+	}
+	for _, text := range []ID{"", "x", "12D3KooW", id + "x"} {
+		if _, err := a.Open(t.Context(), Member{ID: text, Address: b.member().Address}); core.ClassOf(err) != core.ClassIdent {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+// TestGreetedOnce: however many open streams at once, one greeting is made.
+func TestGreetedOnce(t *testing.T) {
+	var hellos atomic.Int32
+	b := listen(t, 2, "lyon")
+	echo(t, b)
+	a, err := Listen(Options{
+		Key: keyOf(1), Listen: netip.MustParseAddrPort("0.0.0.0:0"),
+		Hello: func() ([]byte, error) { hellos.Add(1); return []byte("lyon"), nil },
+		Judge: func(ID, []byte) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	errs := make(chan error, 8)
+	for range 8 {
+		go func() { _, err := ask(t.Context(), a, b.member(), "x"); errs <- err }()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if hellos.Load() != 1 {
+		t.Errorf("greeted %d times", hellos.Load())
+	}
+}
+
+// TestListenAddress: gossip needs the whole port.
+func TestListenAddress(t *testing.T) {
+	_, err := Listen(Options{Key: keyOf(1), Listen: netip.MustParseAddrPort("127.0.0.1:0")})
+	if core.ClassOf(err) != core.ClassField {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A gossiper is a host that gossips.
+type gossiper struct {
+	*Host
+	gossip *Gossip
+	hurry  chan struct{}
+}
+
+var siteKey = bytes.Repeat([]byte{1}, KeySize)
+
+func gossips(t testing.TB, n byte, key []byte, known ...Member) *gossiper {
+	t.Helper()
+	g := &gossiper{Host: listen(t, n, "lyon"), hurry: make(chan struct{})}
+	var err error
+	g.gossip, err = g.Host.Gossip(GossipOptions{
+		Advertise: loopback, Keys: [][]byte{key}, Meta: []byte{n}, Random: rand.New(rand.NewPCG(uint64(n), 1)),
+		Known: func() []Member { return known },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { g.gossip.Run(ctx, g.hurry); close(done) }()
+	t.Cleanup(func() { cancel(); <-done; _ = g.gossip.Close() })
+	return g
+}
+
+// sees waits until a gossiper believes that so many others are there.
+func (g *gossiper) sees(t testing.TB, others int) []Rumour {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		members := g.gossip.Members()
+		if len(members) == others {
+			return members
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("member %s sees %d others, want %d", g.ID(), len(members), others)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// TestGossip: members find each other through one that they know, on the port of their streams; one that goes is
+// missed, one that says something else is heard.
+func TestGossip(t *testing.T) {
+	first := gossips(t, 1, siteKey)
+	all := []*gossiper{first}
+	for n := byte(2); n <= 5; n++ {
+		all = append(all, gossips(t, n, siteKey, first.member()))
+	}
+	for _, g := range all {
+		for _, rumour := range g.sees(t, 4) {
+			if len(rumour.Meta) != 1 || rumour.Address.Addr() != loopback {
+				t.Errorf("got %+v", rumour)
+			}
+		}
+	}
+	echo(t, all[4].Host)
+	if got, err := ask(t.Context(), all[3].Host, all[4].member(), "x"); err != nil || got != "x" {
+		t.Errorf("a stream on the same port: %q, %v", got, err)
+	}
+	if err := all[1].gossip.Say([]byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := all[1].gossip.Say(make([]byte, MaxMeta+1)); core.ClassOf(err) != core.ClassLimit {
+		t.Errorf("got %v", err)
+	}
+	for heard := false; !heard; time.Sleep(20 * time.Millisecond) {
+		for _, rumour := range first.sees(t, 4) {
+			heard = heard || string(rumour.Meta) == "new"
+		}
+	}
+	if err := all[2].gossip.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	first.sees(t, 3)
+}
+
+// TestGossipKeys: with another key nobody is found; keys change while all go on.
+func TestGossipKeys(t *testing.T) {
+	other := bytes.Repeat([]byte{2}, KeySize)
+	a := gossips(t, 1, siteKey)
+	b := gossips(t, 2, siteKey, a.member())
+	stranger := gossips(t, 3, other, a.member())
+	a.sees(t, 1)
+	b.sees(t, 1)
+	for _, step := range [][][]byte{{siteKey, other}, {other, siteKey}, {other}} {
+		for _, g := range []*gossiper{a, b} {
+			if err := g.gossip.UseKeys(step); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(stranger.gossip.Members()) != 0 {
+		t.Errorf("with another key it was let in: %v", stranger.gossip.Members())
+	}
+	stranger.hurry <- struct{}{} // the key is the same now
+	for _, g := range []*gossiper{a, b, stranger} {
+		g.sees(t, 2)
+	}
+	for _, keys := range [][][]byte{nil, {siteKey[:5]}, make([][]byte, MaxKeys+1)} {
+		if err := a.gossip.UseKeys(keys); core.ClassOf(err) == "" {
+			t.Errorf("%d keys: got %v", len(keys), err)
+		}
+	}
+}

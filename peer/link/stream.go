@@ -1,0 +1,90 @@
+package link
+
+import (
+	"bufio"
+	"io"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+// A Stream is one exchange with a member.
+type Stream interface {
+	io.ReadWriteCloser
+	Peer() ID                    // whom it leads to, as the handshake proved
+	CloseWrite() error           // tells the other side that nothing more comes
+	Reset() error                // ends both directions at once; what is on the way is lost
+	SetDeadline(time.Time) error // of reading and writing
+}
+
+// The first bytes of streams that are not the layer above's.
+const (
+	greetingStream = 0xF0
+	gossipStream   = 0xF1
+)
+
+// A stream is a Stream of libp2p's swarm.
+type stream struct {
+	network.Stream
+	from   ID
+	peeked *bufio.Reader // with the first byte still in it; nil for streams that we opened
+}
+
+func (s *stream) Peer() ID { return s.from }
+
+func (s *stream) Read(p []byte) (int, error) {
+	if s.peeked != nil {
+		return s.peeked.Read(p)
+	}
+	return s.Stream.Read(p)
+}
+
+// serve takes a stream that a member has opened: libp2p calls it in a goroutine of its own.
+func (h *Host) serve(opened network.Stream) {
+	h.streams.Add(1)
+	defer h.streams.Done()
+	if err := h.take(opened); err != nil {
+		h.options.Log.Debug("stream refused", "member", opened.Conn().RemotePeer(), "reason", err)
+		_ = opened.Reset()
+	}
+}
+
+// take reads a stream's first byte and hands it on.
+func (h *Host) take(opened network.Stream) error {
+	conn := opened.Conn()
+	if err := opened.SetReadDeadline(time.Now().Add(GreetTime)); err != nil {
+		return err
+	}
+	reader := bufio.NewReaderSize(opened, 512)
+	first, err := reader.Peek(1)
+	if err != nil {
+		return err
+	}
+	if first[0] == greetingStream {
+		return h.greeting(conn, opened, reader)
+	}
+	if !h.isGreeted(conn) {
+		return ErrNotGreeted
+	}
+	if err := opened.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	taken := &stream{Stream: opened, from: ID(conn.RemotePeer().String()), peeked: reader}
+	if first[0] == gossipStream {
+		if _, err := reader.Discard(1); err != nil {
+			return err
+		}
+		return handOn(h.gossip, newGossipConn(taken, conn))
+	}
+	return handOn(h.accepted, Stream(taken))
+}
+
+// handOn gives a stream to whoever waits for such, and refuses it if too many wait.
+func handOn[T any](to chan T, one T) error {
+	select {
+	case to <- one:
+		return nil
+	default:
+		return errTooMany
+	}
+}
