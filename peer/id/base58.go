@@ -9,8 +9,8 @@ import (
 // alphabet is base58btc's: digits and letters without 0, O, I and l.
 const alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
-// encode58 spells data in base58btc: each leading zero byte as '1', the rest as one number. The time grows with
-// the square of the length, so it is for a peer ID's 38 bytes.
+// encode58 spells data in base58btc: each leading zero byte as '1', the rest as one number. The time grows
+// with the square of the length, so it is for a peer ID's 38 bytes.
 func encode58(data []byte) string {
 	var digits []byte // of the number, the lowest first
 	for _, b := range data {
@@ -37,8 +37,8 @@ func encode58(data []byte) string {
 	return string(digits)
 }
 
-// decode58 is the reverse of encode58; false for a character outside the alphabet. Every text over the alphabet
-// is the spelling of exactly one run of bytes.
+// decode58 is the reverse of encode58; false for a character outside the alphabet. Every text over the
+// alphabet is the spelling of exactly one run of bytes.
 func decode58(text string) ([]byte, bool) {
 	var data []byte // of the number, the lowest byte first
 	for i := range len(text) {

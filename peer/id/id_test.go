@@ -12,8 +12,8 @@ import (
 	"enjambre/core"
 )
 
-// golden is testdata/peers.txt: the key of the libp2p specification's test vector and keys of fixed seeds, with
-// the peer IDs that go-libp2p v0.51.0 gives them.
+// golden is testdata/peers.txt: the key of the libp2p specification's test vector and keys of fixed seeds,
+// with the peer IDs that go-libp2p v0.51.0 gives them.
 func golden(t testing.TB) (keys []Peer, multihashes [][]byte, texts []string) {
 	t.Helper()
 	file, err := os.ReadFile("testdata/peers.txt")
@@ -36,7 +36,8 @@ func golden(t testing.TB) (keys []Peer, multihashes [][]byte, texts []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys, multihashes, texts = append(keys, Peer(key)), append(multihashes, multihash), append(texts, fields[2])
+		keys, multihashes = append(keys, Peer(key)), append(multihashes, multihash)
+		texts = append(texts, fields[2])
 	}
 	if len(keys) < 5 {
 		t.Fatalf("%d vectors, want at least 5", len(keys))
