@@ -7,6 +7,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/seal"
+	"enjambre/peer/internal/octet"
 )
 
 // EpochSize is the length of a signed epoch, in bytes.
@@ -27,7 +28,7 @@ func (e Epoch) Sign(key ed25519.PrivateKey, deployment string, site core.SiteNam
 		return nil, err
 	}
 	if deployment == "" || len(deployment) > MaxName || site == "" || len(site) > MaxName {
-		return nil, core.Refuse(core.ClassField, "epoch for deployment %q and site %q: give both a name of 1 to %d bytes",
+		return nil, core.Refuse(core.ClassField, "epoch for deployment %q, site %q: give both a name of 1 to %d bytes",
 			clip(deployment), clip(string(site)), MaxName)
 	}
 	if err := checkNews(e.Number, e.Issued); err != nil {
@@ -62,16 +63,14 @@ func (e Epoch) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Issued
 
 // parseEpoch reads an epoch without judging it.
 func parseEpoch(data []byte) (Epoch, signed, error) {
-	r := reader{rest: data}
-	document, err := r.begin("epoch")
+	r := octet.Read(data)
+	document, err := begin(r, "epoch")
 	if err != nil {
 		return Epoch{}, signed{}, err
 	}
-	epoch := Epoch{Number: r.number()}
-	epoch.Issued = time.Unix(int64(min(r.number(), maxUnix+1)), 0).UTC()
-	document.text = data[:len(data)-len(r.rest)]
-	document.signature = r.take(ed25519.SignatureSize)
-	if err := r.end("epoch"); err != nil {
+	epoch := Epoch{Number: r.Uint64(), Issued: readTime(r)}
+	document.text, document.signature = r.Before(), r.Take(ed25519.SignatureSize)
+	if err := r.End("an epoch"); err != nil {
 		return Epoch{}, signed{}, err
 	}
 	if err := checkNews(epoch.Number, epoch.Issued); err != nil {

@@ -43,6 +43,7 @@ import (
 	"enjambre/core"
 	"enjambre/core/seal"
 	"enjambre/peer/id"
+	"enjambre/peer/internal/octet"
 )
 
 // Version is the version of both formats. Its history:
@@ -97,7 +98,7 @@ func (t Ticket) Sign(key ed25519.PrivateKey) ([]byte, error) {
 func (t Ticket) check() error {
 	switch {
 	case t.Deployment == "" || len(t.Deployment) > MaxName || t.Site == "" || len(t.Site) > MaxName:
-		return core.Refuse(core.ClassField, "ticket for deployment %q and site %q: give both a name of 1 to %d bytes",
+		return core.Refuse(core.ClassField, "ticket for deployment %q, site %q: give both a name of 1 to %d bytes",
 			clip(t.Deployment), clip(string(t.Site)), MaxName)
 	case t.Peer == id.Peer{}:
 		return core.Refuse(core.ClassField, "ticket for nobody")
@@ -134,24 +135,36 @@ type signed struct {
 	signature []byte
 }
 
+// begin reads version and key ID.
+func begin(r *octet.Reader, kind string) (signed, error) {
+	if version := r.Uint8(); version != Version && !r.Short() {
+		return signed{}, core.Refuse(core.ClassVersion, "%s of format %d, this program knows %d", kind, version,
+			Version)
+	}
+	return signed{keyID: seal.KeyID(r.Take(len(seal.KeyID{})))}, nil
+}
+
+// readTime reads a Unix time; all that checkNews would refuse become one such time.
+func readTime(r *octet.Reader) time.Time {
+	return time.Unix(int64(min(r.Uint64(), maxUnix+1)), 0).UTC()
+}
+
 // parseTicket reads a ticket without judging it.
 func parseTicket(data []byte) (Ticket, signed, error) {
 	if len(data) > MaxSize {
 		return Ticket{}, signed{}, core.Refuse(core.ClassLimit, "ticket of %d bytes: at most %d are allowed",
 			len(data), MaxSize)
 	}
-	r := reader{rest: data}
-	document, err := r.begin("ticket")
+	r := octet.Read(data)
+	document, err := begin(r, "ticket")
 	if err != nil {
 		return Ticket{}, signed{}, err
 	}
-	ticket := Ticket{Peer: id.Peer(r.take(id.KeySize)), Epoch: r.number()}
-	ticket.Issued = time.Unix(int64(min(r.number(), maxUnix+1)), 0).UTC()
-	ticket.Deployment = string(r.name())
-	ticket.Site = core.SiteName(r.name())
-	document.text = data[:len(data)-len(r.rest)]
-	document.signature = r.take(ed25519.SignatureSize)
-	if err := r.end("ticket"); err != nil {
+	ticket := Ticket{Peer: id.Peer(r.Take(id.KeySize)), Epoch: r.Uint64(), Issued: readTime(r)}
+	ticket.Deployment = string(r.Take(int(r.Uint8())))
+	ticket.Site = core.SiteName(r.Take(int(r.Uint8())))
+	document.text, document.signature = r.Before(), r.Take(ed25519.SignatureSize)
+	if err := r.End("a ticket"); err != nil {
 		return Ticket{}, signed{}, err
 	}
 	if err := ticket.check(); err != nil {
@@ -193,7 +206,7 @@ func (v Verifier) Ticket(data []byte, peer id.Peer, now time.Time, grace time.Du
 		return Ticket{}, core.Refuse(core.ClassIdent, "the ticket is valid from %s on; is the clock right?",
 			ticket.Issued.Format(time.RFC3339))
 	case now.After(ticket.Expires().Add(grace)):
-		return Ticket{}, core.Refuse(core.ClassIdent, "the ticket expired at %s; its holder must contact the server",
+		return Ticket{}, core.Refuse(core.ClassIdent, "the ticket expired at %s; contact the server for another",
 			ticket.Expires().Format(time.RFC3339))
 	}
 	return ticket, nil
