@@ -1,66 +1,99 @@
-// Package peer decides how a package's fragments spread among the agents of a site.
-//
-// It decides and does nothing else: it opens no socket, reads no clock, starts no goroutine. A shell feeds events
-// to [Download.Step] and carries out the actions it returns. The same events and times always give the same
-// actions.
-//
-// At present a swarm has one member: every fragment comes from the origin, whenever the schedule (core/cycle)
-// allows it, in the order of the archive. A fragment that failed goes behind all that have not failed since, so
-// that in one opening of a package's turn no fragment is asked for twice before all others were.
 package peer
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
+	"enjambre/peer/owner"
 )
 
-// An Event is something that happened; the shell reports it.
-type Event interface{ event() }
+// Bounds and times (swarm.md's numbers where it has some).
+const (
+	MaxNeighbours = 24               // that are fetched from and told; more are ignored
+	MaxAsks       = 4                // under way with one neighbour
+	MaxFetches    = 16               // under way with all neighbours
+	MaxAcks       = 1024             // fragments acknowledged with one list of wishes
+	MaxComplaints = 64               // with one list; the newest
+	MaxBusy       = time.Minute      // that a neighbour may say it is busy
+	StallTime     = 10 * time.Second // without a byte, after which a fetch is broken off
+	HedgeTime     = 2 * time.Second  // after which a late fragment is asked of a second holder, at the end
+	AnnounceEvery = time.Second
+	PatientTime   = time.Minute    // without a new fragment, after which a member of weight 0 asks the origin
+	emptyPause    = time.Second    // until the origin is asked again when there was nothing to ask it for
+	firstBan      = time.Hour      // for a misbehaviour
+	nextBan       = 24 * time.Hour // for each further one
+	hedgeShare    = 100            // the end is when at most one in so many is missing
+)
 
-// OriginAllowed reports that the schedule allows one fragment from the origin now.
-type OriginAllowed struct{}
+// Options configure a Download. The zero Options are an agent that knows of no swarm.
+type Options struct {
+	Self   id.Peer
+	Weight owner.Weight
+	Info   core.Digest
+	Secret []byte     // the site's, for peer/owner; may be empty
+	Leases bool       // the origin grants leases
+	Random *rand.Rand // required with neighbours; breaks ties among holders
+}
 
-// FragmentStored reports that a fragment was verified and kept.
-type FragmentStored struct{ Index core.FragmentIndex }
-
-// FragmentFailed reports that an asked fragment could not be had, or was not what it should be.
-type FragmentFailed struct{ Index core.FragmentIndex }
-
-// FragmentLost reports that a fragment thought to be kept is not: the disk has changed it.
-type FragmentLost struct{ Index core.FragmentIndex }
-
-// AskAbandoned reports that an ask came to nothing for a reason that is not the fragment's.
-type AskAbandoned struct{ Index core.FragmentIndex }
-
-func (OriginAllowed) event()  {}
-func (FragmentStored) event() {}
-func (FragmentFailed) event() {}
-func (FragmentLost) event()   {}
-func (AskAbandoned) event()   {}
-
-// An Action is something the shell must do; it reports the outcome as an Event.
-type Action interface{ action() }
-
-// FetchFromOrigin orders to fetch a fragment from the origin. It is answered by exactly one of FragmentStored,
-// FragmentFailed or AskAbandoned.
-type FetchFromOrigin struct{ Index core.FragmentIndex }
-
-func (FetchFromOrigin) action() {}
-
-// A Download is one package's way to being complete. Make one with NewDownload; one goroutine owns it.
+// A Download is one package's way to being complete, and its part in its neighbours' ways. Make one with NewDownload;
+// one goroutine owns it.
 type Download struct {
-	held     *fragment.Set
-	asked    map[core.FragmentIndex]bool   // at most cycle.MaxAsks
-	failed   map[core.FragmentIndex]uint64 // which failure was the fragment's last
+	options    Options
+	held       *fragment.Set
+	neighbours []*neighbour // in order of their peers, at most MaxNeighbours
+	copies     []uint8      // neighbours that hold each fragment
+	fetches    map[core.FragmentIndex][]*fetch
+	banned     map[id.Peer]*ban // at most MaxMembers, as many as can be met
+
+	asked    map[core.FragmentIndex]bool   // of an origin without leases
+	wishing  bool                          // an AskOrigin is under way
+	failed   map[core.FragmentIndex]uint64 // which failure at the origin was the fragment's last
 	failures uint64
+
+	share      *owner.Share // of the neighbours there are; nil when they have changed
+	verified   []core.FragmentIndex
+	complaints []Complaint
+	news       []core.FragmentIndex // not yet announced
+	announceAt time.Time
+	progressAt time.Time // of the last new fragment
+	last       time.Time
+}
+
+// A neighbour is a member that we exchange with.
+type neighbour struct {
+	peer   id.Peer
+	weight owner.Weight
+	wants  bool
+	held   *fragment.Set
+	asks   int
+	freeAt time.Time // it was busy
+}
+
+// A fetch is one fragment on its way from a neighbour.
+type fetch struct {
+	from  *neighbour
+	began time.Time
+	moved time.Time // when a byte last came
+}
+
+// A ban is what a misbehaviour costs.
+type ban struct {
+	until time.Time
+	times int
 }
 
 // NewDownload returns the download of a package of which some fragments are held already. It takes the set over.
-func NewDownload(held *fragment.Set) *Download {
-	return &Download{held: held, asked: map[core.FragmentIndex]bool{}, failed: map[core.FragmentIndex]uint64{}}
+func NewDownload(held *fragment.Set, options Options) *Download {
+	return &Download{
+		options: options, held: held, copies: make([]uint8, held.Size()),
+		fetches: map[core.FragmentIndex][]*fetch{}, banned: map[id.Peer]*ban{},
+		asked: map[core.FragmentIndex]bool{}, failed: map[core.FragmentIndex]uint64{},
+	}
 }
 
 // Size returns how many fragments the package has.
@@ -69,36 +102,140 @@ func (d *Download) Size() int { return d.held.Size() }
 // Missing returns how many of them are missing.
 func (d *Download) Missing() int { return d.held.Size() - d.held.Count() }
 
+// Holds reports whether a fragment is there.
+func (d *Download) Holds(index core.FragmentIndex) bool { return d.held.Has(index) }
+
 // Step applies one event at the time now and returns what to do about it, in order.
-func (d *Download) Step(_ time.Time, event Event) []Action {
+func (d *Download) Step(now time.Time, event Event) []Action {
+	now = now.Round(0)
+	if d.progressAt.IsZero() {
+		d.progressAt = now
+	}
+	if back := now.Sub(d.last); back < 0 && !d.last.IsZero() {
+		d.shift(back)
+	}
+	d.last = now
+	var actions []Action
 	switch event := event.(type) {
 	case OriginAllowed:
-		return d.originAllowed()
+		actions = d.originAllowed(now)
 	case FragmentStored:
-		delete(d.asked, event.Index)
-		delete(d.failed, event.Index)
-		d.held.Add(event.Index)
+		actions = d.stored(now, event)
 	case FragmentFailed:
-		delete(d.asked, event.Index)
+		d.settle(event.Index)
 		d.failures++
 		d.failed[event.Index] = d.failures
 	case FragmentLost:
 		d.held.Remove(event.Index)
 	case AskAbandoned:
-		delete(d.asked, event.Index)
+		d.settle(event.Index)
+	case OriginRefused:
+		d.wishing = false
+		d.told(event)
+	case NeighbourJoined:
+		d.joined(event)
+	case NeighbourLeft:
+		d.left(event.Peer)
+	case NeighbourHas:
+		d.has(event.Peer, event.Indexes, true)
+	case NeighbourDropped:
+		d.has(event.Peer, event.Indexes, false)
+	case FetchProgressed:
+		if f := d.fetching(event.Peer, event.Index); f != nil {
+			f.moved = now
+		}
+	case FetchFailed:
+		actions = d.fetchFailed(now, event)
+	case WakeDue:
 	default:
 		panic(fmt.Sprintf("peer: event %T is not one of this package", event))
 	}
-	return nil
+	actions = append(actions, d.stalled(now)...)
+	actions = append(actions, d.fetch(now)...)
+	return append(actions, d.announce(now)...)
 }
 
-// originAllowed chooses the missing fragment whose last failure is the oldest, the first of the archive among
-// those that never failed. It returns nothing when all that is missing is asked for.
-func (d *Download) originAllowed() []Action {
-	var best core.FragmentIndex
-	found := false
+// shift moves every time of ours, after the clock was set back.
+func (d *Download) shift(by time.Duration) {
+	d.announceAt, d.progressAt = d.announceAt.Add(by), d.progressAt.Add(by)
+	for _, n := range d.neighbours {
+		n.freeAt = n.freeAt.Add(by)
+	}
+	for _, fetches := range d.fetches {
+		for _, f := range fetches {
+			f.began, f.moved = f.began.Add(by), f.moved.Add(by)
+		}
+	}
+	for _, b := range d.banned {
+		b.until = b.until.Add(by)
+	}
+}
+
+// settle ends an ask of the origin.
+func (d *Download) settle(index core.FragmentIndex) {
+	delete(d.asked, index)
+	d.wishing = false
+}
+
+// stored takes a fragment in, and calls off whoever else sends it.
+func (d *Download) stored(now time.Time, event FragmentStored) []Action {
+	index := event.Index
+	actions := d.cancel(index, event.From)
+	if event.From == (id.Peer{}) {
+		d.settle(index)
+	}
+	delete(d.failed, index)
+	if !d.held.Add(index) {
+		return actions
+	}
+	d.progressAt = now
+	if len(d.verified) < MaxAcks {
+		d.verified = append(d.verified, index)
+	}
+	if len(d.news) == 0 {
+		d.announceAt = now.Add(AnnounceEvery)
+	}
+	d.news = append(d.news, index)
+	return actions
+}
+
+// originAllowed answers the schedule.
+func (d *Download) originAllowed(now time.Time) []Action {
+	if patient := d.progressAt.Add(PatientTime); d.options.Leases && d.options.Weight == owner.Never &&
+		now.Before(patient) && len(d.neighbours) > 0 {
+		return []Action{Postpone{patient}}
+	}
+	if !d.options.Leases {
+		if index, found := d.oldestFailure(); found {
+			d.asked[index] = true
+			return []Action{FetchFromOrigin{index}}
+		}
+		return []Action{Postpone{now.Add(emptyPause)}}
+	}
+	if want := d.wishes(); len(want) > 0 && !d.wishing {
+		d.wishing = true
+		ask := AskOrigin{Want: want, Acknowledged: d.verified, Failed: d.complaints}
+		d.verified, d.complaints = nil, nil
+		return []Action{ask}
+	}
+	return []Action{Postpone{now.Add(emptyPause)}}
+}
+
+// isElsewhere reports whether a missing fragment need not come from the origin: it is on its way, or a neighbour that
+// may be asked holds it.
+func (d *Download) isElsewhere(index core.FragmentIndex) bool {
+	if d.asked[index] || len(d.fetches[index]) > 0 {
+		return true
+	}
+	return d.copies[index] > 0 && slices.ContainsFunc(d.neighbours, func(n *neighbour) bool {
+		return n.held.Has(index) && !d.isBanned(n.peer)
+	})
+}
+
+// oldestFailure chooses what to ask an origin without leases for.
+func (d *Download) oldestFailure() (best core.FragmentIndex, found bool) {
 	for index := range d.held.Missing() {
-		if d.asked[index] || found && d.failed[index] >= d.failed[best] {
+		if d.isElsewhere(index) || found && d.failed[index] >= d.failed[best] {
 			continue
 		}
 		best, found = index, true
@@ -106,9 +243,65 @@ func (d *Download) originAllowed() []Action {
 			break
 		}
 	}
-	if !found {
-		return nil
+	return best, found
+}
+
+// wishes lists what to ask an origin with leases for. What failed there comes last.
+func (d *Download) wishes() []core.FragmentIndex {
+	if d.share == nil {
+		members := []owner.Member{{Peer: d.options.Self, Weight: d.options.Weight}}
+		for _, n := range d.neighbours {
+			if n.wants && !d.isBanned(n.peer) {
+				members = append(members, owner.Member{Peer: n.peer, Weight: n.weight})
+			}
+		}
+		d.share = owner.NewTable(d.options.Info, d.options.Secret, members).Share(d.options.Self, d.held.Size())
 	}
-	d.asked[best] = true
-	return []Action{FetchFromOrigin{best}}
+	want := d.share.Want(func(yield func(core.FragmentIndex) bool) {
+		for index := range d.held.Missing() {
+			if !d.isElsewhere(index) && !yield(index) {
+				return
+			}
+		}
+	})
+	slices.SortStableFunc(want, func(a, b core.FragmentIndex) int {
+		switch fa, fb := d.failed[a], d.failed[b]; {
+		case fa < fb:
+			return -1
+		case fa > fb:
+			return 1
+		}
+		return 0
+	})
+	return want
+}
+
+// NextWake returns when Step wants a WakeDue, or false for never.
+func (d *Download) NextWake() (time.Time, bool) {
+	var wake time.Time
+	consider := func(at time.Time) {
+		if wake.IsZero() || at.Before(wake) {
+			wake = at
+		}
+	}
+	if len(d.news) > 0 {
+		consider(d.announceAt)
+	}
+	for index, fetches := range d.fetches {
+		for _, f := range fetches {
+			consider(f.moved.Add(StallTime))
+		}
+		if d.isLate(index) {
+			consider(fetches[0].began.Add(HedgeTime))
+		}
+	}
+	for _, n := range d.neighbours {
+		if d.Missing() > 0 && n.freeAt.After(d.last) {
+			consider(n.freeAt)
+		}
+	}
+	if !wake.IsZero() && !wake.After(d.last) {
+		wake = d.last.Add(10 * time.Millisecond)
+	}
+	return wake, !wake.IsZero()
 }

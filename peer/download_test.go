@@ -15,23 +15,22 @@ var start = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 
 // ask steps an OriginAllowed and returns the fragment chosen, -1 for none.
 func ask(d *Download) int {
-	actions := d.Step(start, OriginAllowed{})
-	if len(actions) == 0 {
-		return -1
+	if fetch, is := d.Step(start, OriginAllowed{})[0].(FetchFromOrigin); is {
+		return int(fetch.Index)
 	}
-	return int(actions[0].(FetchFromOrigin).Index)
+	return -1
 }
 
 func TestOrder(t *testing.T) {
 	held := fragment.NewSet(4)
 	held.Add(1)
-	d := NewDownload(held)
+	d := NewDownload(held, Options{})
 	for _, want := range []int{0, 2, 3, -1} {
 		if got := ask(d); got != want {
 			t.Errorf("got %d, want %d", got, want)
 		}
 	}
-	for _, event := range []Event{FragmentFailed{2}, FragmentStored{0}, FragmentFailed{3}} {
+	for _, event := range []Event{FragmentFailed{2}, FragmentStored{Index: 0}, FragmentFailed{3}} {
 		d.Step(start, event)
 	}
 	if d.Missing() != 2 {
@@ -67,7 +66,7 @@ func TestWithSchedule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := NewDownload(fragment.NewSet(size))
+		d := NewDownload(fragment.NewSet(size), Options{})
 		now := start
 		works := 60 // after so many answers the origin answers every time
 		var open []core.FragmentIndex
@@ -110,7 +109,7 @@ func TestWithSchedule(t *testing.T) {
 			works--
 			var event cycle.Event
 			if works < 0 || rapid.Bool().Draw(t, "works") {
-				d.Step(now, FragmentStored{index})
+				d.Step(now, FragmentStored{Index: index})
 				event = cycle.FragmentArrived{ID: id, Index: index, Missing: d.Missing(), FromOrigin: true}
 			} else {
 				d.Step(now, FragmentFailed{index})

@@ -346,9 +346,7 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 	for _, order := range orders {
 		switch order := order.(type) {
 		case cycle.AskOrigin:
-			for _, action := range p.tasks[order.ID].download.Step(now, peer.OriginAllowed{}) {
-				actions = append(actions, FetchFragment{order.ID, action.(peer.FetchFromOrigin).Index})
-			}
+			actions = append(actions, p.askOrigin(now, p.tasks[order.ID])...)
 		case cycle.Run:
 			actions = append(actions, p.run(now, p.tasks[order.ID])...)
 		case cycle.Expire:
@@ -359,6 +357,23 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 			p.tasks[order.ID].problem = fmt.Sprintf("more than %d packages wait", cycle.MaxPackages)
 			p.tasks[order.ID].download = nil
 			p.tasks[order.ID].fetchNext = now.Add(contact.DefaultInterval)
+		}
+	}
+	return actions
+}
+
+// askOrigin lets the download answer the schedule's permission.
+func (p *Plan) askOrigin(now time.Time, t *task) []Action {
+	var actions []Action
+	for _, action := range t.download.Step(now, peer.OriginAllowed{}) {
+		switch action := action.(type) {
+		case peer.FetchFromOrigin:
+			actions = append(actions, FetchFragment{t.Package, action.Index})
+		case peer.Postpone:
+			postponed := cycle.AskPostponed{ID: t.Package, Until: action.Until}
+			actions = append(actions, p.carry(now, p.schedule.Step(now, postponed))...)
+		default:
+			panic(fmt.Sprintf("plan: %T without a swarm", action))
 		}
 	}
 	return actions

@@ -117,7 +117,7 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	t.fetching, t.problem = false, ""
 	t.priority = event.Priority
 	t.RunAfter = later(t.RunAfter, event.NotBefore)
-	t.download = peer.NewDownload(heldSet(event.Held))
+	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{})
 	if t.adopted {
 		return nil
 	}
@@ -227,7 +227,7 @@ func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
 		return nil
 	}
 	t.running, t.phase = false, ocs.Downloading
-	t.download = peer.NewDownload(heldSet(event.Held))
+	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{})
 	t.rebuilds++
 	problem := fmt.Sprintf("%d fragments have changed on the disk, time %d", t.download.Missing(), t.rebuilds)
 	p.trouble(t, problem)

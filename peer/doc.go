@@ -1,0 +1,27 @@
+// Package peer decides how a package's fragments spread among the agents of a site.
+//
+// It decides and does nothing else: it opens no socket, reads no clock, starts no goroutine. A shell feeds events
+// to [Download.Step] with the time at which they happened, carries out the actions it returns, and calls again at
+// [Download.NextWake]. The same events, times and seed always give the same actions.
+//
+// # Where a fragment comes from
+//
+// A fragment that a neighbour holds is asked of a neighbour, at any time; only what none of them holds is asked of the
+// origin, when the schedule (core/cycle) allows it. An agent without neighbours is a swarm of one: all comes from the
+// origin.
+//
+// Of the neighbours' fragments the rarest is fetched first, from the holder that is asked the least, at most [MaxAsks]
+// of one neighbour and [MaxFetches] in all. A neighbour that is busy says for how long. One that sends wrong bytes,
+// does not have what it announced, or makes no progress for [StallTime] is banned: 1 h, then 24 h. At the end, when
+// at most one fragment in a hundred is missing and all of them are under way, a fragment that is late is asked of a
+// second holder too, never of the origin.
+//
+// To an origin that grants leases goes a list of wishes (peer/owner): what this member owns by rendezvous hashing, then
+// the rest; the origin chooses. With it go the fragments verified since the last list, and the holders that failed. To
+// any other origin goes the one fragment whose last failure there is the oldest, the first of the archive among those
+// that never failed: so within one opening of the package's turn none is asked for twice before all others were.
+//
+// A member of weight 0 asks the origin for itself only after [PatientTime] without a new fragment.
+//
+// What is new here is announced every [AnnounceEvery], to neighbours that lack it.
+package peer
