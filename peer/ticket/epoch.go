@@ -28,7 +28,7 @@ func (e Epoch) Sign(key ed25519.PrivateKey, deployment string, site core.SiteNam
 		return nil, err
 	}
 	if deployment == "" || len(deployment) > MaxName || site == "" || len(site) > MaxName {
-		return nil, core.Refuse(core.ClassField, "epoch for deployment %q, site %q: give both a name of 1 to %d bytes",
+		return nil, core.Refuse(core.ClassField, "epoch for deployment %q, site %q: both need 1 to %d bytes",
 			clip(deployment), clip(string(site)), MaxName)
 	}
 	if err := checkNews(e.Number, e.Issued); err != nil {

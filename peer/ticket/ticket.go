@@ -98,7 +98,7 @@ func (t Ticket) Sign(key ed25519.PrivateKey) ([]byte, error) {
 func (t Ticket) check() error {
 	switch {
 	case t.Deployment == "" || len(t.Deployment) > MaxName || t.Site == "" || len(t.Site) > MaxName:
-		return core.Refuse(core.ClassField, "ticket for deployment %q, site %q: give both a name of 1 to %d bytes",
+		return core.Refuse(core.ClassField, "ticket for deployment %q, site %q: both need 1 to %d bytes",
 			clip(t.Deployment), clip(string(t.Site)), MaxName)
 	case t.Peer == id.Peer{}:
 		return core.Refuse(core.ClassField, "ticket for nobody")

@@ -18,7 +18,7 @@
 //	gossip      Gossip; then the stream is memberlist's.
 //
 // Refusal may come in place of any frame. On the control stream it is the last word on the connection. A
-// frame that is refused closes the connection: members run our programs, and no frame is malformed by accident.
+// frame that is refused closes the connection: members run our programs, no frame is malformed by accident.
 //
 // # Frames
 //

@@ -63,14 +63,13 @@ func Parse(kind Kind, body []byte) (Frame, error) {
 	return frame, nil
 }
 
-// pieceSize is how much room is taken at once for a body: whoever claims a length sends the bytes before they
-// cost more than this.
+// pieceSize is how much room is taken at first for a body: whoever claims more sends it before it costs more.
 const pieceSize = MaxFrame
 
 // Read reads one frame, of one of the kinds that are wanted; others are refused with E_TYPE before their body
 // is read. It reads no byte beyond the frame. At the end of the stream, before a frame, it returns io.EOF
 // itself; an end or a failure within one is an error that wraps the reader's. Other errors are those of
-// [ParseHeader] and [Parse]. Memory follows what arrives: at most twice that, and one piece of 64 KiB.
+// [ParseHeader] and [Parse]. Memory follows what arrives, within a factor of four, from 64 KiB on.
 func Read(from io.Reader, wanted ...Kind) (Frame, error) {
 	var header [HeaderSize]byte
 	if _, err := io.ReadFull(from, header[:]); err == io.EOF {
@@ -88,8 +87,8 @@ func Read(from io.Reader, wanted ...Kind) (Frame, error) {
 	body := make([]byte, 0, min(length, pieceSize))
 	for len(body) < length {
 		have := len(body)
-		body = slices.Grow(body, min(length-have, pieceSize))
-		body = body[:have+min(length-have, pieceSize)]
+		piece := min(length-have, max(have, pieceSize)) // doubling: all copying costs one more body
+		body = slices.Grow(body, piece)[:have+piece]
 		if _, err := io.ReadFull(from, body[have:]); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF

@@ -50,7 +50,7 @@ func FuzzDigests(f *testing.F)  { fuzzKind(f, KindDigests) }
 func FuzzKeys(f *testing.F)     { fuzzKind(f, KindKeys) }
 func FuzzProgress(f *testing.F) { fuzzKind(f, KindProgress) }
 
-// FuzzRead reads whole streams, frame after frame, of any kind: also the kinds whose body is one run of bytes.
+// FuzzRead reads whole streams, frame after frame, of any kind: also those whose body is one run of bytes.
 // What was read, written again, is the stream's beginning.
 func FuzzRead(f *testing.F) {
 	var all []byte
