@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"enjambre/peer/id"
 )
 
 // packetMark is the first byte of a gossip packet: one whose bit 0x40 is not set is none of QUIC's.
@@ -125,9 +127,13 @@ func (c *carrier) DialAddressTimeout(to memberlist.Address, timeout time.Duratio
 	if err != nil {
 		return nil, err
 	}
+	member, err := id.Parse(to.Name)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	opened, err := c.host.Open(ctx, Member{ID: ID(to.Name), Address: address})
+	opened, err := c.host.Open(ctx, Member{ID: member, Address: address})
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"enjambre/core"
+	"enjambre/peer/id"
 )
 
 // Bounds of gossip.
@@ -58,7 +59,7 @@ type Gossip struct {
 	said    *delegate
 
 	mu    sync.Mutex
-	there map[ID]Rumour // the others; memberlist changes its own records while they are read
+	there map[id.Peer]Rumour // the others; memberlist changes its own records while they are read
 }
 
 // Gossip begins to gossip; Close ends it. A Host gossips once at a time.
@@ -74,9 +75,9 @@ func (h *Host) Gossip(options GossipOptions) (*Gossip, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
-	g := &Gossip{host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta)}, there: map[ID]Rumour{}}
+	g := &Gossip{host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta)}, there: map[id.Peer]Rumour{}}
 	config := memberlist.DefaultLANConfig()
-	config.Name = string(h.id)
+	config.Name = h.self.String()
 	config.Transport = carrier
 	config.RequireNodeNames = true
 	config.AdvertiseAddr, config.AdvertisePort = options.Advertise.String(), int(h.Port())
@@ -127,7 +128,7 @@ func (g *Gossip) Run(ctx context.Context, hurry <-chan struct{}) {
 
 // join joins a few of those that are known and not there.
 func (g *Gossip) join() error {
-	there := map[ID]bool{g.host.id: true}
+	there := map[id.Peer]bool{g.host.self: true}
 	for _, rumour := range g.Members() {
 		there[rumour.ID] = true
 	}
@@ -144,11 +145,7 @@ func (g *Gossip) join() error {
 		if joined == rejoinWith {
 			break
 		}
-		if _, err := one.ID.decode(); err != nil {
-			problems = errors.Join(problems, err)
-			continue
-		}
-		if _, err := g.list.Join([]string{string(one.ID) + "/" + one.Address.String()}); err != nil {
+		if _, err := g.list.Join([]string{one.ID.String() + "/" + one.Address.String()}); err != nil {
 			problems = errors.Join(problems, err)
 			continue
 		}
@@ -165,8 +162,8 @@ func (g *Gossip) Members() []Rumour {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	rumours := make([]Rumour, 0, len(g.there))
-	for _, id := range slices.Sorted(maps.Keys(g.there)) {
-		rumours = append(rumours, g.there[id])
+	for _, member := range slices.SortedFunc(maps.Keys(g.there), id.Peer.Compare) {
+		rumours = append(rumours, g.there[member])
 	}
 	return rumours
 }
@@ -211,7 +208,8 @@ func (g *Gossip) Close() error { return g.list.Shutdown() }
 
 // NotifyAlive refuses whoever cannot be a member, and more than there may be. memberlist calls it.
 func (g *Gossip) NotifyAlive(node *memberlist.Node) error {
-	if _, err := ID(node.Name).decode(); err != nil {
+	member, err := id.Parse(node.Name)
+	if err != nil {
 		return err
 	}
 	if len(node.Meta) > MaxMeta {
@@ -219,7 +217,7 @@ func (g *Gossip) NotifyAlive(node *memberlist.Node) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, known := g.there[ID(node.Name)]; !known && len(g.there) >= MaxMembers {
+	if _, known := g.there[member]; !known && len(g.there) >= MaxMembers {
 		return core.Refuse(core.ClassLimit, "more than %d members", MaxMembers)
 	}
 	return nil
@@ -231,22 +229,27 @@ func (g *Gossip) NotifyJoin(node *memberlist.Node) { g.NotifyUpdate(node) }
 // NotifyUpdate notes what a member says about itself now.
 func (g *Gossip) NotifyUpdate(node *memberlist.Node) {
 	address, valid := netip.AddrFromSlice(node.Addr)
-	if node.Name == string(g.host.id) || !valid {
+	member, err := id.Parse(node.Name)
+	if err != nil || member == g.host.self || !valid {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.there[ID(node.Name)] = Rumour{
-		Member: Member{ID: ID(node.Name), Address: netip.AddrPortFrom(address.Unmap(), node.Port)},
+	g.there[member] = Rumour{
+		Member: Member{ID: member, Address: netip.AddrPortFrom(address.Unmap(), node.Port)},
 		Meta:   slices.Clone(node.Meta),
 	}
 }
 
 // NotifyLeave forgets a member that went.
 func (g *Gossip) NotifyLeave(node *memberlist.Node) {
+	member, err := id.Parse(node.Name)
+	if err != nil {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.there, ID(node.Name))
+	delete(g.there, member)
 }
 
 // A delegate tells memberlist what we say. Messages and states of ours do not travel by gossip.

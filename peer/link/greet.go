@@ -146,5 +146,9 @@ func (h *Host) hearHello(conn network.Conn, from io.Reader) error {
 	if _, err := io.ReadFull(from, hello); err != nil {
 		return fmt.Errorf("half a hello: %w", err)
 	}
-	return h.options.Judge(ID(conn.RemotePeer().String()), hello)
+	member, err := ours(conn)
+	if err != nil {
+		return err
+	}
+	return h.options.Judge(member, hello)
 }

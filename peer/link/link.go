@@ -4,7 +4,7 @@
 // # Streams
 //
 // A [Host] listens with QUIC. Every member has one Ed25519 key; the handshake proves that the other side holds the key
-// that its [ID] names, and nothing else is said about anybody before that. The swarm and the QUIC transport of libp2p
+// that its [id.Peer] is, and nothing else is said about anybody before that. The swarm and the QUIC transport of libp2p
 // are assembled here without their host: no protocol is negotiated, no address is told, no relay and no discovery
 // exists. The first byte of a stream says what it is:
 //
@@ -51,6 +51,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"enjambre/core"
+	"enjambre/peer/id"
 )
 
 // Bounds.
@@ -66,50 +67,31 @@ const (
 // ErrNotGreeted says that a member's hello was not accepted, or ours not by it.
 var ErrNotGreeted = errors.New("the member was not greeted")
 
-// An ID names a member: the text of its peer ID, made from its public key.
-type ID string
+// theirs returns libp2p's form of a peer.
+func theirs(member id.Peer) peer.ID { return peer.ID(member.Bytes()) }
 
-// IDOf returns the ID of a public key.
-func IDOf(key ed25519.PublicKey) (ID, error) {
-	public, err := crypto.UnmarshalEd25519PublicKey(key)
-	if err != nil {
-		return "", fmt.Errorf("peer ID: %w", err)
-	}
-	id, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		return "", fmt.Errorf("peer ID: %w", err)
-	}
-	return ID(id.String()), nil
-}
-
-// decode returns libp2p's form; it accepts no other spelling.
-func (id ID) decode() (peer.ID, error) {
-	decoded, err := peer.Decode(string(id))
-	if err != nil || decoded.String() != string(id) {
-		return "", core.Refuse(core.ClassIdent, "%.80q is no peer ID", string(id))
-	}
-	return decoded, nil
-}
+// ours returns the peer that the handshake of a connection has proven.
+func ours(conn network.Conn) (id.Peer, error) { return id.FromBytes([]byte(conn.RemotePeer())) }
 
 // A Member is somebody to reach.
 type Member struct {
-	ID      ID
+	ID      id.Peer
 	Address netip.AddrPort
 }
 
 // Options say how to listen. All but Log are required.
 type Options struct {
 	Key    ed25519.PrivateKey
-	Listen netip.AddrPort                    // the unspecified address of a family; port 0 is any
-	Hello  func() ([]byte, error)            // what we say to a member, at most MaxHello bytes
-	Judge  func(from ID, hello []byte) error // of what it says; nil: it is a member of our site now
-	Log    *slog.Logger                      // nil discards
+	Listen netip.AddrPort                         // the unspecified address of a family; port 0 is any
+	Hello  func() ([]byte, error)                 // what we say to a member, at most MaxHello bytes
+	Judge  func(from id.Peer, hello []byte) error // of what it says; nil: it is a member of our site now
+	Log    *slog.Logger                           // nil discards
 }
 
 // A Host is one member's end of all connections. Safe for concurrent use.
 type Host struct {
 	options Options
-	id      ID
+	self    id.Peer
 	swarm   *swarm.Swarm
 	quic    *quicreuse.ConnManager
 	book    interface{ Close() error }
@@ -154,7 +136,9 @@ func (h *Host) open() error {
 	if err != nil {
 		return err
 	}
-	h.id = ID(self.String())
+	if h.self, err = id.FromKey(h.options.Key.Public().(ed25519.PublicKey)); err != nil {
+		return err
+	}
 	book, err := pstoremem.NewPeerstore()
 	if err != nil {
 		return err
@@ -204,7 +188,7 @@ func multiaddress(address netip.AddrPort) (ma.Multiaddr, error) {
 }
 
 // ID returns who this member is.
-func (h *Host) ID() ID { return h.id }
+func (h *Host) ID() id.Peer { return h.self }
 
 // Port returns the UDP port.
 func (h *Host) Port() uint16 {
@@ -278,11 +262,8 @@ func (h *Host) open2(ctx context.Context, to Member) (Stream, error) {
 
 // dial returns a connection to a member, the one there is or a new one.
 func (h *Host) dial(ctx context.Context, to Member) (network.Conn, error) {
-	id, err := to.ID.decode()
-	if err != nil {
-		return nil, err
-	}
-	if conns := h.swarm.ConnsToPeer(id); len(conns) > 0 {
+	member := theirs(to.ID)
+	if conns := h.swarm.ConnsToPeer(member); len(conns) > 0 {
 		return conns[0], nil
 	}
 	address, err := multiaddress(to.Address)
@@ -290,13 +271,13 @@ func (h *Host) dial(ctx context.Context, to Member) (network.Conn, error) {
 		return nil, err
 	}
 	book := h.swarm.Peerstore()
-	book.AddAddr(id, address, time.Minute)
-	for _, former := range book.Addrs(id) { // only the one that we are told now
+	book.AddAddr(member, address, time.Minute)
+	for _, former := range book.Addrs(member) { // only the one that we are told now
 		if !former.Equal(address) {
-			book.SetAddr(id, former, 0)
+			book.SetAddr(member, former, 0)
 		}
 	}
-	return h.swarm.DialPeer(ctx, id)
+	return h.swarm.DialPeer(ctx, member)
 }
 
 // Accept returns the next stream that a member has opened.
@@ -312,26 +293,20 @@ func (h *Host) Accept(ctx context.Context) (Stream, error) {
 }
 
 // Connected returns the members that a greeted connection leads to, in no order.
-func (h *Host) Connected() []ID {
+func (h *Host) Connected() []id.Peer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	seen := map[ID]bool{}
-	var ids []ID
+	seen := map[id.Peer]bool{}
+	var members []id.Peer
 	for _, conn := range h.swarm.Conns() {
-		id := ID(conn.RemotePeer().String())
-		if h.greeted[conn.ID()] && !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
+		member, err := ours(conn)
+		if err == nil && h.greeted[conn.ID()] && !seen[member] {
+			seen[member] = true
+			members = append(members, member)
 		}
 	}
-	return ids
+	return members
 }
 
 // Disconnect closes the connections to a member.
-func (h *Host) Disconnect(id ID) error {
-	decoded, err := id.decode()
-	if err != nil {
-		return err
-	}
-	return h.swarm.ClosePeer(decoded)
-}
+func (h *Host) Disconnect(member id.Peer) error { return h.swarm.ClosePeer(theirs(member)) }

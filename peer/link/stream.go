@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"enjambre/peer/id"
 )
 
 // A Stream is one exchange with a member.
 type Stream interface {
 	io.ReadWriteCloser
-	Peer() ID                    // whom it leads to, as the handshake proved
+	Peer() id.Peer               // whom it leads to, as the handshake proved
 	CloseWrite() error           // tells the other side that nothing more comes
 	Reset() error                // ends both directions at once; what is on the way is lost
 	SetDeadline(time.Time) error // of reading and writing
@@ -26,11 +28,11 @@ const (
 // A stream is a Stream of libp2p's swarm.
 type stream struct {
 	network.Stream
-	from   ID
+	from   id.Peer
 	peeked *bufio.Reader // with the first byte still in it; nil for streams that we opened
 }
 
-func (s *stream) Peer() ID { return s.from }
+func (s *stream) Peer() id.Peer { return s.from }
 
 func (s *stream) Read(p []byte) (int, error) {
 	if s.peeked != nil {
@@ -69,7 +71,11 @@ func (h *Host) take(opened network.Stream) error {
 	if err := opened.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
-	taken := &stream{Stream: opened, from: ID(conn.RemotePeer().String()), peeked: reader}
+	from, err := ours(conn)
+	if err != nil {
+		return err
+	}
+	taken := &stream{Stream: opened, from: from, peeked: reader}
 	if first[0] == gossipStream {
 		if _, err := reader.Discard(1); err != nil {
 			return err
