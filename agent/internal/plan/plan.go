@@ -238,12 +238,7 @@ func (p *Plan) shift(by time.Duration) {
 // due orders what has come due: info files, then talking to the server.
 func (p *Plan) due(now time.Time) []Action {
 	var actions []Action
-	fetching := 0
-	for _, t := range p.tasks {
-		if t.fetching {
-			fetching++
-		}
-	}
+	fetching := p.fetches()
 	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
 		t := p.tasks[id]
 		switch {
@@ -261,6 +256,17 @@ func (p *Plan) due(now time.Time) []Action {
 		actions = append(actions, action)
 	}
 	return actions
+}
+
+// fetches returns how many info files are being fetched.
+func (p *Plan) fetches() int {
+	fetching := 0
+	for _, t := range p.tasks {
+		if t.fetching {
+			fetching++
+		}
+	}
+	return fetching
 }
 
 // talk orders the contact or the report that is due. They never overlap, so that what a contact's answer offers
@@ -326,11 +332,12 @@ func (p *Plan) NextWake() (time.Time, bool) {
 	if at, _, talks := p.nextTalk(); talks {
 		consider(at)
 	}
+	mayFetch := !p.conf.Paused && p.fetches() < maxFetches // else the answer of a fetch under way is what is waited for
 	for _, t := range p.tasks {
 		if t.download != nil || t.fetching || t.running || t.expired {
 			continue
 		}
-		if !p.conf.Paused {
+		if mayFetch {
 			consider(t.fetchNext)
 		}
 		if p.conf.Timeout > 0 {

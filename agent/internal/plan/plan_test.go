@@ -107,6 +107,30 @@ func TestOffers(t *testing.T) {
 	}
 }
 
+// TestManyOffers: while all the info files are fetched that may be at once, the others wake nobody.
+func TestManyOffers(t *testing.T) {
+	p := newPlan(t, quick(), false)
+	conf := quick()
+	event := ContactAnswered{Interval: time.Hour, Conf: &conf}
+	for id := range core.PackageID(256) {
+		event.Offers = append(event.Offers, offer(id+1, Unknown))
+	}
+	p.Step(start, Resumed{})
+	if fetches := len(p.Step(start, event)); fetches != maxFetches {
+		t.Errorf("%d fetches at once", fetches)
+	}
+	p.Step(start.Add(ProgressPause), WakeDue{}) // the report is under way, too
+	if wake, wakes := p.NextWake(); !wakes || wake.Before(start.Add(ProgressPause+time.Second)) {
+		t.Errorf("wake at %v, %v: the shell spins", wake, wakes)
+	}
+	if fetches := p.Step(start, InfoFailed{Package: 1}); !slices.ContainsFunc(fetches, func(action Action) bool {
+		fetch, isFetch := action.(FetchInfo)
+		return isFetch && fetch.Assignment.Package == 5
+	}) {
+		t.Errorf("a free place is not taken: %+v", fetches)
+	}
+}
+
 // complete brings a plan to the point where package 7 runs.
 func complete(t *testing.T) *Plan {
 	t.Helper()
