@@ -16,7 +16,7 @@ type Event interface{ event() }
 type Resumed struct {
 	Assignments []Assignment
 	Stored      []InfoStored     // the packages whose info files are in the vault; those not assigned are dropped
-	Running     []core.PackageID // whose commands run on since then; each is answered by Ended
+	Running     []core.PackageID // whose commands run on since then; each is answered by Ended or RunPostponed
 	Answered    time.Time        // when the server last answered a contact; zero if never
 }
 

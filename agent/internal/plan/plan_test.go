@@ -131,6 +131,34 @@ func TestManyOffers(t *testing.T) {
 	}
 }
 
+// TestAdoptedInterrupted: a command that ran when the agent started, is interrupted and may be repeated, is run
+// again when its time comes; one that is not wanted any more is forgotten.
+func TestAdoptedInterrupted(t *testing.T) {
+	for _, wanted := range []bool{true, false} {
+		p := newPlan(t, quick(), false)
+		resumed := Resumed{
+			Running: []core.PackageID{7}, Answered: start,
+			Stored: []InfoStored{{Package: 7, Priority: 1, Held: fragment.NewSet(0)}},
+		}
+		if wanted {
+			resumed.Assignments = []Assignment{{Package: 7, NotifiedAt: start}}
+		}
+		p.Step(start, resumed)
+		p.Step(start, ContactAnswered{Interval: time.Hour}) // nothing about deployment
+		until := start.Add(time.Minute)
+		actions := p.Step(start, RunPostponed{Package: 7, Until: until, Problem: "interrupted"})
+		if dropped := slices.Contains(actions, Action(Drop{7})); dropped == wanted {
+			t.Errorf("wanted %v: got %+v", wanted, actions)
+		}
+		if slices.Contains(p.Step(until.Add(-time.Second), WakeDue{}), Action(Run{7})) {
+			t.Error("it runs too early")
+		}
+		if ran := slices.Contains(p.Step(until, WakeDue{}), Action(Run{7})); ran != wanted {
+			t.Errorf("wanted %v: run %v", wanted, ran)
+		}
+	}
+}
+
 // complete brings a plan to the point where package 7 runs.
 func complete(t *testing.T) *Plan {
 	t.Helper()

@@ -214,11 +214,28 @@ func (p *Plan) runPostponed(now time.Time, event RunPostponed) []Action {
 		t.phase = ocs.Downloading
 		p.trouble(t, event.Problem)
 	}
+	if t.adopted {
+		return p.released(now, t, event.Until)
+	}
 	actions := p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: event.Until}))
 	if t.dropped {
 		actions = append(actions, p.drop(now, t)...)
 	}
 	return actions
+}
+
+// released takes over that a command that was adopted came to nothing. The schedule, which does not know of it, gets
+// the package as any other.
+func (p *Plan) released(now time.Time, t *task, until time.Time) []Action {
+	t.adopted = false
+	if t.dropped {
+		return p.drop(now, t)
+	}
+	t.RunAfter = later(t.RunAfter, until)
+	if t.download == nil {
+		return nil
+	}
+	return p.schedules(now, t)
 }
 
 func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
