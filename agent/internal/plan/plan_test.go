@@ -159,6 +159,28 @@ func TestAdoptedInterrupted(t *testing.T) {
 	}
 }
 
+// TestSwitchedOffWhileAsking: a command that has not started, since the user is still being asked, is not started
+// any more once the server has switched deployment off or has taken this agent for a copy.
+func TestSwitchedOffWhileAsking(t *testing.T) {
+	off := quick()
+	off.Paused = true
+	for _, event := range []Event{Suspended{}, ContactAnswered{Conf: &off, Offers: []Offer{offer(7, Open)}}} {
+		p := complete(t)
+		if actions := p.Step(start, event); !slices.Contains(actions, Action(CancelRun{7})) {
+			t.Errorf("%T: got %+v", event, actions)
+		}
+		p.Step(start, RunPostponed{Package: 7, Until: start})
+		if actions := p.Step(start.Add(time.Minute), WakeDue{}); slices.Contains(actions, Action(Run{7})) {
+			t.Errorf("%T: it runs", event)
+		}
+		conf := quick()
+		wanted := ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Open)}}
+		if actions := p.Step(start.Add(2*time.Minute), wanted); !slices.Contains(actions, Action(Run{7})) {
+			t.Errorf("%T: it is not run when it is wanted again: %+v", event, actions)
+		}
+	}
+}
+
 // complete brings a plan to the point where package 7 runs.
 func complete(t *testing.T) *Plan {
 	t.Helper()

@@ -52,6 +52,9 @@ func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 	}
 	p.conf = *event.Conf
 	actions := p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.conf}))
+	if p.conf.Paused {
+		actions = append(actions, p.cancelRuns()...)
+	}
 	offered := map[core.PackageID]bool{}
 	for _, offer := range event.Offers {
 		offered[offer.Package] = true
@@ -71,7 +74,18 @@ func (p *Plan) suspend(now time.Time) []Action {
 	p.talking, p.heard, p.silent, p.triedAt = false, true, true, now
 	p.calls.Answered(now, 0, p.options.Random)
 	p.conf.Paused = true
-	return p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.conf}))
+	return append(p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.conf})), p.cancelRuns()...)
+}
+
+// cancelRuns takes back the runs whose command has not started: a user may still be being asked.
+func (p *Plan) cancelRuns() []Action {
+	var actions []Action
+	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
+		if t := p.tasks[id]; t.running && !t.adopted && !t.dropped {
+			actions = append(actions, CancelRun{id})
+		}
+	}
+	return actions
 }
 
 // offered takes one package of the server's list.
