@@ -57,6 +57,10 @@ const (
 	FreshFor   = 10 * time.Minute
 	RunOffline = 24 * time.Hour
 	maxFetches = 4 // info files fetched at once
+
+	// MaxTasks is how many packages are taken at once, so that a server that offers others each time fills neither
+	// memory nor what the shell keeps. What is offered beyond it waits for a later contact.
+	MaxTasks = 1024
 )
 
 // An Assignment is what is remembered of a package that is to be installed. The shell keeps it on the disk.

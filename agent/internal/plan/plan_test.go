@@ -131,6 +131,24 @@ func TestManyOffers(t *testing.T) {
 	}
 }
 
+// TestEverMoreOffers: what a server offers in parts, other packages each time, is bounded.
+func TestEverMoreOffers(t *testing.T) {
+	p := newPlan(t, quick(), false)
+	p.Step(start, Resumed{})
+	conf := quick()
+	for id := core.PackageID(1); id < 5000; {
+		event := ContactAnswered{Interval: time.Hour, Conf: &conf, Partial: true}
+		for range 256 {
+			event.Offers = append(event.Offers, offer(id, Unknown))
+			id++
+		}
+		p.Step(start, event)
+	}
+	if count := len(p.Assignments()); count != MaxTasks {
+		t.Errorf("%d packages are taken, want %d", count, MaxTasks)
+	}
+}
+
 // TestAdoptedInterrupted: a command that ran when the agent started, is interrupted and may be repeated, is run
 // again when its time comes; one that is not wanted any more is forgotten.
 func TestAdoptedInterrupted(t *testing.T) {

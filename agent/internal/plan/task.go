@@ -97,6 +97,7 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 		t.Force, t.InfoDigest = offer.Force, offer.InfoDigest
 		t.InfoLocation, t.FragmentsLocation = offer.InfoLocation, offer.FragmentsLocation
 	case offer.Past == Open:
+	case len(p.tasks) >= MaxTasks: // the server offers it again
 	case offer.Past == Installed && !offer.Force:
 		return []Action{Conclude{
 			Package: offer.Package, State: outcome.AlreadySetup,
@@ -185,7 +186,7 @@ func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
 	p.trouble(t, event.Problem)
 	t.download.Step(now, peer.FragmentFailed{Index: event.Index})
 	actions := p.carry(now, p.schedule.Step(now, cycle.FragmentFailed{ID: t.Package, Index: event.Index}))
-	if !event.Corrupt || t.expired {
+	if !event.Corrupt || t.expired || t.running { // what runs was whole: the answer is late
 		return actions
 	}
 	if t.corrupt == nil {
