@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ const (
 	compactAt  = 4 << 20
 	reserve    = 4 << 20
 	nonceBytes = 16
+	maxExit    = 20 // of an exit code in digits
 )
 
 // ErrDamaged says that the middle of a ledger cannot be read.
@@ -56,6 +58,19 @@ type Result struct {
 
 	// Installed says that the package is on the computer from now on: it is not run again.
 	Installed bool `json:"installed,omitempty"`
+}
+
+// clean returns the result with texts that are read as they were written, and fit into a line.
+func (r Result) clean() Result {
+	begin := func(text string, most int) string {
+		text = strings.ToValidUTF8(text, "\uFFFD")
+		return strings.ToValidUTF8(text[:min(len(text), most)], "")
+	}
+	r.Text, r.Exit = begin(r.Text, ocs.MaxResultText), begin(r.Exit, maxExit)
+	r.Detail = begin(r.Detail, ocs.MaxResultDetail)
+	r.Output = strings.ToValidUTF8(r.Output, "\uFFFD")
+	r.Output = strings.ToValidUTF8(r.Output[max(0, len(r.Output)-ocs.MaxResultOutput):], "")
+	return r
 }
 
 // A Stage is how far an attempt is.
@@ -164,8 +179,10 @@ func (l *Ledger) Interrupt(id core.PackageID) (Attempt, error) {
 }
 
 // End notes how the package ended. Without an open intent it begins an attempt of its own: one that ended
-// before anything ran.
+// before anything ran. Longer texts than the server keeps are cut, and what is not UTF-8 in them is replaced: they
+// tell what strangers said, and a result must not be lost for that.
 func (l *Ledger) End(id core.PackageID, result Result) (Attempt, error) {
+	result = result.clean()
 	return l.change(record{Kind: ended, Package: id, Result: &result})
 }
 
