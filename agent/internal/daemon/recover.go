@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"os"
 
 	"enjambre/agent/internal/execute"
@@ -49,7 +50,8 @@ func (d *daemon) resume() (plan.Resumed, []ledger.Attempt, error) {
 
 // settle finds out what became of an intended command, and reports whether it still runs.
 //
-//	nothing of it, or an order only   nothing ran: it is run when its turn comes
+//	nothing of it                     nothing ran: it is run when its turn comes
+//	an order only                     the same, once it is withdrawn
 //	begun, and the shim is alive      it is waited for
 //	begun, and a result               that is the result
 //	begun, neither                    nobody knows: what the package says, to report it or to run it again
@@ -61,6 +63,13 @@ func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 	}
 	log := d.options.Log.With("package", attempt.Package, "attempt", attempt.Number)
 	switch status.Phase {
+	case execute.Ordered: // a shim that was started may be about to begin
+		switch err := execute.Withdraw(folder); {
+		case errors.Is(err, execute.ErrBegun):
+			return d.settle(attempt)
+		case err != nil:
+			return false, err
+		}
 	case execute.Running:
 		log.Info("a command that was running still does")
 		return true, nil

@@ -249,6 +249,15 @@ func (d *daemon) finish(ctx context.Context, attempt ledger.Attempt, shimEnded <
 		_, err = d.ledger.Interrupt(id)
 	case status.Phase == execute.Interrupted:
 		return d.conclusion(attempt, status.Result)
+	case status.Phase == execute.Ordered:
+		if err := execute.Withdraw(folder); errors.Is(err, execute.ErrBegun) { // it was only slow
+			return d.finish(ctx, attempt, nil)
+		} else if err != nil {
+			return func() plan.Event {
+				d.broken = fmt.Errorf("package %s, which has not begun: %w", id, err)
+				return nil
+			}
+		}
 	}
 	problem := "the program that watches commands did not begin"
 	if status.Phase == execute.Interrupted {

@@ -3,6 +3,7 @@
 package execute
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -203,6 +204,72 @@ func TestDamagedFiles(t *testing.T) {
 		}
 		if _, err := Look(folder); core.ClassOf(err) != core.ClassFormat || !strings.Contains(err.Error(), path) {
 			t.Errorf("damaged %s: got %v", name, err)
+		}
+	}
+}
+
+// TestWithdrawn: what is taken back is not begun by a shim that comes late, whatever of the job's folder is left;
+// and what has begun is not taken back.
+func TestWithdrawn(t *testing.T) {
+	count := filepath.Join(t.TempDir(), "count")
+	order := Order{Action: core.Execute, Target: "echo once >>" + count}
+	folder := newJob(t, order, nil)
+	if err := Withdraw(folder); err != nil {
+		t.Fatal(err)
+	}
+	late, err := readOrder(folder) // as a shim did before
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := begin(folder, late); !errors.Is(err, ErrBegun) {
+		t.Errorf("a withdrawn job is begun: %v", err)
+	}
+	if state, err := Look(folder); err != nil || state.Phase != None {
+		t.Errorf("got %s, %v", state.Phase, err)
+	}
+	for range 2 {
+		if err := errors.Join(Withdraw(folder), Remove(folder)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := begin(folder, late); err == nil {
+		t.Error("a removed job is begun")
+	}
+
+	begun := newJob(t, order, nil)
+	if err := begin(begun, late); err != nil {
+		t.Fatal(err)
+	}
+	if err := Withdraw(begun); !errors.Is(err, ErrBegun) {
+		t.Errorf("got %v", err)
+	}
+	if state, err := Look(begun); err != nil || state.Phase != Running {
+		t.Errorf("got %s, %v", state.Phase, err)
+	}
+	ordered := newJob(t, order, nil)
+	if err := Remove(ordered); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(ordered)); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// TestSlowShim: a shim that begins just when its job is removed either runs its command, which is then waited for, or
+// never does.
+func TestSlowShim(t *testing.T) {
+	for range 300 {
+		count := filepath.Join(t.TempDir(), "count")
+		folder := newJob(t, Order{Action: core.Execute, Target: "echo once >>" + count}, nil)
+		order, err := readOrder(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed := make(chan error, 1)
+		go func() { removed <- Remove(folder) }()
+		begunErr := begin(folder, order)
+		if err := <-removed; (err == nil) == (begunErr == nil) {
+			t.Fatalf("removed: %v, begun: %v", err, begunErr)
 		}
 	}
 }

@@ -18,7 +18,7 @@ type Phase string
 
 // The phases, in their order.
 const (
-	None        Phase = "none"        // not ordered: nothing has run
+	None        Phase = "none"        // not ordered, or withdrawn: nothing has run
 	Ordered     Phase = "ordered"     // not begun: nothing has run, and a shim may be started, again too
 	Running     Phase = "running"     // the shim lives, or has died and its command lives
 	Interrupted Phase = "interrupted" // begun and over, and nobody knows how far it came
@@ -37,6 +37,14 @@ type record struct {
 	Until time.Time `json:"until"` // from then on the command does not count as running without the shim
 }
 
+func readStarted(folder string) (record, error) {
+	var started record
+	return started, readJSON(folder, startedFile, &started)
+}
+
+// isWithdrawn reports whether it is not a shim's record but the order, put in its place by [Withdraw].
+func (r record) isWithdrawn() bool { return r.Shim == process{} }
+
 // orphanGrace is how much longer than its time limit a command may live whose shim is dead.
 const orphanGrace = time.Minute
 
@@ -52,12 +60,14 @@ func Look(folder string) (State, error) {
 	if found || err != nil {
 		return state, err
 	}
-	var started record
-	switch err := readJSON(folder, startedFile, &started); {
+	started, err := readStarted(folder)
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return State{Phase: Ordered}, nil
 	case err != nil:
 		return State{Phase: Running}, fmt.Errorf("look at job: %w", err)
+	case started.isWithdrawn():
+		return State{Phase: None}, nil
 	case started.Shim.alive() || orphaned(folder, started):
 		return State{Phase: Running}, nil
 	}
