@@ -96,12 +96,17 @@ func (c *Client) WouldTrust(authorities []*x509.Certificate) error {
 	return err
 }
 
-// ServerTime returns the server's time as far as its last answer and this computer's steady clock tell, or false
-// when it has not said it.
+// ServerTime returns the server's time as far as its last answer and Options.Now tell, or false when it has said none
+// since the last call: an old answer must not be believed again after the clock has been set by it.
 func (c *Client) ServerTime() (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.date.Add(time.Since(c.heard)), !c.date.IsZero()
+	if c.date.IsZero() {
+		return time.Time{}, false
+	}
+	theirs := c.date.Add(c.options.Now().Sub(c.heard))
+	c.date = time.Time{}
+	return theirs, true
 }
 
 // checkClock compares the server's clock with ours.
@@ -111,7 +116,7 @@ func (c *Client) checkClock(date string) error {
 		return nil // it says nothing
 	}
 	c.mu.Lock()
-	c.date, c.heard = theirs, time.Now()
+	c.date, c.heard = theirs, c.options.Now()
 	c.mu.Unlock()
 	if wrong := c.options.Now().Sub(theirs); wrong > MaxClockError || wrong < -MaxClockError {
 		return fmt.Errorf("%w: it says %s, the server %s; set it, or let it be set by NTP",

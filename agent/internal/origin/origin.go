@@ -56,8 +56,8 @@ type Client struct {
 
 	mu    sync.Mutex
 	shown []*x509.Certificate // by the server, last
-	date  time.Time           // what the server's clock said last; zero if it has said nothing
-	heard time.Time           // when that was, with this computer's monotonic clock
+	date  time.Time           // what the server's clock said last; zero if that was asked for
+	heard time.Time           // when that was, by Options.Now
 }
 
 // ParseServer reads a server's address: https://host[:port], with /ocsinventory behind it or not.

@@ -134,3 +134,28 @@ func TestNoServer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestServerTime: the server's time goes on while the computer sleeps, which timers and Go's own clock do not count,
+// and is said once.
+func TestServerTime(t *testing.T) {
+	theirs := time.Now().Truncate(time.Second).Add(5 * time.Minute)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", theirs.UTC().Format(http.TimeFormat))
+	}))
+	defer server.Close()
+	now := time.Now()
+	c := client(t, server, func() time.Time { return now })
+	if got, said := c.ServerTime(); said {
+		t.Errorf("before any answer: %v", got)
+	}
+	if _, err := c.Exchange(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(14 * time.Hour)
+	if got, said := c.ServerTime(); !said || !got.Equal(theirs.Add(14*time.Hour)) {
+		t.Errorf("got %v, %v, want %v", got, said, theirs.Add(14*time.Hour))
+	}
+	if got, said := c.ServerTime(); said {
+		t.Errorf("the same answer is believed again: %v", got)
+	}
+}
