@@ -8,8 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // cause says in the words of whoever sits at the computer why an exchange failed.
@@ -49,4 +52,17 @@ func issuer(certificate *x509.Certificate) string {
 		return "somebody unknown"
 	}
 	return certificate.Issuer.String()
+}
+
+// maxStatus is how much of an answer's status line is repeated, in bytes.
+const maxStatus = 60
+
+// status returns an answer's status line, fit for a log, a terminal and a record: anybody may have written it.
+func status(response *http.Response) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, response.Status[:min(len(response.Status), maxStatus)])
 }

@@ -45,9 +45,9 @@ func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) 
 	case err != nil:
 		return nil, fmt.Errorf("%s: the answer broke off: %w", c.options.Address, err)
 	case response.StatusCode >= 400 && response.StatusCode < 500:
-		return nil, fmt.Errorf("%s: %w: %s; the server's error log says why", c.options.Address, ErrRefused, response.Status)
+		return nil, fmt.Errorf("%s: %w: %s; the server's error log says why", c.options.Address, ErrRefused, status(response))
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s: the server answered %s; its error log says why", c.options.Address, response.Status)
+		return nil, fmt.Errorf("%s: the server answered %s; its error log says why", c.options.Address, status(response))
 	case len(body) > maxAnswer:
 		return nil, core.Refuse(core.ClassLimit, "%s: the answer is longer than %d bytes", c.options.Address, maxAnswer)
 	case len(body) == 0:

@@ -106,9 +106,9 @@ func checkAnswer(response *http.Response, have []byte, size int64) ([]byte, erro
 			return nil, core.Refuse(core.ClassField, "it answers with the part %.60q, want %q", got, want)
 		}
 	case http.StatusNotFound, http.StatusGone:
-		return have, fmt.Errorf("%w: it answered %s", ErrNotThere, response.Status)
+		return have, fmt.Errorf("%w: it answered %s", ErrNotThere, status(response))
 	default:
-		return have, fmt.Errorf("it answered %.60s", response.Status)
+		return have, fmt.Errorf("it answered %s", status(response))
 	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" {
 		return nil, core.Refuse(core.ClassField, "it answers with the encoding %.60q, which nobody asked for", encoding)

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"enjambre/core"
 	"enjambre/core/ocs"
 )
 
@@ -157,5 +159,27 @@ func TestServerTime(t *testing.T) {
 	}
 	if got, said := c.ServerTime(); said {
 		t.Errorf("the same answer is believed again: %v", got)
+	}
+}
+
+// TestForeignStatus: what stands in an answer's status line reaches no terminal and no record as it is.
+func TestForeignStatus(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		connection, buffer, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = buffer.WriteString("HTTP/1.1 404 \x1b[31m\xff\u202e" + strings.Repeat("\u00e9", 100) + "\r\nContent-Length: 0\r\n\r\n")
+		_ = errors.Join(buffer.Flush(), connection.Close())
+	}))
+	defer server.Close()
+	c := client(t, server, time.Now)
+	_, getErr := c.Get(t.Context(), server.URL+"/1/info.dsse", 1)
+	_, exchangeErr := c.Exchange(t.Context(), nil)
+	for _, err := range []error{getErr, exchangeErr} {
+		if err == nil || !core.Printable(err.Error()) || !strings.Contains(err.Error(), "404 ?[31m") || len(err.Error()) > 300 {
+			t.Errorf("got %q", err)
+		}
 	}
 }
