@@ -23,9 +23,8 @@ func (f *Folder) Lock() (unlock func(), err error) {
 	if !taken {
 		return nil, fmt.Errorf("%s: %w%s", f.path, ErrRunning, f.holder())
 	}
-	if err := f.write("pid", []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
-		return nil, errors.Join(err, lock.Unlock())
-	}
+	// It only helps people, and a full disk must not keep the agent from starting.
+	_ = f.write("pid", []byte(strconv.Itoa(os.Getpid())+"\n"))
 	return func() { _ = lock.Unlock() }, nil
 }
 

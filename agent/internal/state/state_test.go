@@ -105,3 +105,19 @@ func TestOthersMayWrite(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestLockWithoutPid: what only tells people who runs does not keep an agent from running.
+func TestLockWithoutPid(t *testing.T) {
+	folder, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(folder.Path("pid", "in the way"), 0o700); err != nil { // as a full disk would be
+		t.Fatal(err)
+	}
+	unlock, err := folder.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
