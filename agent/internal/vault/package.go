@@ -195,11 +195,17 @@ func (p *Package) Store(index core.FragmentIndex, fragment []byte) error {
 	}
 	p.held.Add(index)
 	p.waiting = appendRecord(p.waiting, index, fragment)
-	if len(p.waiting) >= batch*recordSize || p.held.Full() {
-		return p.flush()
+	if len(p.waiting) < batch*recordSize && !p.held.Full() {
+		return nil
 	}
-	return nil
+	if err := p.flush(); !errors.Is(err, errNotRecorded) {
+		return err
+	}
+	return nil // it is there; only a crash would forget it
 }
+
+// errNotRecorded says that the disk has no room for the records of fragments, which wait on: nothing is lost.
+var errNotRecorded = errors.New("not recorded")
 
 // Flush makes what was stored durable. It should be called within a second of a Store.
 func (p *Package) Flush() error {
@@ -216,6 +222,9 @@ func (p *Package) flush() error {
 	failpoint.Hit("vault.after_data")
 	if err == nil {
 		_, err = p.have.WriteAt(p.waiting, p.records*recordSize)
+		if err := asNoSpace(err); errors.Is(err, ErrNoSpace) { // part of them may be there; the next time writes over it
+			return fmt.Errorf("package %s: %w: %w", p.sealed.Info.ID, errNotRecorded, err)
+		}
 	}
 	if err == nil {
 		err = p.have.Sync()

@@ -376,6 +376,39 @@ func TestReallyFull(t *testing.T) {
 	added(t, v, newSample(t, 2, 8*fragmentSize))
 }
 
+// TestFullOfOthers: a disk that others fill after a package's room was allocated does not keep its fragments from
+// being stored, and they are recorded once there is room again.
+func TestFullOfOthers(t *testing.T) {
+	folder := smallDisk(t)
+	o := options()
+	o.Free = func(string) (int64, error) { return 1 << 40, nil }
+	v := opened(t, filepath.Join(folder, "vault"), o)
+	s := newSample(t, 1, 17*fragmentSize)
+	p := added(t, v, s)
+	others := filepath.Join(folder, "others")
+	if err := os.WriteFile(others, make([]byte, 1<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	for index := range core.FragmentIndex(17) {
+		s.store(t, p, index)
+	}
+	if err := p.Flush(); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("got %v", err)
+	}
+	if err := p.Rehash(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(others); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := opened(t, filepath.Join(folder, "vault"), o).Find(1); again == nil || again.Missing() != 0 {
+		t.Errorf("after a restart: %+v", again)
+	}
+}
+
 // TestNoArchive: a package without one is there at once.
 func TestNoArchive(t *testing.T) {
 	folder := t.TempDir()
