@@ -24,10 +24,18 @@ func (l *Ledger) open() error {
 	if err := l.read(); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	if l.size > compactAt {
-		return l.compact()
+	l.compactNext = compactAt
+	return l.shorten()
+}
+
+// shorten shortens the file if it has grown. A disk that has no room for that leaves it as it is.
+func (l *Ledger) shorten() error {
+	if l.size <= l.compactNext {
+		return nil
 	}
-	return nil
+	err := l.compact()
+	l.compactNext = l.size + compactAt
+	return err
 }
 
 func (l *Ledger) read() error {
@@ -87,6 +95,10 @@ func (l *Ledger) append(r record) error {
 	if l.broken != nil {
 		return fmt.Errorf("nothing can be noted since an earlier error: %w", l.broken)
 	}
+	if err := l.shorten(); err != nil {
+		l.broken = err
+		return err
+	}
 	line, chain, err := r.line(l.chain)
 	if err != nil {
 		return err
@@ -107,7 +119,15 @@ func (l *Ledger) append(r record) error {
 	return nil
 }
 
-// compact replaces the file by a summary of every package's last attempt.
+// isOurs reports whether the file of the ledger's name is still the one that is open.
+func (l *Ledger) isOurs() bool {
+	open, openErr := l.file.Stat()
+	named, namedErr := os.Stat(l.path)
+	return openErr == nil && namedErr == nil && os.SameFile(open, named)
+}
+
+// compact replaces the file by a summary of every package's last attempt. If the disk
+// does not take that, the file stays.
 func (l *Ledger) compact() error {
 	var text bytes.Buffer
 	chain := ""
@@ -120,16 +140,20 @@ func (l *Ledger) compact() error {
 		text.Write(line)
 		chain = next
 	}
-	err := l.file.Close()
-	if err == nil {
-		err = durable.Write(l.path, text.Bytes())
+	if err := durable.Write(l.path, text.Bytes()); err != nil {
+		if l.isOurs() {
+			return nil
+		}
+		return err
 	}
+	file, err := os.OpenFile(l.path, os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
-	if l.file, err = os.OpenFile(l.path, os.O_RDWR, 0o600); err != nil {
-		return err
+	if err := l.file.Close(); err != nil {
+		return errors.Join(err, file.Close())
 	}
+	l.file = file
 	l.size, l.chain = int64(text.Len()), chain
 	return l.reserve()
 }

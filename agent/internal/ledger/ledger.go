@@ -17,7 +17,7 @@
 // with [ErrDamaged], and a person has to decide.
 //
 // The file never forgets the last result of a package, or a package could run twice. What is reported is
-// shortened when the file has grown past 4 MiB. Room for new lines is reserved ahead, so that a full disk does
+// shortened when the file has grown by 4 MiB. Room for new lines is reserved ahead, so that a full disk does
 // not keep a result from being noted.
 package ledger
 
@@ -104,10 +104,12 @@ type Ledger struct {
 	file     *os.File
 	size     int64
 	reserved int64 // up to where room is reserved
-	chain    string
-	last     map[core.PackageID]Attempt
-	broken   error // the first failed write; nothing is believed after it
-	dropped  int64 // bytes of a line cut short, found by Open
+	// compactNext is the size past which the file is shortened.
+	compactNext int64
+	chain       string
+	last        map[core.PackageID]Attempt
+	broken      error // the first failed write; nothing is believed after it
+	dropped     int64 // bytes of a line cut short, found by Open
 }
 
 // Open opens the ledger in a file, made if it is missing. now stamps the records.

@@ -212,6 +212,23 @@ func TestCompact(t *testing.T) {
 	}
 }
 
+// TestLongRun: a ledger that stays open for years does not grow past what can be opened again.
+func TestLongRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	l := opened(t, path)
+	must[Attempt](t)(l.End(id, Result{Text: "SUCCESS", Installed: true}))
+	output := strings.Repeat("x", 4<<10)
+	for written := 0; written < 3*compactAt; written += len(output) {
+		must[Attempt](t)(l.End(id+1, Result{Text: "ERR_EXECUTE", Output: output}))
+	}
+	if stat, err := os.Stat(path); err != nil || stat.Size() > compactAt+maxLine {
+		t.Errorf("%d bytes, %v", stat.Size(), err)
+	}
+	if got := opened(t, path).last; !cmp.Equal(got, l.last) || !got[id].Result.Installed {
+		t.Error(cmp.Diff(l.last, got))
+	}
+}
+
 // TestForeignTexts: a reason in which a stranger's bytes stand, or too many of them, neither keeps a result from
 // being noted nor the ledger from being read again.
 func TestForeignTexts(t *testing.T) {
