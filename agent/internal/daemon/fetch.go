@@ -20,13 +20,27 @@ import (
 // fetchInfo fetches a package's info file and its digests, verifies both, and makes room for the package.
 func (d *daemon) fetchInfo(ctx context.Context, assignment plan.Assignment) answer {
 	p, err := d.obtain(ctx, assignment)
+	return d.fetched(assignment, p, err)
+}
+
+// fetched answers the fetch of an info file.
+func (d *daemon) fetched(assignment plan.Assignment, p *vault.Package, err error) answer {
 	id := assignment.Package
 	var final *finalError
 	switch {
 	case errors.As(err, &final):
-		return d.end(id, ledger.Result{Text: string(final.state), Detail: detail(core.ClassOf(err), err.Error())})
+		return func() plan.Event {
+			if !d.isCurrent(assignment) {
+				return nil // it is not assigned any more, or anew, and may even run by now
+			}
+			result := ledger.Result{Text: string(final.state), Detail: detail(core.ClassOf(err), err.Error())}
+			return d.end(id, result)()
+		}
 	case err != nil:
 		return func() plan.Event {
+			if !d.isCurrent(assignment) {
+				return nil
+			}
 			d.options.Log.Warn("info file not to be had", "package", id, "reason", err)
 			return plan.InfoFailed{Package: id, Problem: err.Error()}
 		}
@@ -36,6 +50,13 @@ func (d *daemon) fetchInfo(ctx context.Context, assignment plan.Assignment) answ
 			"fragments", p.Info().Fragments())
 		return infoStored(p)
 	}
+}
+
+// isCurrent reports whether a package is still assigned as it was, and not taken back since, and perhaps assigned
+// anew: then another fetch is under way.
+func (d *daemon) isCurrent(assignment plan.Assignment) bool {
+	now, assigned := d.plan.Assignment(assignment.Package)
+	return assigned && now.NotifiedAt.Equal(assignment.NotifiedAt)
 }
 
 func infoStored(p *vault.Package) plan.InfoStored {

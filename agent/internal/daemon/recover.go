@@ -55,10 +55,13 @@ func (d *daemon) resume() (plan.Resumed, []ledger.Attempt, error) {
 //	begun, and the shim is alive      it is waited for
 //	begun, and a result               that is the result
 //	begun, neither                    nobody knows: what the package says, to report it or to run it again
+//	a file that is damaged            nobody knows: it is reported
 func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 	folder := d.job(attempt)
 	status, err := execute.Look(folder)
-	if err != nil {
+	if err != nil { // the same at each start: it must not keep all the others from being run
+		d.options.Log.Error("what became of a command cannot be read", "package", attempt.Package, "reason", err)
+		_, err = d.ledger.End(attempt.Package, unknowable(err))
 		return false, err
 	}
 	log := d.options.Log.With("package", attempt.Package, "attempt", attempt.Number)

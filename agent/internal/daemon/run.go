@@ -39,21 +39,22 @@ type postponement struct {
 // Error says the problem.
 func (p *postponement) Error() string { return p.problem }
 
-// run runs a package whose fragments are all there: hash all of it once more, ask the user, note the intent,
+// run runs a package whose fragments are all there: ask the user, hash all of it once more, note the intent,
 // unpack, hand over to the shim, wait, note the result. Until the command is handed over, the end of before cancels
-// the run.
+// the run. The user comes first: an answer can take days, in which the disk can change, and to find nobody, every
+// minute, must not cost reading the archive.
 func (d *daemon) run(ctx, before context.Context, assignment plan.Assignment, execTime time.Duration) answer {
 	id := assignment.Package
 	p := d.vault.Find(id)
 	if p == nil {
 		return d.notRun(before, id, &postponement{pause: jobPause, problem: "its files are gone"})
 	}
-	if err := p.Rehash(before); err != nil {
-		return d.notWhole(before, p, err)
-	}
 	session, err := d.consent(before, p.Info(), assignment.Delays)
 	if err != nil {
 		return d.notRun(before, id, err)
+	}
+	if err := p.Rehash(before); err != nil {
+		return d.notWhole(before, p, err)
 	}
 	attempt, err := d.ledger.Intend(id, p.InfoDigest())
 	if err != nil {
@@ -242,7 +243,7 @@ func (d *daemon) finish(ctx context.Context, attempt ledger.Attempt, shimEnded <
 	failpoint.Hit("daemon.after_command")
 	switch {
 	case err != nil:
-		return d.end(id, ledger.Result{Text: string(outcome.Execute), Detail: detail(core.ClassInterrupt, err.Error())})
+		return d.end(id, unknowable(err))
 	case status.Phase == execute.Ended || status.Phase == execute.Interrupted && !d.mayRepeat(attempt):
 		return d.conclusion(attempt, status.Result)
 	case status.Phase == execute.Interrupted && attempt.Interrupted < maxInterrupted:
@@ -265,6 +266,11 @@ func (d *daemon) finish(ctx context.Context, attempt ledger.Attempt, shimEnded <
 	}
 	err = errors.Join(err, execute.Remove(folder))
 	return d.notRun(ctx, id, &postponement{pause: jobPause, problem: problem + because(err)})
+}
+
+// unknowable is the result of a command whose files do not say what became of it.
+func unknowable(err error) ledger.Result {
+	return ledger.Result{Text: string(outcome.Execute), Detail: detail(core.ClassInterrupt, err.Error())}
 }
 
 func because(err error) string {

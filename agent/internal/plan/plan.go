@@ -24,7 +24,8 @@
 //  2. Each [Contact] is answered by exactly one ContactAnswered or ContactFailed, each [Report] by ReportAnswered or
 //     ReportFailed, each [FetchInfo] by InfoStored, InfoFailed or Ended, each [FetchFragment] by FragmentStored,
 //     FragmentFailed or OriginFailed, each [Run] by Ended, RunPostponed or FragmentsLost. Answers about packages
-//     that were dropped meanwhile are given all the same.
+//     that were dropped meanwhile are given all the same, but for an info file that was not had: the package may
+//     have been offered again, and another fetch of it be under way.
 //  3. A result is in the ledger before the shell reports Ended, and so is what [Conclude] orders.
 package plan
 
