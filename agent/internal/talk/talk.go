@@ -203,10 +203,19 @@ func (t *Talker) trust(ders [][]byte) error {
 	return nil
 }
 
+// errCloned is why a copy of another agent reports nothing.
+var errCloned = errors.New("the server took this agent for a copy of another; it says nothing until a contact says otherwise")
+
 // Report sends results and progress.
 func (t *Talker) Report(ctx context.Context, progress ocs.Progress) error {
 	if err := t.connect(); err != nil {
 		return err
+	}
+	switch said, err := t.lastContact(); {
+	case err != nil:
+		return err
+	case said.Cloned: // and there was no contact since the agent was started
+		return errCloned
 	}
 	return t.report(ctx, progress)
 }

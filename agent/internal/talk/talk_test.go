@@ -270,6 +270,9 @@ func TestCloned(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.queries()
+	if err := again.Report(t.Context(), ocs.Progress{}); err == nil || len(d.queries()) > 0 {
+		t.Errorf("a copy reports: %v", err)
+	}
 	d.reply = ocs.PrologReply{Response: ocs.Stop}
 	if _, err := again.Contact(t.Context(), ocs.Progress{}); err != nil {
 		t.Fatal(err)
