@@ -17,6 +17,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"enjambre/peer/id"
+	"enjambre/peer/wire"
 )
 
 // packetMark is the first byte of a gossip packet: one whose bit 0x40 is not set is none of QUIC's.
@@ -137,7 +138,7 @@ func (c *carrier) DialAddressTimeout(to memberlist.Address, timeout time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	if _, err := opened.Write([]byte{gossipStream}); err != nil {
+	if err := write(opened, wire.Gossip{}); err != nil {
 		return nil, errors.Join(err, opened.Reset())
 	}
 	return &gossipConn{

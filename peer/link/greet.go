@@ -3,7 +3,6 @@ package link
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
-	"enjambre/core"
+	"enjambre/peer/wire"
 )
 
 // errTooMany is why a stream is reset.
@@ -66,49 +65,51 @@ func (h *Host) greet(ctx context.Context, conn network.Conn) error {
 func (h *Host) greetNow(ctx context.Context, conn network.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, GreetTime)
 	defer cancel()
-	opened, err := conn.NewStream(ctx)
-	if err == nil {
-		deadline, _ := ctx.Deadline()
-		err = opened.SetDeadline(deadline)
-	}
-	if err == nil {
-		stop := context.AfterFunc(ctx, func() { _ = opened.Reset() })
-		defer stop()
-		_, err = opened.Write([]byte{greetingStream})
-	}
-	if err == nil {
-		err = h.sayHello(opened)
-	}
-	if err == nil {
-		err = h.hearHello(conn, bufio.NewReaderSize(opened, 512))
-	}
+	control, err := h.greetOn(ctx, conn)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", ErrNotGreeted, err), conn.Close())
 	}
-	_ = opened.Close() // all has been read
 	h.admit(conn)
-	return nil
+	return handOn(h.controls, Stream(control))
 }
 
-// greeting answers a member that greets us.
-func (h *Host) greeting(conn network.Conn, opened network.Stream, reader *bufio.Reader) error {
-	err := opened.SetDeadline(time.Now().Add(GreetTime))
-	if err == nil {
-		_, err = reader.Discard(1)
+func (h *Host) greetOn(ctx context.Context, conn network.Conn) (*stream, error) {
+	from, err := ours(conn)
+	if err != nil {
+		return nil, err
 	}
+	opened, err := conn.NewStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = opened.Reset() })
+	defer stop()
+	control := &stream{Stream: opened, from: from, peeked: bufio.NewReaderSize(opened, 512)}
+	if err := h.sayHello(control); err != nil {
+		return nil, err
+	}
+	return control, h.hearHello(control)
+}
+
+// greeting answers a member that greets us. What it is not admitted for, it is told.
+func (h *Host) greeting(conn network.Conn, control *stream) error {
+	err := control.SetDeadline(time.Now().Add(GreetTime))
 	if err == nil {
-		err = h.hearHello(conn, reader)
+		err = h.hearHello(control)
 	}
 	if err == nil {
 		h.admit(conn) // before it knows: its next stream may be here before our next line
-		err = h.sayHello(opened)
+		err = h.sayHello(control)
+	}
+	if err == nil {
+		err = control.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		h.options.Log.Warn("member not admitted", "member", conn.RemotePeer(), "address", conn.RemoteMultiaddr(),
+		h.options.Log.Warn("member not admitted", "member", control.from, "address", conn.RemoteMultiaddr().String(),
 			"reason", err)
 		return errors.Join(err, conn.Close())
 	}
-	return opened.Close()
+	return handOn(h.controls, Stream(control))
 }
 
 func (h *Host) admit(conn network.Conn) {
@@ -125,30 +126,49 @@ func (h *Host) sayHello(to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if len(hello) > MaxHello {
-		return core.Refuse(core.ClassLimit, "our hello has %d bytes: at most %d are allowed", len(hello), MaxHello)
+	return write(to, hello)
+}
+
+func write(to io.Writer, frame wire.Frame) error {
+	data, err := wire.Append(nil, frame)
+	if err == nil {
+		_, err = to.Write(data)
 	}
-	_, err = to.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(hello))), hello...))
 	return err
 }
 
+// partingTime is how long a member that is refused may take to hear why.
+const partingTime = time.Second
+
 // hearHello reads and judges the other side's hello.
-func (h *Host) hearHello(conn network.Conn, from io.Reader) error {
-	var length [2]byte
-	if _, err := io.ReadFull(from, length[:]); err != nil {
+func (h *Host) hearHello(control *stream) error {
+	frame, err := wire.Read(control, wire.KindHello, wire.KindRefusal)
+	if err != nil {
 		return fmt.Errorf("no hello: %w", err)
 	}
-	size := int(binary.BigEndian.Uint16(length[:]))
-	if size > MaxHello {
-		return core.Refuse(core.ClassLimit, "a hello of %d bytes: at most %d are allowed", size, MaxHello)
-	}
-	hello := make([]byte, size)
-	if _, err := io.ReadFull(from, hello); err != nil {
-		return fmt.Errorf("half a hello: %w", err)
-	}
-	member, err := ours(conn)
-	if err != nil {
+	switch frame := frame.(type) {
+	case wire.Hello:
+		code, err := h.options.Judge(control.from, frame)
+		if err != nil {
+			h.part(control, wire.NewRefusal(code, err.Error()))
+		}
 		return err
+	case wire.Refusal:
+		return frame
 	}
-	return h.options.Judge(member, hello)
+	panic(fmt.Sprintf("link: wire.Read gives a %T that nobody wanted", frame))
+}
+
+// part says a last word, and waits a moment until it has been heard.
+func (h *Host) part(control *stream, refusal wire.Refusal) {
+	err := control.SetDeadline(time.Now().Add(partingTime))
+	if err == nil {
+		err = write(control, refusal)
+	}
+	if err == nil {
+		err = control.CloseWrite()
+	}
+	if err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(control, 1<<10)) // until it closes, having read
+	}
 }

@@ -6,15 +6,12 @@
 // A [Host] listens with QUIC. Every member has one Ed25519 key; the handshake proves that the other side holds the key
 // that its [id.Peer] is, and nothing else is said about anybody before that. The swarm and the QUIC transport of libp2p
 // are assembled here without their host: no protocol is negotiated, no address is told, no relay and no discovery
-// exists. The first byte of a stream says what it is:
+// exists. What streams carry is peer/wire's; the first byte of a stream, its first frame's kind, says what it is.
 //
-//	0xF0  greeting: a hello, answered by a hello, each a uint16 big-endian length and at most [MaxHello] bytes
-//	0xF1  gossip
-//	other a frame of the layer above, which gets the stream with the byte still to be read
-//
-// Whoever dials greets first. What a hello says is the layer above's: it makes one with [Options.Hello] and judges the
-// other's with [Options.Judge]. Until both have been judged well, a connection carries nothing but the greeting; one
-// that fails it is closed.
+// Whoever dials opens the control stream first and says Hello on it; the other side judges it and answers with its own,
+// or with a Refusal, and closes the connection. Until both have been judged well, a connection carries nothing else.
+// Then either side gets its end of the control stream from [Host.Greeted], and all other streams from [Host.Accept]
+// with their first byte still to be read.
 //
 // # Gossip
 //
@@ -24,7 +21,7 @@
 // # Bounds
 //
 // [MaxPeers] connections, two to a member; [MaxStreams] streams with one member; 16 MiB of receive windows in all; a
-// greeting takes at most [GreetTime]; at most [maxAccepted] streams wait to be accepted, more are reset.
+// greeting takes at most [GreetTime]; at most 64 streams of a kind wait to be taken, more are reset.
 package link
 
 import (
@@ -52,6 +49,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/peer/id"
+	"enjambre/peer/wire"
 )
 
 // Bounds.
@@ -82,10 +80,11 @@ type Member struct {
 // Options say how to listen. All but Log are required.
 type Options struct {
 	Key    ed25519.PrivateKey
-	Listen netip.AddrPort                         // the unspecified address of a family; port 0 is any
-	Hello  func() ([]byte, error)                 // what we say to a member, at most MaxHello bytes
-	Judge  func(from id.Peer, hello []byte) error // of what it says; nil: it is a member of our site now
-	Log    *slog.Logger                           // nil discards
+	Listen netip.AddrPort             // the unspecified address of a family; port 0 is any
+	Hello  func() (wire.Hello, error) // what we say to a member
+	// Judge reports why a member is not one of our site now, with the code that tells it; nil if it is.
+	Judge func(from id.Peer, hello wire.Hello) (wire.Code, error)
+	Log   *slog.Logger // nil discards
 }
 
 // A Host is one member's end of all connections. Safe for concurrent use.
@@ -98,6 +97,7 @@ type Host struct {
 	limits  network.ResourceManager
 
 	accepted chan Stream
+	controls chan Stream
 	gossip   chan *gossipConn
 	closing  chan struct{}
 	streams  sync.WaitGroup
@@ -117,7 +117,7 @@ func Listen(options Options) (*Host, error) {
 			options.Listen)
 	}
 	h := &Host{
-		options: options, accepted: make(chan Stream, maxAccepted), gossip: make(chan *gossipConn, maxAccepted),
+		options: options, accepted: make(chan Stream, maxAccepted), controls: make(chan Stream, maxAccepted), gossip: make(chan *gossipConn, maxAccepted),
 		closing: make(chan struct{}), greeted: map[string]bool{}, greets: map[string]chan struct{}{},
 	}
 	if err := h.open(); err != nil {
@@ -280,10 +280,16 @@ func (h *Host) dial(ctx context.Context, to Member) (network.Conn, error) {
 	return h.swarm.DialPeer(ctx, member)
 }
 
+// Greeted returns our end of the control stream of the next connection on which both sides have said hello, whoever
+// dialled.
+func (h *Host) Greeted(ctx context.Context) (Stream, error) { return h.next(ctx, h.controls) }
+
 // Accept returns the next stream that a member has opened.
-func (h *Host) Accept(ctx context.Context) (Stream, error) {
+func (h *Host) Accept(ctx context.Context) (Stream, error) { return h.next(ctx, h.accepted) }
+
+func (h *Host) next(ctx context.Context, from <-chan Stream) (Stream, error) {
 	select {
-	case one := <-h.accepted:
+	case one := <-from:
 		return one, nil
 	case <-h.closing:
 		return nil, io.ErrClosedPipe

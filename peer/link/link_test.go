@@ -16,6 +16,8 @@ import (
 
 	"enjambre/core"
 	"enjambre/peer/id"
+	"enjambre/peer/owner"
+	"enjambre/peer/wire"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -25,17 +27,22 @@ func keyOf(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
 }
 
+// helloOf is what the members of a site say.
+func helloOf(site string) wire.Hello {
+	return wire.Hello{Version: wire.Version, Weight: owner.Medium, Certificate: []byte{1}, Ticket: []byte(site)}
+}
+
 // listen opens a host whose members greet with the site's name.
 func listen(t testing.TB, n byte, site string) *Host {
 	t.Helper()
 	host, err := Listen(Options{
 		Key: keyOf(n), Listen: netip.MustParseAddrPort("0.0.0.0:0"),
-		Hello: func() ([]byte, error) { return []byte(site), nil },
-		Judge: func(_ id.Peer, hello []byte) error {
-			if string(hello) != site {
-				return core.Refuse(core.ClassIdent, "it is at site %q", hello)
+		Hello: func() (wire.Hello, error) { return helloOf(site), nil },
+		Judge: func(_ id.Peer, hello wire.Hello) (wire.Code, error) {
+			if string(hello.Ticket) != site {
+				return wire.CodeTicket, core.Refuse(core.ClassIdent, "it is at site %q", hello.Ticket)
 			}
-			return nil
+			return 0, nil
 		},
 	})
 	if err != nil {
@@ -133,7 +140,15 @@ func TestNotAdmitted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, pair := range [][2]*Host{{a, stranger}, {stranger, a}} {
-		if _, err := ask(ctx, pair[0], pair[1].member(), "x"); !errors.Is(err, ErrNotGreeted) {
+		for _, host := range pair { // until it knows that the connection before was closed
+			for len(host.swarm.Conns()) > 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		_, err := ask(ctx, pair[0], pair[1].member(), "x")
+		var refusal wire.Refusal
+		if !errors.Is(err, ErrNotGreeted) || !errors.As(err, &refusal) || refusal.Code != wire.CodeTicket ||
+			!strings.Contains(err.Error(), "it is at site") {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -163,8 +178,8 @@ func TestGreetedOnce(t *testing.T) {
 	echo(t, b)
 	a, err := Listen(Options{
 		Key: keyOf(1), Listen: netip.MustParseAddrPort("0.0.0.0:0"),
-		Hello: func() ([]byte, error) { hellos.Add(1); return []byte("lyon"), nil },
-		Judge: func(id.Peer, []byte) error { return nil },
+		Hello: func() (wire.Hello, error) { hellos.Add(1); return helloOf("lyon"), nil },
+		Judge: func(id.Peer, wire.Hello) (wire.Code, error) { return 0, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -181,6 +196,25 @@ func TestGreetedOnce(t *testing.T) {
 	}
 	if hellos.Load() != 1 {
 		t.Errorf("greeted %d times", hellos.Load())
+	}
+	ours, err := a.Greeted(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := b.Greeted(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours.Peer() != b.ID() || theirs.Peer() != a.ID() {
+		t.Errorf("control streams of %v and %v", ours.Peer(), theirs.Peer())
+	}
+	for _, pair := range [][2]Stream{{ours, theirs}, {theirs, ours}} {
+		if err := write(pair[0], wire.Drop{Info: core.Digest{1}}); err != nil {
+			t.Fatal(err)
+		}
+		if frame, err := wire.Read(pair[1], wire.ControlKinds()...); err != nil || frame.Kind() != wire.KindDrop {
+			t.Errorf("got %v, %v", frame, err)
+		}
 	}
 }
 

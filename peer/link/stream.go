@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"enjambre/peer/id"
+	"enjambre/peer/wire"
 )
 
 // A Stream is one exchange with a member.
@@ -18,12 +19,6 @@ type Stream interface {
 	Reset() error                // ends both directions at once; what is on the way is lost
 	SetDeadline(time.Time) error // of reading and writing
 }
-
-// The first bytes of streams that are not the layer above's.
-const (
-	greetingStream = 0xF0
-	gossipStream   = 0xF1
-)
 
 // A stream is a Stream of libp2p's swarm.
 type stream struct {
@@ -54,16 +49,21 @@ func (h *Host) serve(opened network.Stream) {
 // take reads a stream's first byte and hands it on.
 func (h *Host) take(opened network.Stream) error {
 	conn := opened.Conn()
-	if err := opened.SetReadDeadline(time.Now().Add(GreetTime)); err != nil {
-		return err
+	from, err := ours(conn)
+	if err == nil {
+		err = opened.SetReadDeadline(time.Now().Add(GreetTime))
 	}
-	reader := bufio.NewReaderSize(opened, 512)
-	first, err := reader.Peek(1)
 	if err != nil {
 		return err
 	}
-	if first[0] == greetingStream {
-		return h.greeting(conn, opened, reader)
+	taken := &stream{Stream: opened, from: from, peeked: bufio.NewReaderSize(opened, 512)}
+	first, err := taken.peeked.Peek(1)
+	if err != nil {
+		return err
+	}
+	kind := wire.Kind(first[0])
+	if kind == wire.KindHello {
+		return h.greeting(conn, taken)
 	}
 	if !h.isGreeted(conn) {
 		return ErrNotGreeted
@@ -71,18 +71,13 @@ func (h *Host) take(opened network.Stream) error {
 	if err := opened.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
-	from, err := ours(conn)
-	if err != nil {
+	if kind != wire.KindGossip {
+		return handOn(h.accepted, Stream(taken))
+	}
+	if _, err := wire.Read(taken, wire.KindGossip); err != nil {
 		return err
 	}
-	taken := &stream{Stream: opened, from: from, peeked: reader}
-	if first[0] == gossipStream {
-		if _, err := reader.Discard(1); err != nil {
-			return err
-		}
-		return handOn(h.gossip, newGossipConn(taken, conn))
-	}
-	return handOn(h.accepted, Stream(taken))
+	return handOn(h.gossip, newGossipConn(taken, conn))
 }
 
 // handOn gives a stream to whoever waits for such, and refuses it if too many wait.
