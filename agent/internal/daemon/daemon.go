@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"enjambre/agent/internal/enrol"
+	"enjambre/agent/internal/execute"
 	"enjambre/agent/internal/inventory"
 	"enjambre/agent/internal/ledger"
 	"enjambre/agent/internal/origin"
@@ -104,6 +105,7 @@ type daemon struct {
 //
 // An agent that is not enrolled, or whose state comes from another computer, ends with [state.ErrNotEnrolled].
 func Run(ctx context.Context, options Options) (err error) {
+	execute.SetMask() // for what is unpacked; our own files say themselves that they are nobody else's
 	if _, err := options.State.Identity(); err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func (j *job) carryOut() Result {
 
 // prepare makes what a command finds around it.
 func (j *job) prepare() error {
-	setMask()
+	SetMask()
 	// A shutdown asks every process to end. The command decides what that means, and we report it; a
 	// handler, unlike a signal that is ignored, is not passed on to the command.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)

@@ -19,8 +19,9 @@ const fixedPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 // detached makes a session, away from this one's terminal and signals.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// setMask makes the modes of new files those that are asked for, whatever the service was started with.
-func setMask() { syscall.Umask(0o022) }
+// SetMask makes the modes of new files those that are asked for, whatever the service was started with. Whoever
+// unpacks for a job must have called it.
+func SetMask() { syscall.Umask(0o022) }
 
 // shellCommand runs a line through the system's shell.
 func shellCommand(line string) *exec.Cmd { return exec.Command("/bin/sh", "-c", line) }

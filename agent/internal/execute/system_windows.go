@@ -34,8 +34,8 @@ func detached() *syscall.SysProcAttr {
 	}
 }
 
-// setMask does nothing: files inherit their folder's access list.
-func setMask() {}
+// SetMask does nothing: files inherit their folder's access list.
+func SetMask() {}
 
 // shellCommand runs a line through the system's shell, which wants it as it is, in quotes of its own.
 func shellCommand(line string) *exec.Cmd {
