@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,5 +182,42 @@ func TestForeignStatus(t *testing.T) {
 		if err == nil || !core.Printable(err.Error()) || !strings.Contains(err.Error(), "404 ?[31m") || len(err.Error()) > 300 {
 			t.Errorf("got %q", err)
 		}
+	}
+}
+
+// TestForeignProxy: neither what a proxy answers nor a password on the way to it reaches a log.
+func TestForeignProxy(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		connection, buffer, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = buffer.WriteString("HTTP/1.1 407 no\x1b[2J\xff\r\nContent-Length: 0\r\n\r\n")
+		_ = errors.Join(buffer.Flush(), connection.Close())
+	}))
+	defer proxy.Close()
+	c := client(t, server, time.Now)
+	through, err := ParseProxy(strings.Replace(proxy.URL, "http://", "http://user:secret@", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err = New(Options{Address: server.URL + "/ocsinventory", CAFile: c.options.CAFile, Proxy: through})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.Exchange(t.Context(), nil)
+	if err == nil || !core.Printable(err.Error()) || !strings.Contains(err.Error(), "no?[2J") ||
+		strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %q", err)
+	}
+	choose := withoutPassword(func(*http.Request) (*url.URL, error) {
+		return url.Parse("http://user:secret@a b")
+	})
+	if _, err := choose(nil); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -37,9 +38,22 @@ func ParseProxy(text string) (Proxy, error) {
 func (p Proxy) choose() func(*http.Request) (*url.URL, error) {
 	switch {
 	case p.system:
-		return http.ProxyFromEnvironment
+		return withoutPassword(http.ProxyFromEnvironment)
 	case p.url != nil:
 		return http.ProxyURL(p.url)
 	}
 	return nil
+}
+
+// errEnvironment hides what the environment says: the error of net/http repeats it, and a password may be in it.
+var errEnvironment = errors.New("HTTPS_PROXY or HTTP_PROXY is not the address of a proxy; correct it, or set proxy to none")
+
+func withoutPassword(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(request *http.Request) (*url.URL, error) {
+		chosen, err := choose(request)
+		if err != nil {
+			return nil, errEnvironment
+		}
+		return chosen, nil
+	}
 }
