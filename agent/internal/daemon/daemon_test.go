@@ -32,6 +32,8 @@ const id = core.PackageID(1700000001)
 
 var key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 
+var policy = seal.Policy{Threshold: 1, Keys: []seal.Key{{Public: key.Public().(ed25519.PublicKey), Owner: "o"}}}
+
 // newDaemon returns a daemon with a state folder of its own and without a server.
 func newDaemon(t *testing.T) *daemon {
 	t.Helper()
@@ -47,8 +49,7 @@ func newDaemon(t *testing.T) *daemon {
 	d.clock, errs[0] = newClock(folder)
 	d.ledger, errs[1] = ledger.Open(folder.Path(LedgerName), d.clock.now)
 	d.vault, errs[2] = vault.Open(folder.Path(vaultName), vault.Options{
-		Policy:     seal.Policy{Threshold: 1, Keys: []seal.Key{{Public: key.Public().(ed25519.PublicKey), Owner: "o"}}},
-		Deployment: "test", Log: d.options.Log, Reserve: 1,
+		Policy: policy, Deployment: "test", Log: d.options.Log, Reserve: 1,
 	})
 	d.plan, errs[3] = plan.New(plan.Options{Random: rand.New(rand.NewPCG(1, 2))}, cycle.DefaultOptions(), 0)
 	if err := errors.Join(errs[:]...); err != nil {
@@ -62,18 +63,19 @@ func newDaemon(t *testing.T) *daemon {
 	return d
 }
 
-// TestNobodyThere: as long as there is nobody on whose desktop a package could run, its archive is not read.
-func TestNobodyThere(t *testing.T) {
-	if _, found, err := notify.Active(t.Context()); err == nil && found {
-		t.Skip("somebody is logged on")
-	}
-	d := newDaemon(t)
-	archive := make([]byte, core.MinFragmentSize)
+// newPackage puts a package of so many fragments of zeros into the vault, and returns one of them too.
+func newPackage(t *testing.T, d *daemon, count int64) (*vault.Package, []byte) {
+	t.Helper()
+	archive := make([]byte, count*core.MinFragmentSize)
 	parts, err := fragment.NewPlan(int64(len(archive)), core.MinFragmentSize)
 	if err != nil {
 		t.Fatal(err)
 	}
-	digests := fragment.Digests{core.DigestOf(archive)}
+	part := archive[:core.MinFragmentSize]
+	var digests fragment.Digests
+	for range count {
+		digests = append(digests, core.DigestOf(part))
+	}
 	i := info.Info{
 		ID: id, OS: core.OS(runtime.GOOS), Action: core.Execute, Target: "true", Protocol: info.HTTPS,
 		ExecTime: time.Hour, Issued: time.Unix(int64(id), 0).UTC(), Deployment: "test", Interactive: true,
@@ -84,15 +86,40 @@ func TestNobodyThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := seal.Policy{Threshold: 1, Keys: []seal.Key{{Public: key.Public().(ed25519.PublicKey), Owner: "o"}}}
 	sealed, err := vault.Unseal(envelope, policy, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := d.vault.Add(sealed, digests.Bytes(), func(core.PackageID) bool { return false })
-	if err == nil {
-		err = p.Store(0, archive)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return p, part
+}
+
+// TestLastFragment: what is whole is not waited for to be made durable: it is hashed then, which takes long.
+func TestLastFragment(t *testing.T) {
+	d := newDaemon(t)
+	p, part := newPackage(t, d, 2)
+	for index, waits := range []bool{true, false} {
+		if err := p.Store(core.FragmentIndex(index), part); err != nil {
+			t.Fatal(err)
+		}
+		d.stored(p)
+		if d.unflushed[id] != waits {
+			t.Errorf("fragment %d: waits to be flushed: %v", index, d.unflushed[id])
+		}
+	}
+}
+
+// TestNobodyThere: as long as there is nobody on whose desktop a package could run, its archive is not read.
+func TestNobodyThere(t *testing.T) {
+	if _, found, err := notify.Active(t.Context()); err == nil && found {
+		t.Skip("somebody is logged on")
+	}
+	d := newDaemon(t)
+	p, archive := newPackage(t, d, 1)
+	err := p.Store(0, archive)
 	if err == nil { // what reading it would find
 		err = os.WriteFile(d.options.State.Path(vaultName, id.String(), "data"), make([]byte, 7), 0o600)
 	}

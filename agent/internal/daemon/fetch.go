@@ -136,10 +136,7 @@ func (d *daemon) fetchFragment(ctx context.Context, assignment plan.Assignment, 
 	}
 	return func() plan.Event {
 		if err == nil {
-			if len(d.unflushed) == 0 {
-				d.flushAt = d.clock.now().Add(flushAfter)
-			}
-			d.unflushed[id] = true
+			d.stored(p)
 			return plan.FragmentStored{Package: id, Index: index}
 		}
 		d.options.Log.Warn("fragment not to be had", "package", id, "fragment", index+1, "reason", err)
@@ -153,4 +150,18 @@ func (d *daemon) fetchFragment(ctx context.Context, assignment plan.Assignment, 
 		}
 		return plan.OriginFailed{Package: id, Index: index, Problem: err.Error()}
 	}
+}
+
+// stored sees to it that a fragment becomes durable in time. The last one has seen to it itself, and the package is
+// hashed now, which nobody must wait for.
+func (d *daemon) stored(p *vault.Package) {
+	id := p.Info().ID
+	if p.Missing() == 0 {
+		delete(d.unflushed, id)
+		return
+	}
+	if len(d.unflushed) == 0 {
+		d.flushAt = d.clock.now().Add(flushAfter)
+	}
+	d.unflushed[id] = true
 }
