@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"enjambre/agent/internal/durable"
 	"enjambre/agent/internal/execute"
 	"enjambre/agent/internal/ledger"
 	"enjambre/agent/internal/notify"
@@ -183,5 +184,20 @@ func TestLateRefusal(t *testing.T) {
 	refused = d.fetched(current, nil, &finalError{outcome.BadID, errors.New("404")})
 	if event, isEnded := refused().(plan.Ended); !isEnded || event.Left != 1 {
 		t.Errorf("got %+v", event)
+	}
+}
+
+// TestHalfWritten: what crashes left half written in the state folder does not add up.
+func TestHalfWritten(t *testing.T) {
+	d := newDaemon(t)
+	left := d.options.State.Path(durable.TempPrefix + "work.json-1")
+	if err := os.WriteFile(left, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := d.resume(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
 	}
 }

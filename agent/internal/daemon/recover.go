@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"enjambre/agent/internal/durable"
 	"enjambre/agent/internal/execute"
 	"enjambre/agent/internal/ledger"
 	"enjambre/agent/internal/plan"
@@ -30,6 +31,9 @@ func (d *daemon) resume() (plan.Resumed, []ledger.Attempt, error) {
 	}
 	if err := d.sweepJobs(jobs); err != nil {
 		return plan.Resumed{}, nil, err
+	}
+	if err := durable.RemoveTemps(d.options.State.Path()); err != nil {
+		d.options.Log.Warn("what a crash left half written cannot be removed", "reason", err)
 	}
 	resumed := plan.Resumed{Answered: d.memory.Answered}
 	for _, attempt := range running {
