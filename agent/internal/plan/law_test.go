@@ -168,7 +168,8 @@ func (w *chaos) answer(ids []int, conf cycle.Options) {
 		if slices.Contains(w.runs, id) || slices.Contains(w.ends, id) {
 			past = Open
 		}
-		event.Offers = append(event.Offers, Offer{Package: id, Past: past, Force: rapid.Bool().Draw(w.t, "force")})
+		event.Offers = append(event.Offers, Offer{Package: id, Past: past, Force: rapid.Bool().Draw(w.t, "force"),
+			InfoDigest: core.Digest{byte(max(0, rapid.IntRange(-8, 2).Draw(w.t, "digest")))}})
 	}
 	w.step(event)
 }

@@ -149,6 +149,34 @@ func TestEverMoreOffers(t *testing.T) {
 	}
 }
 
+// TestOtherInfo: when the server announces another info file under a package's ID, nothing of the old one is run.
+func TestOtherInfo(t *testing.T) {
+	conf := quick()
+	first, second := offer(7, Unknown), offer(7, Unknown)
+	first.InfoDigest, second.InfoDigest = core.Digest{1}, core.Digest{2}
+	for _, runs := range []bool{false, true} {
+		p := newPlan(t, quick(), false)
+		p.Step(start, Resumed{})
+		p.Step(start, ContactAnswered{Interval: time.Hour, Conf: &conf, Offers: []Offer{first}})
+		held := fragment.NewSet(1)
+		if runs {
+			held.Add(0)
+		}
+		p.Step(start, InfoStored{Package: 7, Priority: 1, Held: held})
+		actions := p.Step(start, ContactAnswered{Interval: time.Hour, Conf: &conf, Offers: []Offer{second}})
+		if runs {
+			if !slices.Contains(actions, Action(CancelRun{7})) {
+				t.Errorf("while it is about to run: got %+v", actions)
+			}
+			continue
+		}
+		fetch, isFetch := actions[len(actions)-1].(FetchInfo)
+		if !slices.Contains(actions, Action(Drop{7})) || !isFetch || fetch.Assignment.InfoDigest != second.InfoDigest {
+			t.Errorf("got %+v", actions)
+		}
+	}
+}
+
 // TestAdoptedInterrupted: a command that ran when the agent started, is interrupted and may be repeated, is run
 // again when its time comes; one that is not wanted any more is forgotten.
 func TestAdoptedInterrupted(t *testing.T) {

@@ -91,6 +91,13 @@ func (p *Plan) cancelRuns() []Action {
 // offered takes one package of the server's list.
 func (p *Plan) offered(now time.Time, offer Offer) []Action {
 	t := p.tasks[offer.Package]
+	if t != nil && !t.dropped && !t.expired && t.isOther(offer) {
+		actions := p.drop(now, t)
+		if !t.dropped {
+			actions = append(actions, p.offered(now, offer)...)
+		}
+		return actions
+	}
 	switch {
 	case t != nil && t.dropped: // it is offered again before its run has come to its end
 	case t != nil:
@@ -111,6 +118,13 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 		p.news = true
 	}
 	return nil
+}
+
+// isOther reports whether an offer is of another info file than the task's: what was had of it is not what the server
+// wants to be run.
+func (t *task) isOther(offer Offer) bool {
+	var unsaid core.Digest
+	return t.InfoDigest != unsaid && offer.InfoDigest != unsaid && t.InfoDigest != offer.InfoDigest
 }
 
 // drop forgets a package that is not wanted any more; one that runs is forgotten when it has ended.
