@@ -1,0 +1,101 @@
+package lease
+
+import "time"
+
+const (
+	meterTime   = time.Second // of sending, after which the rate is measured anew
+	firstRate   = 128 << 10   // bytes a second believed before anything is measured: 1 Mbit/s
+	slowestRate = 1 << 10     // bytes a second; a site that is slower is not told from one that is dead
+)
+
+// A meter measures how fast bytes go into the site while bodies run.
+type meter struct {
+	rate   float64 // bytes a second
+	limit  float64 // of the policy; 0 for none
+	known  bool    // the rate was measured
+	bytes  int64   // since the last measurement
+	active time.Duration
+}
+
+func newMeter() meter { return meter{rate: firstRate} }
+
+// bound says what the policy allows, in payload bytes a second. It is believed until something is measured.
+func (m *meter) bound(limit int64) {
+	m.limit = float64(limit)
+	if limit > 0 && (!m.known || m.rate > m.limit) {
+		m.rate = max(slowestRate, m.limit)
+	}
+}
+
+func (m *meter) count(bytes int64) { m.bytes += bytes }
+
+// pass lets time pass for the bodies that run.
+func (m *meter) pass(passed time.Duration, bodies []*lease) {
+	if len(bodies) == 0 || passed == 0 {
+		return
+	}
+	for _, l := range bodies {
+		l.entitled += float64(m.share(l, len(bodies)) * passed.Seconds())
+	}
+	if m.active += passed; m.active < meterTime {
+		return
+	}
+	sample := float64(m.bytes) / m.active.Seconds()
+	if m.known {
+		sample = m.rate + float64((sample-m.rate)/4)
+	}
+	m.rate, m.known, m.bytes, m.active = max(slowestRate, sample), true, 0, 0
+}
+
+// share returns the bytes a second that a body among so many can be expected to get.
+func (m *meter) share(l *lease, bodies int) float64 {
+	share := m.rate / float64(max(1, bodies))
+	if l.rate > 0 {
+		share = min(share, float64(l.rate))
+	}
+	return max(1, share)
+}
+
+// reshare orders the rates that changed.
+func (o *Site) reshare() {
+	limit := PayloadRate(o.policy.Rate)
+	flows := make([]Flow, len(o.bodies))
+	for i, l := range o.bodies {
+		flows[i] = Flow{Member: o.memberOf(l).id, Priority: l.pack.priority, Slow: l.slow}
+	}
+	shares := Shares(limit, flows)
+	for i, l := range o.bodies {
+		rate := max(1, shares[i])
+		if o.policy.Rate == 0 {
+			rate = 0
+			if l.slow && l.rate == 0 {
+				rate = max(1, int64(o.meter.rate)/int64(slowShare*len(flows)))
+			} else if l.slow {
+				rate = l.rate // no order for each byte that is measured
+			}
+		}
+		if rate != l.rate {
+			l.rate = rate
+			o.do(SetRate{l.id, rate})
+		}
+	}
+}
+
+// A proxy is the suspicion that something between origin and site takes bodies faster than the site does: then a
+// body's end says nothing, and its slot is kept until the acknowledgement.
+type proxy struct {
+	late  int // acknowledgements that came late, less those that came in time
+	found bool
+}
+
+const proxyCertain = 8
+
+// note counts an acknowledgement, late or in time.
+func (p *proxy) note(late bool) {
+	if late {
+		p.late = min(p.late+1, 2*proxyCertain)
+	} else {
+		p.late = max(p.late-1, 0)
+	}
+	p.found = p.late >= proxyCertain || p.found && p.late > 0
+}
