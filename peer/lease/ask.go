@@ -224,31 +224,52 @@ func (o *Site) answer(w *waiter) bool {
 
 // hasSlot reports whether another body may run, and another one of this member.
 func (o *Site) hasSlot(w *waiter) bool {
-	bodies, own, unacknowledged := len(o.bodies), 0, 0
-	asking := map[slot]bool{}
-	for _, l := range o.bodies {
-		asking[l.slot] = true
-		if l.slot == w.asker.slot {
-			own++
-		}
-	}
-	for _, l := range o.delivered {
-		asking[l.slot] = true
-		if l.slot == w.asker.slot {
-			unacknowledged++
-		}
-	}
-	for _, other := range o.waiting {
-		asking[other.asker.slot] = true
-	}
+	bodies, own := len(o.bodies), countOf(o.bodies, w.asker.slot)
+	unacknowledged := countOf(o.delivered, w.asker.slot)
 	if o.buffering.found {
 		bodies, own = bodies+len(o.delivered), own+unacknowledged
 	}
 	limit := 1
-	if len(asking) < o.policy.Fetchers {
+	if bodies < o.policy.Fetchers && own == limit && o.fewAsk() {
 		limit = maxOfMember
 	}
 	return bodies < o.policy.Fetchers && own < limit && unacknowledged < maxUnacknowledged
+}
+
+func countOf(leases []*lease, s slot) (count int) {
+	for _, l := range leases {
+		if l.slot == s {
+			count++
+		}
+	}
+	return count
+}
+
+// fewAsk reports whether fewer members than bodies may run have one or wait for one.
+func (o *Site) fewAsk() bool {
+	asking := make([]slot, 0, MaxFetchers)
+	note := func(s slot) bool {
+		if !slices.Contains(asking, s) {
+			asking = append(asking, s)
+		}
+		return len(asking) >= o.policy.Fetchers
+	}
+	for _, l := range o.bodies {
+		if note(l.slot) {
+			return false
+		}
+	}
+	for _, l := range o.delivered {
+		if note(l.slot) {
+			return false
+		}
+	}
+	for _, w := range o.waiting {
+		if note(w.asker.slot) {
+			return false
+		}
+	}
+	return true
 }
 
 // grant lends a fragment.

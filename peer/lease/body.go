@@ -63,6 +63,8 @@ func (o *Site) overdueAt(l *lease) time.Time {
 	return earlier(l.drainedAt.Add(stall), earlier(needed, l.grantedAt.Add(maxNeed)))
 }
 
+func (o *Site) isOverdue(l *lease) bool { return !o.overdueAt(l).After(o.clock.now) }
+
 func (o *Site) lease(id LeaseID, event Event) *lease {
 	l := o.leases[id]
 	if l == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"enjambre/core"
@@ -118,9 +119,12 @@ func (o *Site) Step(now time.Time, event Event) []Action {
 	default:
 		panic(fmt.Sprintf("lease: event %T is not one of this package", event))
 	}
-	o.expire()
-	o.settle()
-	o.reshare()
+	for again := true; again; { // a better share can leave a body that stands without excuse
+		o.expire()
+		o.settle()
+		o.reshare()
+		again = slices.ContainsFunc(o.bodies, o.isOverdue)
+	}
 	return o.actions
 }
 
@@ -166,7 +170,7 @@ func (o *Site) isQuiet() bool { return o.clock.now.Before(o.quietUntil) }
 // expire ends what is overdue.
 func (o *Site) expire() {
 	for i := 0; i < len(o.bodies); {
-		if l := o.bodies[i]; !o.overdueAt(l).After(o.clock.now) {
+		if l := o.bodies[i]; o.isOverdue(l) {
 			o.reset(l, CauseTimeout) // takes it out of bodies
 		} else {
 			i++
