@@ -310,8 +310,13 @@ func (o *Site) refuse(w *waiter, reason Reason, index core.FragmentIndex, holder
 	if w.pack != nil {
 		size = w.pack.plan.FragmentSize()
 	}
-	queue := max(1, len(o.waiting)+len(o.bodies))
-	after := seconds(float64(queue) * float64(size) / o.meter.rate)
+	queue := len(o.bodies)
+	for _, other := range o.waiting {
+		if other != w {
+			queue++
+		}
+	}
+	after := seconds(float64(max(1, queue)) * float64(size) / o.meter.rate)
 	if reason == ReasonQuiet {
 		after = max(after, o.quietUntil.Sub(o.clock.now))
 	}

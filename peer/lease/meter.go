@@ -5,7 +5,7 @@ import "time"
 const (
 	meterTime   = time.Second // of sending, after which the rate is measured anew
 	firstRate   = 128 << 10   // bytes a second believed before anything is measured: 1 Mbit/s
-	slowestRate = 1 << 10     // bytes a second; a site that is slower is not told from one that is dead
+	slowestRate = 4 << 10     // bytes a second; a site that is slower is not told from one that is dead
 )
 
 // A meter measures how fast bytes go into the site while bodies run.
@@ -35,9 +35,11 @@ func (m *meter) pass(passed time.Duration, bodies []*lease) {
 		return
 	}
 	for _, l := range bodies {
-		l.entitled += float64(m.share(l, len(bodies)) * passed.Seconds())
+		if m.known || m.limit > 0 { // a guess entitles to nothing
+			l.entitled += float64(m.share(l, len(bodies)) * passed.Seconds())
+		}
 	}
-	if m.active += passed; m.active < meterTime {
+	if m.active += min(passed, meterTime); m.active < meterTime || m.bytes == 0 { // what stands says nothing of the line
 		return
 	}
 	sample := float64(m.bytes) / m.active.Seconds()

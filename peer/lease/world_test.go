@@ -84,9 +84,9 @@ type watcher struct {
 	entries []lease.Entry
 	grants  int
 	islands func(lease.MemberID) string // in which scope a member is; "" is one for all
-	keepAll bool                         // of the trace
-	gaps    bool                         // bodies may begin beyond what was sent, so that sums are bounds only
-	trace   []step                       // the last ones
+	keepAll bool                        // of the trace
+	gaps    bool                        // bodies may begin beyond what was sent, so that sums are bounds only
+	trace   []step                      // the last ones
 }
 
 // step is one event and what came of it.
