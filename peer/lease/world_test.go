@@ -138,19 +138,7 @@ func (w *watcher) before(event lease.Event) {
 		w.plans[e.Package] = e.Plan
 	case lease.MemberAsked:
 		w.asked[e.Request], w.askedAt[e.Request] = e, w.now
-		for _, index := range e.Acknowledged {
-			w.settleLease(e, index)
-		}
-		for index := range core.FragmentIndex(w.plans[e.Package].Count()) {
-			if e.Have != nil && e.Have.Has(index) {
-				w.settleLease(e, index)
-			}
-		}
-		for _, said := range e.Failed {
-			if said.Holder == (lease.MemberID{}) {
-				w.settleLease(e, said.Fragment)
-			}
-		}
+		w.settleLeases(e)
 	case lease.ClientLeft:
 		w.answered(e.Request, true)
 	case lease.BytesSent:
@@ -180,12 +168,16 @@ func (w *watcher) void(which func(*body) bool) {
 	}
 }
 
-// settleLease ends the lease by which a member got a fragment.
-func (w *watcher) settleLease(e lease.MemberAsked, index core.FragmentIndex) {
+// settleLeases ends the leases that a member speaks of.
+func (w *watcher) settleLeases(e lease.MemberAsked) {
 	for _, b := range w.bodies {
-		if b.member == e.Member && b.pack == e.Package && b.fragment == index {
-			b.kept = true
+		if b.member != e.Member || b.pack != e.Package {
+			continue
 		}
+		b.kept = b.kept || slices.Contains(e.Acknowledged, b.fragment) || e.Have != nil && e.Have.Has(b.fragment) ||
+			slices.ContainsFunc(e.Failed, func(said lease.Complaint) bool {
+				return said.Fragment == b.fragment && said.Holder == lease.MemberID{}
+			})
 	}
 }
 
