@@ -14,7 +14,7 @@ import (
 
 // Bounds and times (swarm.md's numbers where it has some).
 const (
-	MaxNeighbours = 24               // that are fetched from and told; more are ignored
+	MaxNeighbours = 32               // that are fetched from and told: 24, and some that are met for a fragment
 	MaxAsks       = 4                // under way with one neighbour
 	MaxFetches    = 16               // under way with all neighbours
 	MaxAcks       = 1024             // fragments acknowledged with one list of wishes
@@ -131,7 +131,9 @@ func (d *Download) Step(now time.Time, event Event) []Action {
 		d.settle(event.Index)
 	case OriginRefused:
 		d.wishing = false
-		d.told(event)
+		actions = d.told(event)
+	case MeetFailed:
+		d.complain(event.Peer, event.Index, false)
 	case NeighbourJoined:
 		d.joined(event)
 	case NeighbourLeft:
@@ -196,6 +198,10 @@ func (d *Download) stored(now time.Time, event FragmentStored) []Action {
 		d.announceAt = now.Add(AnnounceEvery)
 	}
 	d.news = append(d.news, index)
+	if d.options.Leases && event.From == (id.Peer{}) {
+		actions = append(actions, Acknowledge{d.verified})
+		d.verified = nil
+	}
 	return actions
 }
 

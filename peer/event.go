@@ -37,6 +37,12 @@ type OriginRefused struct {
 	Holder id.Peer
 }
 
+// MeetFailed reports that a member could not be reached.
+type MeetFailed struct {
+	Peer  id.Peer
+	Index core.FragmentIndex // for which it was to be met
+}
+
 // NeighbourJoined reports a member that was greeted and wants this package or has some of it.
 type NeighbourJoined struct {
 	Peer   id.Peer
@@ -94,6 +100,7 @@ func (FragmentFailed) event()   {}
 func (FragmentLost) event()     {}
 func (AskAbandoned) event()     {}
 func (OriginRefused) event()    {}
+func (MeetFailed) event()       {}
 func (NeighbourJoined) event()  {}
 func (NeighbourLeft) event()    {}
 func (NeighbourHas) event()     {}
@@ -115,6 +122,17 @@ type AskOrigin struct {
 	Want         []core.FragmentIndex
 	Acknowledged []core.FragmentIndex // verified since the last
 	Failed       []Complaint
+}
+
+// Acknowledge orders to tell an origin that grants leases, now, of fragments that were verified: its lease ends with
+// that, and this member counts as a holder.
+type Acknowledge struct{ Indexes []core.FragmentIndex }
+
+// Meet orders to connect to a member that has a fragment and is no neighbour. It is answered by NeighbourJoined or
+// MeetFailed.
+type Meet struct {
+	Peer  id.Peer
+	Index core.FragmentIndex
 }
 
 // A Complaint is a holder that failed us since the last AskOrigin.
@@ -155,6 +173,8 @@ type Report struct {
 
 func (FetchFromOrigin) action() {}
 func (AskOrigin) action()       {}
+func (Acknowledge) action()     {}
+func (Meet) action()            {}
 func (Postpone) action()        {}
 func (FetchFromMember) action() {}
 func (CancelFetch) action()     {}

@@ -114,11 +114,19 @@ func (d *Download) has(peer id.Peer, indexes []core.FragmentIndex, holds bool) {
 	}
 }
 
-// told takes over the holder that the origin names.
-func (d *Download) told(event OriginRefused) {
-	if event.Holder != (id.Peer{}) {
-		d.has(event.Holder, []core.FragmentIndex{event.Index}, true)
+// told takes over the holder that the origin names, which may be somebody we do not know yet.
+func (d *Download) told(event OriginRefused) []Action {
+	switch {
+	case event.Holder == (id.Peer{}) || d.held.Has(event.Index):
+		return nil
+	case d.isBanned(event.Holder):
+		d.complain(event.Holder, event.Index, false)
+		return nil
+	case d.find(event.Holder) == nil:
+		return []Action{Meet{event.Holder, event.Index}}
 	}
+	d.has(event.Holder, []core.FragmentIndex{event.Index}, true)
+	return nil
 }
 
 func (d *Download) isBanned(peer id.Peer) bool {

@@ -75,7 +75,7 @@ func TestRarestFirst(t *testing.T) {
 		Failed: []Complaint{{Peer: one, Index: 2}},
 	})
 	step(t, d, start, OriginAllowed{}, Postpone{start.Add(emptyPause)})
-	step(t, d, start, FragmentStored{Index: 2})
+	step(t, d, start, FragmentStored{Index: 2}, Acknowledge{[]core.FragmentIndex{2}})
 	if d.Missing() != 2 || !d.Holds(2) {
 		t.Errorf("%d missing", d.Missing())
 	}
@@ -138,7 +138,7 @@ func TestAnnounce(t *testing.T) {
 	d := member(0, 3, true)
 	quiet := join(3, nil)
 	quiet.Wants = false
-	for _, event := range []Event{join(1, nil), join(2, nil), quiet, FragmentStored{Index: 2}, FragmentStored{Index: 0}} {
+	for _, event := range []Event{join(1, nil), join(2, nil), quiet, FragmentStored{2, peerOf(9)}, FragmentStored{0, peerOf(9)}} {
 		step(t, d, start, event)
 	}
 	step(t, d, start, NeighbourHas{peerOf(2), []core.FragmentIndex{0, 99}})

@@ -1,0 +1,471 @@
+package peer_test
+
+import (
+	"container/heap"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/cycle"
+	"enjambre/core/fragment"
+	"enjambre/peer"
+	"enjambre/peer/id"
+	"enjambre/peer/lease"
+	"enjambre/peer/owner"
+)
+
+// The modelled site.
+const (
+	fragmentSize = 256 << 10
+	pieceSize    = 16 << 10
+	wanRate      = 1 << 20  // payload bytes a second
+	lanRate      = 12 << 20 // of one member's uploads together
+	uploadSlots  = 4
+	lanDelay     = 2 * time.Millisecond
+	wanDelay     = 15 * time.Millisecond
+	gossipDelay  = 8 * time.Second // until a member that died is missed
+	packageID    = core.PackageID(1)
+)
+
+var (
+	began = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	info  = core.Digest{42}
+)
+
+// A happening is something that is due.
+type happening struct {
+	at    time.Time
+	order int
+	do    func()
+}
+
+type agenda []happening
+
+func (a agenda) Len() int { return len(a) }
+func (a agenda) Less(i, j int) bool {
+	return a[i].at.Before(a[j].at) || a[i].at.Equal(a[j].at) && a[i].order < a[j].order
+}
+func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)   { *a = append(*a, x.(happening)) }
+func (a *agenda) Pop() any {
+	last := (*a)[len(*a)-1]
+	*a = (*a)[:len(*a)-1]
+	return last
+}
+
+// A site is an origin and its members on virtual time: the real schedule, the real downloads, the real leases.
+type site struct {
+	t       *testing.T
+	random  *rand.Rand
+	now     time.Time
+	agenda  agenda
+	order   int
+	plan    fragment.Plan
+	origin  *lease.Site
+	members []*member
+	bodies  map[lease.LeaseID]*body
+	asks    map[lease.RequestID]*member
+	request lease.RequestID
+	wakes   time.Time
+	trace   [32]byte
+	steps   int
+}
+
+// A member is one agent.
+type member struct {
+	number   int
+	peer     id.Peer
+	dead     bool
+	schedule *cycle.Schedule
+	download *peer.Download
+	uploads  int
+	knows    map[int]bool // neighbours
+	doneAt   time.Time
+	wakes    time.Time
+}
+
+// A body is one fragment on its way over the WAN.
+type body struct {
+	to       *member
+	fragment core.FragmentIndex
+	left     int64
+	rate     int64
+	reset    bool
+}
+
+func newSite(t *testing.T, seed uint64, members, fragments, views int, options cycle.Options) *site {
+	t.Helper()
+	plan, err := fragment.NewPlan(int64(fragments)*fragmentSize, fragmentSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{
+		t: t, random: rand.New(rand.NewPCG(seed, 9)), now: began, plan: plan,
+		origin: lease.New(rand.New(rand.NewPCG(seed, 10))), bodies: map[lease.LeaseID]*body{},
+		asks: map[lease.RequestID]*member{},
+	}
+	s.lease(lease.PolicyChanged{Policy: lease.Policy{Rate: wanRate * 1045 / 1000}})
+	s.lease(lease.PackageKnown{Package: info, Plan: plan, Priority: 5})
+	for n := range members {
+		schedule, err := cycle.New(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &member{number: n, peer: id.Peer{1, byte(n)}, schedule: schedule, knows: map[int]bool{}}
+		m.download = peer.NewDownload(fragment.NewSet(fragments), peer.Options{
+			Self: m.peer, Weight: owner.Medium, Info: info, Leases: true, Random: rand.New(rand.NewPCG(seed, uint64(n))),
+		})
+		s.members = append(s.members, m)
+	}
+	for _, m := range s.members { // each chooses some others, who then know it too
+		for len(m.knows) < min(views, members-1) {
+			other := s.members[s.random.IntN(members)]
+			if other != m {
+				m.knows[other.number], other.knows[m.number] = true, true
+			}
+		}
+	}
+	for _, m := range s.members {
+		for n := range members {
+			if m.knows[n] {
+				age := time.Duration(s.random.Int64N(int64(5 * time.Second))) // it hears of them one by one
+				s.after(age, func() {
+					s.step(m, peer.NeighbourJoined{Peer: s.members[n].peer, Weight: owner.Medium, Wants: true, Held: s.heldBy(s.members[n])})
+				})
+			}
+		}
+		told := time.Duration(s.random.Int64N(int64(time.Second)))
+		s.after(told, func() {
+			s.plans(m, cycle.PackageAdded{ID: packageID, Priority: 1, Missing: fragments})
+		})
+	}
+	return s
+}
+
+// heldBy returns what a member holds now, as its bitmap says.
+func (s *site) heldBy(m *member) *fragment.Set {
+	held := fragment.NewSet(s.plan.Count())
+	for index := range core.FragmentIndex(s.plan.Count()) {
+		if m.download.Holds(index) {
+			held.Add(index)
+		}
+	}
+	return held
+}
+
+func (s *site) after(pause time.Duration, do func()) {
+	s.order++
+	heap.Push(&s.agenda, happening{s.now.Add(pause), s.order, do})
+}
+
+// note adds to the trace, by which two runs are compared.
+func (s *site) note(what any) {
+	s.trace = sha256.Sum256(fmt.Appendf(s.trace[:], "%v %T %v", s.now.Sub(began), what, what))
+}
+
+// plans feeds a member's schedule.
+func (s *site) plans(m *member, event cycle.Event) {
+	if m.dead {
+		return
+	}
+	for _, action := range m.schedule.Step(s.now, event) {
+		switch action.(type) {
+		case cycle.AskOrigin:
+			s.step(m, peer.OriginAllowed{})
+		case cycle.Run:
+			m.doneAt = s.now
+			s.plans(m, cycle.RunFinished{ID: packageID})
+		}
+	}
+	s.wake(m)
+}
+
+// step feeds a member's download.
+func (s *site) step(m *member, event peer.Event) {
+	if m.dead {
+		return
+	}
+	for _, action := range m.download.Step(s.now, event) {
+		s.note(action)
+		switch action := action.(type) {
+		case peer.AskOrigin:
+			s.ask(m, action.Want, action.Acknowledged, action.Failed)
+		case peer.Acknowledge:
+			s.ask(m, nil, action.Indexes, nil)
+		case peer.Postpone:
+			s.plans(m, cycle.AskPostponed{ID: packageID, Until: action.Until})
+		case peer.FetchFromMember:
+			s.after(lanDelay, func() { s.upload(m, action) })
+		case peer.Meet:
+			s.after(2*lanDelay, func() { s.meet(m, action) })
+		case peer.Announce:
+			other := s.members[action.Peer[1]]
+			s.after(lanDelay, func() { s.step(other, peer.NeighbourHas{Peer: m.peer, Indexes: action.Indexes}) })
+		case peer.Report:
+			s.t.Fatalf("an honest member is banned: %+v", action)
+		}
+	}
+	s.wake(m)
+}
+
+// meet connects two members, if both live.
+func (s *site) meet(m *member, meet peer.Meet) {
+	other := s.members[meet.Peer[1]]
+	if other.dead || m.dead {
+		s.step(m, peer.MeetFailed(meet))
+		return
+	}
+	m.knows[other.number], other.knows[m.number] = true, true
+	for _, pair := range [][2]*member{{m, other}, {other, m}} {
+		s.step(pair[0], peer.NeighbourJoined{
+			Peer: pair[1].peer, Weight: owner.Medium, Wants: true, Held: s.heldBy(pair[1]),
+		})
+	}
+}
+
+// wake sees to it that a member is woken when it wants to be.
+func (s *site) wake(m *member) {
+	for _, next := range []func() (time.Time, bool){m.schedule.NextWake, m.download.NextWake} {
+		if at, wants := next(); wants && (!m.wakes.After(s.now) || at.Before(m.wakes)) {
+			m.wakes = at
+			s.after(at.Sub(s.now), func() {
+				s.step(m, peer.WakeDue{})
+				s.plans(m, cycle.WakeDue{})
+			})
+		}
+	}
+}
+
+// upload lets a member send a fragment to another.
+func (s *site) upload(to *member, fetch peer.FetchFromMember) {
+	from := s.members[fetch.Peer[1]]
+	switch {
+	case from.dead: // nothing comes; the download finds out
+		return
+	case !from.download.Holds(fetch.Index):
+		s.step(to, peer.FetchFailed{Peer: from.peer, Index: fetch.Index, Why: peer.Absent})
+		return
+	case from.uploads == uploadSlots:
+		pause := 20*time.Millisecond + time.Duration(s.random.Int64N(int64(80*time.Millisecond)))
+		s.step(to, peer.FetchFailed{Peer: from.peer, Index: fetch.Index, Why: peer.Occupied, RetryAfter: pause})
+		return
+	}
+	from.uploads++
+	took := time.Duration(int64(time.Second) * fragmentSize * uploadSlots / lanRate)
+	s.after(took, func() {
+		from.uploads--
+		if !from.dead {
+			s.arrived(to, fetch.Index, from.peer)
+		}
+	})
+}
+
+// arrived lets a member keep a fragment.
+func (s *site) arrived(m *member, index core.FragmentIndex, from id.Peer) {
+	if m.dead {
+		return
+	}
+	s.step(m, peer.FragmentStored{Index: index, From: from})
+	s.plans(m, cycle.FragmentArrived{
+		ID: packageID, Index: index, Missing: m.download.Missing(), FromOrigin: from == (id.Peer{}),
+	})
+}
+
+// ask sends a request to the origin.
+func (s *site) ask(m *member, want, verified []core.FragmentIndex, failed []peer.Complaint) {
+	s.request++
+	request := s.request
+	var complaints []lease.Complaint
+	for _, one := range failed {
+		complaints = append(complaints, lease.Complaint{
+			Fragment: one.Index, Holder: lease.MemberID(one.Peer), Corrupt: one.Corrupt,
+		})
+	}
+	s.after(wanDelay, func() {
+		s.asks[request] = m
+		s.lease(lease.MemberAsked{
+			Request: request, Member: lease.MemberID(m.peer), Package: info, Want: want, Acknowledged: verified,
+			Failed: complaints,
+		})
+	})
+}
+
+// lease feeds the origin.
+func (s *site) lease(event lease.Event) {
+	for _, action := range s.origin.Step(s.now, event) {
+		s.note(action)
+		switch action := action.(type) {
+		case lease.Grant:
+			one := &body{to: s.asks[action.Request], fragment: action.Fragment, left: fragmentSize - action.From, rate: wanRate}
+			s.bodies[action.Lease] = one
+			s.after(0, func() { s.send(action.Lease, one) })
+		case lease.Refuse:
+			m := s.asks[action.Request]
+			s.after(wanDelay, func() {
+				s.step(m, peer.OriginRefused{Index: action.Fragment, Holder: id.Peer(action.Holder)})
+				s.plans(m, cycle.AskPostponed{ID: packageID, Until: s.now.Add(action.RetryAfter)})
+			})
+		case lease.SetRate:
+			if one := s.bodies[action.Lease]; one != nil {
+				one.rate = action.BytesPerSecond
+			}
+		case lease.ResetBody:
+			if one := s.bodies[action.Lease]; one != nil {
+				one.reset = true
+				s.after(0, func() { s.endBody(action.Lease, one, true) })
+			}
+		}
+	}
+	if at, wants := s.origin.NextWake(); wants && (!s.wakes.After(s.now) || at.Before(s.wakes)) {
+		s.wakes = at
+		s.after(at.Sub(s.now), func() { s.lease(lease.WakeDue{}) })
+	}
+}
+
+// send drains the next piece of a body. To a member that died nothing drains.
+func (s *site) send(number lease.LeaseID, one *body) {
+	if one.reset || one.to.dead {
+		return
+	}
+	piece := min(one.left, pieceSize)
+	s.after(time.Duration(piece*int64(time.Second)/max(one.rate, 1)), func() {
+		if one.reset || one.to.dead {
+			return
+		}
+		one.left -= piece
+		s.lease(lease.BytesSent{Lease: number, Bytes: piece})
+		if one.left > 0 {
+			s.send(number, one)
+			return
+		}
+		s.endBody(number, one, false)
+		s.after(wanDelay, func() { s.arrived(one.to, one.fragment, id.Peer{}) })
+	})
+}
+
+func (s *site) endBody(number lease.LeaseID, one *body, failed bool) {
+	if s.bodies[number] != nil {
+		delete(s.bodies, number)
+		s.lease(lease.BodyEnded{Lease: number, Failed: failed})
+	}
+}
+
+// kill ends a member without a word: the origin sees its bodies stand still, the neighbours miss it later.
+func (s *site) kill(m *member) {
+	m.dead = true
+	for _, other := range s.members {
+		if m.knows[other.number] {
+			s.after(gossipDelay/4+time.Duration(s.random.Int64N(int64(gossipDelay))), func() {
+				s.step(other, peer.NeighbourLeft{Peer: m.peer})
+			})
+		}
+	}
+}
+
+// run lets things happen until every member that lives has the package, and returns how long that took.
+func (s *site) run(seed uint64, most time.Duration) time.Duration {
+	s.t.Helper()
+	for len(s.agenda) > 0 {
+		next := heap.Pop(&s.agenda).(happening)
+		s.now = next.at
+		if s.steps++; s.now.Sub(began) > most || s.steps > 5_000_000 {
+			break
+		}
+		next.do()
+		if s.isDone() {
+			return s.now.Sub(began)
+		}
+	}
+	missing := ""
+	for _, m := range s.members {
+		if !m.dead && m.doneAt.IsZero() {
+			missing += fmt.Sprintf(" %d:%d", m.number, m.download.Missing())
+		}
+	}
+	s.t.Fatalf("seed %d: after %v still missing (member:fragments)%s", seed, s.now.Sub(began), missing)
+	return 0
+}
+
+func (s *site) isDone() bool {
+	for _, m := range s.members {
+		if !m.dead && m.doneAt.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// rate is PACE=rate: no latency, the origin's rate alone.
+func rate() cycle.Options { return cycle.Options{PeriodLength: 10, CycleLatency: time.Second} }
+
+// TestSwarmCalm: without faults no fragment crosses the WAN twice, whatever each member happens to see of the others,
+// and the last member is done soon after the first copy could be.
+func TestSwarmCalm(t *testing.T) {
+	worst := 0.0
+	for seed := range uint64(150) {
+		members := 2 + int(seed%11)
+		fragments := 8 + int(seed%5)*12
+		s := newSite(t, seed, members, fragments, 3, rate())
+		took := s.run(seed, time.Hour)
+		totals, _ := s.origin.Totals(info)
+		if totals.Sent() != s.plan.ArchiveSize() || totals.First != s.plan.ArchiveSize() {
+			t.Errorf("seed %d: %d members, R = %.4f", seed, members, float64(totals.Sent())/float64(s.plan.ArchiveSize()))
+		}
+		bound := time.Duration(int64(time.Second) * s.plan.ArchiveSize() / wanRate)
+		worst = max(worst, float64(took-2*time.Second)/float64(bound))
+		if took > bound*11/10+4*time.Second {
+			t.Errorf("seed %d: %d members, %d fragments: %v, the bound is %v", seed, members, fragments, took, bound)
+		}
+	}
+	t.Logf("the slowest took %.2f of its bound, start apart", worst)
+}
+
+// TestSwarmCrashes: members die at any moment; the others complete, and each death costs the WAN at most what was on
+// its way to it.
+func TestSwarmCrashes(t *testing.T) {
+	for seed := range uint64(120) {
+		members, deaths := 6+int(seed%7), 1+int(seed%3)
+		s := newSite(t, seed, members, 40, 4, rate())
+		for n := range deaths {
+			victim := s.members[n]
+			s.after(time.Duration(s.random.Int64N(int64(9*time.Second))), func() { s.kill(victim) })
+		}
+		s.run(seed, time.Hour)
+		totals, _ := s.origin.Totals(info)
+		if extra := totals.Sent() - totals.First; extra > int64(deaths)*2*fragmentSize || totals.First != s.plan.ArchiveSize() {
+			t.Errorf("seed %d: %d deaths cost %.1f fragments; causes %v", seed, deaths, float64(extra)/fragmentSize, totals.Extra)
+		}
+	}
+}
+
+// TestSwarmLatency: with the manual's pauses no fragment crosses twice either.
+func TestSwarmLatency(t *testing.T) {
+	options := rate()
+	options.FragLatency = 2 * time.Second
+	for seed := range uint64(40) {
+		s := newSite(t, seed, 5, 20, 4, options)
+		s.run(seed, time.Hour)
+		if totals, _ := s.origin.Totals(info); totals.Sent() != s.plan.ArchiveSize() {
+			t.Errorf("seed %d: R = %.4f", seed, float64(totals.Sent())/float64(s.plan.ArchiveSize()))
+		}
+	}
+}
+
+// TestSwarmRepeats: one seed is one history.
+func TestSwarmRepeats(t *testing.T) {
+	for seed := range uint64(5) {
+		var traces [2][32]byte
+		for i := range traces {
+			s := newSite(t, seed, 8, 30, 3, rate())
+			s.after(3*time.Second, func() { s.kill(s.members[2]) })
+			s.run(seed, time.Hour)
+			traces[i] = s.trace
+		}
+		if traces[0] != traces[1] {
+			t.Errorf("seed %d: two histories", seed)
+		}
+	}
+}
