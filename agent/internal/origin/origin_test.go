@@ -215,7 +215,7 @@ func TestForeignProxy(t *testing.T) {
 		t.Errorf("got %q", err)
 	}
 	choose := withoutPassword(func(*http.Request) (*url.URL, error) {
-		return url.Parse("http://user:secret@a b")
+		return nil, errors.New("invalid proxy address \"http://user:secret@a b\"") // as net/http says it
 	})
 	if _, err := choose(nil); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)

@@ -205,7 +205,7 @@ func (w *chaos) fetchedFragment() {
 		w.step(FragmentFailed{Package: part.Package, Index: part.Index, Corrupt: rapid.Bool().Draw(w.t, "corrupt")})
 	default:
 		w.vault[part.Package].Add(part.Index)
-		w.step(FragmentStored{Package: part.Package, Index: part.Index})
+		w.step(FragmentStored(part))
 	}
 }
 
@@ -300,7 +300,7 @@ func (w *chaos) settle() {
 				continue
 			}
 			w.vault[part.Package].Add(part.Index)
-			w.step(FragmentStored{Package: part.Package, Index: part.Index})
+			w.step(FragmentStored(part))
 		case len(w.runs) > 0:
 			id := w.runs[0]
 			w.runs = w.runs[1:]
