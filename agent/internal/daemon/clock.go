@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -31,16 +32,18 @@ type remembered struct {
 	Floor time.Time `json:"floor"`
 }
 
-func newClock(folder *state.Folder) (*clock, error) {
+// newClock returns a clock. What was remembered and cannot be read any more is forgotten: it is a help, no duty.
+func newClock(folder *state.Folder, log *slog.Logger) *clock {
 	var kept remembered
 	if err := folder.Load(clockName, &kept); err != nil {
-		return nil, err
+		log.Warn("the last known time is forgotten", "reason", err)
+		kept = remembered{}
 	}
 	c := &clock{folder: folder, base: time.Now().Round(0), floor: kept.Floor, zero: steady()}
 	if c.base.Before(c.floor) {
 		c.base = c.floor
 	}
-	return c, nil
+	return c
 }
 
 func (c *clock) now() time.Time {

@@ -95,7 +95,11 @@ type daemon struct {
 	shown     display
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
-	broken    error            // what keeps the agent from going on: only a new start can tell what the disk holds
+
+	refusals    int   // of results, in a row
+	undelivered error // the last of them
+
+	broken error // what keeps the agent from going on: only a new start can tell what the disk holds
 
 	cancels map[core.PackageID]context.CancelFunc // of runs whose command has perhaps not started
 }
@@ -135,9 +139,7 @@ func Run(ctx context.Context, options Options) (err error) {
 
 // open opens everything and resumes.
 func (d *daemon) open() (err error) {
-	if d.clock, err = newClock(d.options.State); err != nil {
-		return err
-	}
+	d.clock = newClock(d.options.State, d.options.Log)
 	if d.ledger, err = ledger.Open(d.options.State.Path(LedgerName), d.clock.now); err != nil {
 		return err
 	}
@@ -175,8 +177,9 @@ func (d *daemon) close() (err error) {
 // work resumes, then does what the plan says until the end.
 func (d *daemon) work(ctx context.Context) error {
 	d.memory = memory{Conf: cycle.DefaultOptions()}
-	if err := d.options.State.Load(workName, &d.memory); err != nil {
-		return err
+	if err := d.options.State.Load(workName, &d.memory); err != nil { // the server lists again what is to be done
+		d.options.Log.Error("what was assigned is forgotten", "reason", err)
+		d.memory = memory{Conf: cycle.DefaultOptions()}
 	}
 	made, err := plan.New(plan.Options{
 		Once: d.options.Once, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
@@ -212,7 +215,8 @@ func (d *daemon) loop(ctx context.Context) error {
 		if d.broken != nil {
 			return d.broken
 		}
-		if d.options.Once && (d.plan.Idle() || d.plan.Stuck() || d.contacted != nil) {
+		undeliverable := d.refusals >= onceRefusals && len(d.plan.Tasks()) == 0
+		if d.options.Once && (d.plan.Idle() || d.plan.Stuck() || d.contacted != nil || undeliverable) {
 			return d.unfinished()
 		}
 		timer.Reset(d.pause())
@@ -231,6 +235,10 @@ func (d *daemon) loop(ctx context.Context) error {
 		}
 	}
 }
+
+// onceRefusals is how often in a row Once offers results that the server refuses, before it leaves them to the next
+// run.
+const onceRefusals = 3
 
 // maxPause bounds a wait, so that a computer's sleep, which timers may not count, does not hold things up long.
 const maxPause = time.Minute
@@ -425,8 +433,13 @@ func (d *daemon) report(ctx context.Context, progress ocs.Progress) answer {
 		d.learnTime()
 		if err != nil {
 			d.options.Log.Warn("results are not acknowledged yet", "reason", err)
+			if errors.Is(err, origin.ErrRefused) {
+				d.refusals++
+				d.undelivered = err
+			}
 			return plan.ReportFailed{}
 		}
+		d.refusals, d.undelivered = 0, nil
 		return plan.ReportAnswered{Left: len(d.ledger.At(ledger.Ended))}
 	}
 }
@@ -478,6 +491,9 @@ func (d *daemon) unfinished() error {
 	var lines []error
 	if d.contacted != nil {
 		lines = append(lines, d.contacted)
+	}
+	if d.undelivered != nil {
+		lines = append(lines, fmt.Errorf("results are not delivered: %w", d.undelivered))
 	}
 	for _, id := range d.failed {
 		attempt, _ := d.ledger.Last(id)

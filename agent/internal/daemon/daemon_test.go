@@ -18,6 +18,7 @@ import (
 	"enjambre/agent/internal/execute"
 	"enjambre/agent/internal/ledger"
 	"enjambre/agent/internal/notify"
+	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/plan"
 	"enjambre/agent/internal/state"
 	"enjambre/agent/internal/vault"
@@ -47,7 +48,7 @@ func newDaemon(t *testing.T) *daemon {
 		unflushed: map[core.PackageID]bool{}, cancels: map[core.PackageID]context.CancelFunc{},
 	}
 	var errs [4]error
-	d.clock, errs[0] = newClock(folder)
+	d.clock = newClock(folder, d.options.Log)
 	d.ledger, errs[1] = ledger.Open(folder.Path(LedgerName), d.clock.now)
 	d.vault, errs[2] = vault.Open(folder.Path(vaultName), vault.Options{
 		Policy: policy, Deployment: "test", Log: d.options.Log, Reserve: 1,
@@ -199,5 +200,35 @@ func TestHalfWritten(t *testing.T) {
 	}
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
+	}
+}
+
+// TestForgotten: what a crash or a newer agent left of the time is no reason not to start.
+func TestForgotten(t *testing.T) {
+	for _, content := range []string{"{", `{"floor":"2031-01-01T00:00:00Z","newer":1}`, ""} {
+		folder, err := state.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(folder.Path(clockName+".json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := newClock(folder, slog.New(slog.DiscardHandler))
+		if wrong := time.Since(c.now()); wrong < -time.Minute || wrong > time.Minute {
+			t.Errorf("%q: the clock is %v wrong", content, wrong)
+		}
+	}
+}
+
+// TestOnceUndeliverable: a single run does not offer a result for ever to a server that refuses it.
+func TestOnceUndeliverable(t *testing.T) {
+	d := newDaemon(t)
+	d.options.Once = true
+	if _, err := d.ledger.End(id, ledger.Result{Text: "SUCCESS", Installed: true}); err != nil {
+		t.Fatal(err)
+	}
+	d.refusals, d.undelivered = onceRefusals, origin.ErrRefused
+	if err := d.loop(t.Context()); !errors.Is(err, origin.ErrRefused) {
+		t.Errorf("got %v", err)
 	}
 }

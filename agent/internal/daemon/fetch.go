@@ -131,8 +131,10 @@ func (d *daemon) fetchFragment(ctx context.Context, assignment plan.Assignment, 
 	address := fmt.Sprintf("%s://%s/%s/%s-%d", strings.ToLower(string(info.Protocol)), assignment.FragmentsLocation,
 		id, id, index+1)
 	data, err := d.talker.Client().Fragment(ctx, address, info.Archive.Plan.Size(index))
+	corrupt := false // only whole fragments with other bytes count: a page of some portal is no fragment
 	if err == nil {
 		err = p.Store(index, data)
+		corrupt = core.ClassOf(err) == core.ClassHash
 	}
 	return func() plan.Event {
 		if err == nil {
@@ -142,9 +144,7 @@ func (d *daemon) fetchFragment(ctx context.Context, assignment plan.Assignment, 
 		d.options.Log.Warn("fragment not to be had", "package", id, "fragment", index+1, "reason", err)
 		switch {
 		case core.ClassOf(err) != "":
-			return plan.FragmentFailed{
-				Package: id, Index: index, Corrupt: core.ClassOf(err) == core.ClassHash, Problem: err.Error(),
-			}
+			return plan.FragmentFailed{Package: id, Index: index, Corrupt: corrupt, Problem: err.Error()}
 		case errors.Is(err, origin.ErrNotThere):
 			return plan.FragmentFailed{Package: id, Index: index, Problem: err.Error()}
 		}

@@ -11,6 +11,9 @@ import (
 func (l *Ledger) reserve() error {
 	l.reserved = l.size + reserve
 	err := unix.Fallocate(int(l.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, l.size, reserve)
+	for errors.Is(err, unix.EINTR) { // some file systems give up at a signal, and have done nothing
+		err = unix.Fallocate(int(l.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, l.size, reserve)
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSPC) {
 		return nil
 	}

@@ -14,6 +14,9 @@ func allocate(path string, size int64) error {
 		return err
 	}
 	err = unix.Fallocate(int(file.Fd()), 0, 0, size)
+	for errors.Is(err, unix.EINTR) { // some file systems give up at a signal, and have done nothing
+		err = unix.Fallocate(int(file.Fd()), 0, 0, size)
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) { // the file system gives room only when it is written to
 		err = file.Truncate(size)
 	}
