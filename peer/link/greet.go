@@ -84,7 +84,7 @@ func (h *Host) greetOn(ctx context.Context, conn network.Conn) (*stream, error) 
 	}
 	stop := context.AfterFunc(ctx, func() { _ = opened.Reset() })
 	defer stop()
-	control := &stream{Stream: opened, from: from, peeked: bufio.NewReaderSize(opened, 512)}
+	control := &stream{Stream: opened, from: from, ours: true, peeked: bufio.NewReaderSize(opened, 512)}
 	if err := h.sayHello(control); err != nil {
 		return nil, err
 	}

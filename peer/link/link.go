@@ -238,14 +238,14 @@ func (h *Host) closeParts() error {
 
 // Open opens a stream to a member, connecting to it and greeting it if need be. It is the caller's to close.
 func (h *Host) Open(ctx context.Context, to Member) (Stream, error) {
-	stream, err := h.open2(ctx, to)
+	stream, err := h.stream(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("member %s at %v: %w", to.ID, to.Address, err)
 	}
 	return stream, nil
 }
 
-func (h *Host) open2(ctx context.Context, to Member) (Stream, error) {
+func (h *Host) stream(ctx context.Context, to Member) (Stream, error) {
 	conn, err := h.dial(ctx, to)
 	if err != nil {
 		return nil, err
@@ -257,7 +257,19 @@ func (h *Host) open2(ctx context.Context, to Member) (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{Stream: opened, from: to.ID}, nil
+	return &stream{Stream: opened, from: to.ID, ours: true}, nil
+}
+
+// Greet connects to a member and greets it, if that has not been done.
+func (h *Host) Greet(ctx context.Context, to Member) error {
+	conn, err := h.dial(ctx, to)
+	if err == nil {
+		err = h.greet(ctx, conn)
+	}
+	if err != nil {
+		return fmt.Errorf("member %s at %v: %w", to.ID, to.Address, err)
+	}
+	return nil
 }
 
 // dial returns a connection to a member, the one there is or a new one.

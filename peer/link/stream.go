@@ -15,6 +15,7 @@ import (
 type Stream interface {
 	io.ReadWriteCloser
 	Peer() id.Peer               // whom it leads to, as the handshake proved
+	Ours() bool                  // we have opened it, not the other side
 	CloseWrite() error           // tells the other side that nothing more comes
 	Reset() error                // ends both directions at once; what is on the way is lost
 	SetDeadline(time.Time) error // of reading and writing
@@ -24,10 +25,12 @@ type Stream interface {
 type stream struct {
 	network.Stream
 	from   id.Peer
+	ours   bool
 	peeked *bufio.Reader // with the first byte still in it; nil for streams that we opened
 }
 
 func (s *stream) Peer() id.Peer { return s.from }
+func (s *stream) Ours() bool    { return s.ours }
 
 func (s *stream) Read(p []byte) (int, error) {
 	if s.peeked != nil {

@@ -326,3 +326,27 @@ func (p *Package) close() error {
 	}
 	return err
 }
+
+// Envelope returns the sealed info file. It must not be changed.
+func (p *Package) Envelope() []byte { return p.sealed.Envelope }
+
+// Digests returns the digests of the fragments; none without archive. They must not be changed.
+func (p *Package) Digests() fragment.Digests { return p.digests }
+
+// ErrNotHeld says that a fragment is not there.
+var ErrNotHeld = errors.New("the fragment is not held")
+
+// Fragment reads a fragment that is held, for a neighbour that verifies it as we did.
+func (p *Package) Fragment(index core.FragmentIndex) ([]byte, error) {
+	p.mu.Lock()
+	held := p.held.Has(index)
+	p.mu.Unlock()
+	if !held {
+		return nil, ErrNotHeld
+	}
+	buffer := make([]byte, p.plan.Size(index))
+	if _, err := p.data.ReadAt(buffer, p.plan.Offset(index)); err != nil {
+		return nil, fmt.Errorf("read fragment %d: %w", index, err)
+	}
+	return buffer, nil
+}

@@ -170,6 +170,18 @@ func (v *Vault) Find(id core.PackageID) *Package {
 	return v.packages[id]
 }
 
+// FindInfo returns the package whose info file has this digest, or nil.
+func (v *Vault) FindInfo(digest core.Digest) *Package {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, p := range v.packages {
+		if p.sealed.Digest == digest {
+			return p
+		}
+	}
+	return nil
+}
+
 // IDs returns the packages of the vault, in order.
 func (v *Vault) IDs() []core.PackageID {
 	v.mu.Lock()

@@ -124,6 +124,10 @@ func TestWhole(t *testing.T) {
 		s.store(t, p, core.FragmentIndex(index), core.FragmentIndex(index))
 	}
 	for range 2 {
+		part, err := p.Fragment(40)
+		if err != nil || !bytes.Equal(part, s.fragment(40)) || v.FindInfo(s.sealed.Digest) != p || v.FindInfo(core.Digest{}) != nil {
+			t.Errorf("%d bytes of the last fragment, %v", len(part), err)
+		}
 		if err := p.Rehash(t.Context()); err != nil || p.Missing() != 0 {
 			t.Fatalf("%v, %d missing", err, p.Missing())
 		}
@@ -160,6 +164,9 @@ func TestRefused(t *testing.T) {
 	}
 	if p.Missing() != 3 {
 		t.Errorf("%d missing, want 3", p.Missing())
+	}
+	if _, err := p.Fragment(0); !errors.Is(err, ErrNotHeld) {
+		t.Errorf("got %v", err)
 	}
 	if err := p.Rehash(t.Context()); core.ClassOf(err) != core.ClassHash {
 		t.Errorf("an incomplete archive: %v", err)

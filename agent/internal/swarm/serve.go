@@ -1,0 +1,111 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"enjambre/agent/internal/vault"
+	"enjambre/core"
+	"enjambre/peer/link"
+	"enjambre/peer/wire"
+)
+
+// serve answers what a member asks on a stream.
+func (s *Swarm) serve(ctx context.Context, asked link.Stream) {
+	stop := context.AfterFunc(ctx, func() { _ = asked.Reset() })
+	defer stop()
+	if err := s.answer(asked); err != nil {
+		s.options.Log.Debug("ask not answered", "member", asked.Peer(), "reason", err)
+		_ = asked.Reset()
+		return
+	}
+	_ = asked.Close()
+}
+
+func (s *Swarm) answer(asked link.Stream) error {
+	if err := asked.SetDeadline(time.Now().Add(stallTime)); err != nil {
+		return err
+	}
+	frame, err := wire.Read(asked, wire.KindAsk, wire.KindAskInfo, wire.KindAskDigests)
+	if err != nil {
+		return errors.Join(err, reply(asked, wire.NewRefusal(wire.CodeOf(err), err.Error())))
+	}
+	switch frame := frame.(type) {
+	case wire.Ask:
+		return s.give(asked, frame)
+	case wire.AskInfo:
+		if p := s.sharedPackage(frame.Info); p != nil {
+			return reply(asked, wire.Info{Envelope: p.Envelope()})
+		}
+	case wire.AskDigests:
+		if p := s.sharedPackage(frame.Info); p != nil && len(p.Digests()) > 0 {
+			return reply(asked, wire.Digests{List: p.Digests()})
+		}
+	}
+	return reply(asked, wire.Missing{})
+}
+
+// sharedPackage returns a package that members may have, or nil.
+func (s *Swarm) sharedPackage(info core.Digest) *vault.Package {
+	s.mu.Lock()
+	shared := s.shared[info]
+	s.mu.Unlock()
+	if !shared {
+		return nil
+	}
+	return s.options.Vault.FindInfo(info)
+}
+
+// give answers an ask for a fragment, if a slot is free.
+func (s *Swarm) give(asked link.Stream, ask wire.Ask) error {
+	p := s.sharedPackage(ask.Info)
+	if p == nil || !p.Held().Has(ask.Index) {
+		return reply(asked, wire.Missing{})
+	}
+	select {
+	case s.uploads <- struct{}{}:
+		defer func() { <-s.uploads }()
+	default:
+		return reply(asked, wire.Busy{RetryAfter: s.retryAfter()})
+	}
+	data, err := p.Fragment(ask.Index)
+	if err != nil {
+		return errors.Join(err, reply(asked, wire.Missing{})) // it went just now
+	}
+	if int(ask.Offset) >= len(data) {
+		return reply(asked, wire.NewRefusal(wire.CodeProtocol, fmt.Sprintf("fragment %d ends before offset %d", ask.Index,
+			ask.Offset)))
+	}
+	data = data[ask.Offset:]
+	if err := reply(asked, wire.Fragment{Length: uint32(len(data))}); err != nil {
+		return err
+	}
+	for len(data) > 0 {
+		if err := asked.SetDeadline(time.Now().Add(stallTime)); err != nil {
+			return err
+		}
+		piece := min(len(data), progressBytes)
+		if _, err := asked.Write(data[:piece]); err != nil {
+			return err
+		}
+		data = data[piece:]
+	}
+	return nil
+}
+
+// retryAfter spreads those who were turned away.
+func (s *Swarm) retryAfter() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return minBusy + time.Duration(s.options.Random.Int64N(int64(5*minBusy)))
+}
+
+func reply(to link.Stream, frame wire.Frame) error {
+	data, err := wire.Append(nil, frame)
+	if err == nil {
+		_, err = to.Write(data)
+	}
+	return err
+}
