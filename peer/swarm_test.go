@@ -281,13 +281,13 @@ func (s *site) ask(m *member, want, verified []core.FragmentIndex, failed []peer
 	var complaints []lease.Complaint
 	for _, one := range failed {
 		complaints = append(complaints, lease.Complaint{
-			Fragment: one.Index, Holder: lease.MemberID(one.Peer), Corrupt: one.Corrupt,
+			Fragment: one.Index, Holder: one.Peer, Corrupt: one.Corrupt,
 		})
 	}
 	s.after(wanDelay, func() {
 		s.asks[request] = m
 		s.lease(lease.MemberAsked{
-			Request: request, Member: lease.MemberID(m.peer), Package: info, Want: want, Acknowledged: verified,
+			Request: request, Member: m.peer, Package: info, Want: want, Acknowledged: verified,
 			Failed: complaints,
 		})
 	})
@@ -305,7 +305,7 @@ func (s *site) lease(event lease.Event) {
 		case lease.Refuse:
 			m := s.asks[action.Request]
 			s.after(wanDelay, func() {
-				s.step(m, peer.OriginRefused{Index: action.Fragment, Holder: id.Peer(action.Holder)})
+				s.step(m, peer.OriginRefused{Index: action.Fragment, Holder: action.Holder})
 				s.plans(m, cycle.AskPostponed{ID: packageID, Until: s.now.Add(action.RetryAfter)})
 			})
 		case lease.SetRate:

@@ -32,6 +32,8 @@ func (r rank) compare(other rank) int {
 		compareBools(r.weightless, other.weightless), cmp.Compare(r.request, other.request))
 }
 
+func compareWaiters(a, b *waiter) int { return a.rank.compare(b.rank) }
+
 // compareBools orders false before true.
 func compareBools(a, b bool) int {
 	switch {
@@ -76,7 +78,7 @@ func (o *Site) memberAsked(event MemberAsked) {
 	}
 	w.until = o.clock.now.Add(waitLimit)
 	w.rank = rank{w.asker.isSlow(w.pack), w.pack.priority, m.weightless, event.Request}
-	place, _ := slices.BinarySearchFunc(o.waiting, w, func(a, b *waiter) int { return a.rank.compare(b.rank) })
+	place, _ := slices.BinarySearchFunc(o.waiting, w, compareWaiters)
 	o.waiting = slices.Insert(o.waiting, place, w)
 	o.changed = true
 }
@@ -282,7 +284,8 @@ func (o *Site) grant(w *waiter, index core.FragmentIndex) {
 	l := &lease{
 		id: o.lastLease, slot: w.asker.slot, asker: w.asker, pack: p, fragment: index, island: m.island,
 		cause: o.nextCause(w, index), charged: o.isCharged(w, index), slow: w.rank.slow,
-		alone: o.isAlone(m), binds: true, running: true, grantedAt: o.clock.now, drainedAt: o.clock.now, recordedAt: o.clock.now,
+		alone: o.isAlone(m), binds: true, running: true,
+		grantedAt: o.clock.now, drainedAt: o.clock.now, recordedAt: o.clock.now,
 	}
 	if r := w.resume; r.Fragment == index && r.From > 0 && r.From < p.plan.Size(index) {
 		l.from = r.From

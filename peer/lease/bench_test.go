@@ -8,9 +8,9 @@ import (
 	"enjambre/peer/lease"
 )
 
-// BenchmarkStep measures one fragment's way: an ask with 64 wishes, the grant, one report of all its bytes, the
-// body's end, and the acknowledgement that comes with the next ask; that is 3 steps. Of 50 members, those without a
-// body wait or have just been refused.
+// BenchmarkStep measures one fragment's way: an ask with 64 wishes, the grant, one report of all its bytes,
+// the body's end, and the acknowledgement that comes with the next ask; that is 3 steps. Of 50 members, those
+// without a body wait or have just been refused.
 func BenchmarkStep(b *testing.B) {
 	b.Run("50-members-8000-fragments", func(b *testing.B) {
 		const members, fragments = 50, 8000

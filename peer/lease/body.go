@@ -101,8 +101,8 @@ func (o *Site) bytesSent(event BytesSent) {
 	}
 }
 
-// extraCause says why bytes of a lease are not sent for the first time. A first copy's can be so only if another
-// island's lease, or a stock agent, overtook it.
+// extraCause says why bytes of a lease are not sent for the first time. A first copy's can be so only if
+// another island's lease, or a stock agent, overtook it.
 func (o *Site) extraCause(l *lease) Cause {
 	switch {
 	case l.cause != NoCause:

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"enjambre/core"
+	"enjambre/peer/id"
 )
 
 const (
@@ -57,7 +58,7 @@ func (o *Site) complain(p *pack, a *asker, list []Complaint) {
 			continue
 		}
 		switch s := o.members.slots[said.Holder]; {
-		case said.Holder == MemberID{}:
+		case said.Holder == id.Peer{}:
 			if l := o.leaseOf(o.members.at(a.slot), p, said.Fragment); l != nil {
 				o.cancel(l, CauseCorrupt)
 			}

@@ -1,18 +1,12 @@
 package lease
 
 import (
-	"encoding/hex"
 	"time"
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 )
-
-// A MemberID is a member's Ed25519 public key. The zero MemberID names nobody.
-type MemberID [32]byte
-
-// String returns the first 8 hex digits, enough for a person who reads a log.
-func (m MemberID) String() string { return hex.EncodeToString(m[:4]) }
 
 // A RequestID is the shell's number for one request; a Site sees each number once.
 type RequestID uint64
@@ -35,8 +29,8 @@ const (
 // An Event is something that happened; the shell reports it.
 type Event interface{ event() }
 
-// PackageKnown reports a package that the site may have, or its new priority. A package that was withdrawn comes
-// back by it: its holders are forgotten, what was sent is not.
+// PackageKnown reports a package that the site may have, or its new priority. A package that was withdrawn
+// comes back by it: its holders are forgotten, what was sent is not.
 type PackageKnown struct {
 	Package  core.Digest // of the info file
 	Plan     fragment.Plan
@@ -49,9 +43,9 @@ type PackageWithdrawn struct{ Package core.Digest }
 // MemberAsked reports a request for the next fragment. It is answered by one action, at once or within 20 s.
 type MemberAsked struct {
 	Request      RequestID
-	Member       MemberID
+	Member       id.Peer
 	Package      core.Digest
-	Want         []core.FragmentIndex // in order of preference, none that is under way; none at all: it only acknowledges
+	Want         []core.FragmentIndex // the dearest first, none that is under way; empty: it only acknowledges
 	Acknowledged []core.FragmentIndex // verified since the last request, wherever they came from
 	Failed       []Complaint
 	Have         *fragment.Set // all that it holds; nil if it does not say. What it wants besides it has lost
@@ -62,7 +56,7 @@ type MemberAsked struct {
 // A Complaint says that a holder failed the asker. A zero Holder is the origin, whose bytes were corrupt.
 type Complaint struct {
 	Fragment core.FragmentIndex
-	Holder   MemberID
+	Holder   id.Peer
 	Corrupt  bool // wrong bytes; otherwise not reached, stalled, or it had not got it
 }
 
@@ -72,8 +66,8 @@ type Resume struct {
 	From     int64
 }
 
-// ClientLeft reports that the client of a request that waits hung up. A request that was answered is not touched:
-// its BodyEnded tells.
+// ClientLeft reports that the client of a request that waits hung up. A request that was answered is not
+// touched: its BodyEnded tells.
 type ClientLeft struct{ Request RequestID }
 
 // BytesSent reports that the network took bytes of a lease's body, beyond those reported before.
@@ -97,22 +91,25 @@ type ServedOutside struct {
 }
 
 // MemberSeen reports a sign of life of a member by another way than a request.
-type MemberSeen struct{ Member MemberID }
+type MemberSeen struct{ Member id.Peer }
 
-// MemberLeft reports that a member left the site or was revoked: its leases are void and it holds nothing for it.
-type MemberLeft struct{ Member MemberID }
+// MemberLeft reports that a member left the site or was revoked: its leases are void and it holds nothing for
+// it.
+type MemberLeft struct{ Member id.Peer }
 
-// IslandDeclared reports that a member failed to reach three holders in a row, or that it met somebody outside its
-// island, and with whom it exchanged a frame in the last 5 min. It is heeded once a minute for each member.
+// IslandDeclared reports that a member failed to reach three holders in a row, or that it met somebody
+// outside its island, and with whom it exchanged a frame in the last 5 min. It is heeded once a minute for
+// each member.
 type IslandDeclared struct {
-	Member MemberID
-	With   []MemberID // the first MaxMembers count
+	Member id.Peer
+	With   []id.Peer // the first MaxMembers count
 }
 
 // PolicyChanged reports the site's policy as it is now.
 type PolicyChanged struct{ Policy Policy }
 
-// Restarted reports that the origin has just started. Nothing is granted for 10 s, in which holders are learnt.
+// Restarted reports that the origin has just started. Nothing is granted for 10 s, in which holders are
+// learnt.
 type Restarted struct{}
 
 // WakeDue reports that the time named by NextWake has come. Too early or too often does no harm.
@@ -149,7 +146,7 @@ type Refuse struct {
 	Request    RequestID
 	Reason     Reason
 	Fragment   core.FragmentIndex // that Holder has
-	Holder     MemberID           // zero: none is known
+	Holder     id.Peer            // zero: none is known
 	RetryAfter time.Duration      // 100 ms to 5 min
 }
 
@@ -168,9 +165,9 @@ type SetRate struct {
 	BytesPerSecond int64
 }
 
-// Introduce orders to tell a member, with its next answer, to connect to another, which is a bridge between what
-// were two islands.
-type Introduce struct{ Member, To MemberID }
+// Introduce orders to tell a member, with its next answer, to connect to another, which is a bridge between
+// what were two islands.
+type Introduce struct{ Member, To id.Peer }
 
 // Record orders to append an entry to the ledger, within a second.
 type Record struct{ Entry Entry }

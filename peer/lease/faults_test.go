@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"enjambre/core"
+	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 )
 
@@ -29,7 +32,8 @@ func TestCalm(t *testing.T) {
 	}
 }
 
-// TestCrashes: whatever members suffer, all that live get everything, and each body that is lost costs a fragment at most.
+// TestCrashes: whatever members suffer, all that live get everything, and each body that is lost costs a
+// fragment at most.
 func TestCrashes(t *testing.T) {
 	for seed := range uint64(1000 / fewer) {
 		rng := random(seed)
@@ -91,8 +95,8 @@ func TestSameSeed(t *testing.T) {
 	}
 }
 
-// TestOriginRestarts: the origin dies with all its bodies and comes back with its ledger. What was lost of that is
-// a body for each slot, once more.
+// TestOriginRestarts: the origin dies with all its bodies and comes back with its ledger. What was lost of
+// that is a body for each slot, once more.
 func TestOriginRestarts(t *testing.T) {
 	for seed := range uint64(300 / fewer) {
 		rng := random(seed)
@@ -147,7 +151,7 @@ func TestPartition(t *testing.T) {
 		rng := random(seed)
 		members := 3 + rng.IntN(10)
 		s := newSwarm(t, seed, members, plan(t, 20+rng.IntN(40), 64*kib))
-		s.watcher.islands = func(id lease.MemberID) string { return string(id[30:]) } // only the Site knows
+		s.watcher.islands = func(id id.Peer) string { return string(id[30:]) } // only the Site knows
 		s.feed(lease.PolicyChanged{Policy: lease.Policy{Rate: 1_000_000}})
 		s.startAll()
 		s.after(time.Duration(rng.IntN(2000))*time.Millisecond, func() {
@@ -158,8 +162,36 @@ func TestPartition(t *testing.T) {
 		s.run(10 * time.Minute)
 		s.finishBodies()
 		totals := s.totals()
-		if extra := totals.Sent() - totals.First; totals.First != s.plan.ArchiveSize() || extra > s.plan.ArchiveSize()+8*64*kib {
+		archive, extra := s.plan.ArchiveSize(), totals.Sent()-totals.First
+		if totals.First != archive || extra > archive+8*64*kib {
 			s.fail("seed %d: %d fragments, %+v", seed, s.plan.Count(), totals)
+		}
+	}
+}
+
+// TestLiars: members that claim to have everything hold the others up, but not for long, and cost little.
+func TestLiars(t *testing.T) {
+	for seed := range uint64(300 / fewer) {
+		rng := random(seed)
+		honest, liars := 1+rng.IntN(6), 1+rng.IntN(9)
+		s := newSwarm(t, seed, honest+liars, plan(t, 30+rng.IntN(40), 64*kib))
+		s.feed(lease.PolicyChanged{Policy: lease.Policy{Rate: 1_000_000}})
+		everything := fragment.NewSet(s.plan.Count())
+		for index := range core.FragmentIndex(s.plan.Count()) {
+			everything.Add(index)
+		}
+		for _, liar := range s.agents[honest:] {
+			liar.lies = true
+			s.request++
+			s.asks[s.request] = liar
+			s.feed(lease.MemberAsked{Request: s.request, Member: liar.id, Package: s.pack, Have: everything})
+		}
+		s.startAll()
+		s.run(10 * time.Minute)
+		s.finishBodies()
+		totals := s.totals()
+		if totals.First != s.plan.ArchiveSize() || totals.Sent()-totals.First > int64(honest)*5*64*kib {
+			s.fail("seed %d: %d honest, %d liars: %+v", seed, honest, liars, totals)
 		}
 	}
 }

@@ -24,11 +24,12 @@ func (o *Site) isAlone(m *member) bool {
 
 func (o *Site) areTogether(a, b slot) bool { return o.members.at(a).island == o.members.at(b).island }
 
-// islandDeclared makes an island of its own of what a member is in touch with, or joins islands that it connects.
+// islandDeclared makes an island of its own of what a member is in touch with, or joins islands that it
+// connects.
 //
-// One that names members of another island connects the two. One that names only members of its own takes them out
-// of it, unless they are more than half of it: then it is the others who are cut off, or dead, and the island stays
-// where most are.
+// One that names members of another island connects the two. One that names only members of its own takes
+// them out of it, unless they are more than half of it: then it is the others who are cut off, or dead, and
+// the island stays where most are.
 func (o *Site) islandDeclared(event IslandDeclared) {
 	declarer := o.enter(event.Member)
 	if declarer == 0 {
@@ -57,7 +58,8 @@ func (o *Site) islandDeclared(event IslandDeclared) {
 	foreign = slices.Compact(foreign)
 	switch {
 	case m.island == mainIsland && len(foreign) > 0: // foreign holds no main island then
-		o.move(slices.DeleteFunc(named, func(s slot) bool { return o.members.at(s).island != mainIsland }), foreign[0])
+		named = slices.DeleteFunc(named, func(s slot) bool { return o.members.at(s).island != mainIsland })
+		o.move(named, foreign[0])
 		o.join(declarer, foreign)
 	case len(foreign) > 0:
 		o.join(declarer, append(foreign, m.island))
@@ -122,16 +124,14 @@ func (o *Site) join(bridge slot, islands []islandID) {
 	}
 }
 
-// move takes members into an island. Their leases go with them, so that what they were to fetch for others is free.
+// move takes members into an island. Their leases go with them, so that what they were to fetch for others is
+// free.
 func (o *Site) move(members []slot, target islandID) {
 	touched := map[islandID]bool{target: true}
 	for _, s := range members {
 		m := o.members.at(s)
 		touched[m.island] = true
 		for _, l := range m.leases {
-			if c := o.cellOf(l); c != nil {
-				c.lease, c.cause = 0, CauseIsland
-			}
 			l.island = target
 		}
 		o.leaveIsland(m)

@@ -7,6 +7,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 )
 
@@ -20,10 +21,11 @@ func (b *bench) declare(member int, with ...int) []lease.Action {
 	return b.step(event)
 }
 
-// newParted is a bench with members 1 to 6, of which 4 to 6 are cut off and have said so. Fragment 0 is held by 1.
+// newParted is a bench with members 1 to 6, of which 4 to 6 are cut off and have said so. Fragment 0 is held
+// by 1.
 func newParted(t *testing.T) *bench {
 	b := newBench(t)
-	b.watcher.islands = func(id lease.MemberID) string {
+	b.watcher.islands = func(id id.Peer) string {
 		if id[31] >= 4 {
 			return "cut off"
 		}
@@ -70,7 +72,7 @@ func TestIslandTakesItsLeases(t *testing.T) {
 	b.want("before", b.ask(1, 0), "leased")
 	b.declare(3, 4)
 	b.want("in its island", b.ask(3, 0), "leased")
-	b.watcher.islands = func(lease.MemberID) string { return "other" }
+	b.watcher.islands = func(id.Peer) string { return "other" }
 	b.want("in the main one", b.ask(1, 0), "grant 0 island")
 	b.send(grant.Lease)
 	b.acknowledge(4, 0)
@@ -78,10 +80,22 @@ func TestIslandTakesItsLeases(t *testing.T) {
 	b.want("is not the others'", b.ask(2, 0), "leased")
 }
 
+// TestIslandTakesItsHolders: what the cut off hold is not there for the others.
+func TestIslandTakesItsHolders(t *testing.T) {
+	b := newBench(t)
+	b.hold(4, 0)
+	for member := 1; member <= 3; member++ {
+		b.acknowledge(member)
+	}
+	b.want("before", b.ask(1, 0), "held by 4")
+	b.declare(4, 3)
+	b.want("after", b.ask(1, 0), "grant 0 island")
+}
+
 func TestIslandOfOne(t *testing.T) {
 	b := newParted(t)
 	b.declare(3)
-	b.watcher.islands = func(id lease.MemberID) string { return string(id[31:]) }
+	b.watcher.islands = func(id id.Peer) string { return string(id[31:]) }
 	b.want("what is held elsewhere", b.ask(3, 0, 1), "grant 0 no-peers")
 	b.granted(b.ask(1, 1))
 	b.want("what is leased elsewhere", b.ask(3, 1), "grant 1 no-peers")
@@ -120,7 +134,7 @@ func TestIslandsJoin(t *testing.T) {
 	if !slices.Equal(met, want) {
 		t.Errorf("got %v, want %v", met, want)
 	}
-	b.watcher.islands = func(lease.MemberID) string { return "" }
+	b.watcher.islands = func(id.Peer) string { return "" }
 	b.want("what one had", b.ask(6, 0), "held by 1")
 	b.want("what the other had", b.ask(1, 3), "held by 5")
 }
@@ -133,7 +147,7 @@ func TestYoungerLeaseEnds(t *testing.T) {
 		b.acknowledge(member)
 	}
 	b.declare(5, 6)
-	b.watcher.islands = func(id lease.MemberID) string { return string(id[31:]) }
+	b.watcher.islands = func(id id.Peer) string { return string(id[31:]) }
 	first, second := b.granted(b.ask(1, 0)).Lease, b.granted(b.ask(5, 0)).Lease
 	got := resets(b.declare(6, 5, 2))
 	if len(got) != 1 || got[0] != second {
@@ -144,13 +158,32 @@ func TestYoungerLeaseEnds(t *testing.T) {
 	b.want("then", b.ask(5, 0), "held by 1")
 }
 
+// TestCutOffIsNoLiar: who could not be reached because the site fell apart is trusted when it is whole again.
+func TestCutOffIsNoLiar(t *testing.T) {
+	b := newBench(t)
+	b.hold(1, 0)
+	for member := 2; member <= 6; member++ {
+		b.acknowledge(member)
+	}
+	blame := func(member int) {
+		b.say(lease.MemberAsked{Member: name(member), Failed: []lease.Complaint{{Fragment: 0, Holder: name(1)}}})
+	}
+	blame(4)
+	blame(5)
+	b.declare(4, 5, 6)
+	b.now = b.now.Add(second)
+	b.declare(5, 4, 6, 2)
+	blame(2)
+	b.want("one of six complains", b.ask(3, 0), "held by 1")
+}
+
 // TestIslandsEnd: after half an hour without a word an island is part of the main one.
 func TestIslandsEnd(t *testing.T) {
 	b := newParted(t)
 	b.wake(29 * time.Minute)
 	b.granted(b.ask(4, 0))
 	b.wake(2 * time.Minute)
-	b.watcher.islands = func(lease.MemberID) string { return "" }
+	b.watcher.islands = func(id.Peer) string { return "" }
 	b.want("one of it", b.ask(5, 0), "held by 1")
 	b.want("all of it", b.ask(6, 0), "held by 1")
 }

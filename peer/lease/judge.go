@@ -73,8 +73,8 @@ func (o *Site) judge(p *pack, a *asker, index core.FragmentIndex) (verdict, slot
 	return isFree, 0
 }
 
-// usable returns a holder that did not fail this asker: one that was seen lately and has a line to spare if there is
-// one, and not the same for all who ask.
+// usable returns a holder that did not fail this asker: one that was seen lately and has a line to spare if
+// there is one, and not the same for all who ask.
 func (o *Site) usable(p *pack, a *asker, c *cell, index core.FragmentIndex) slot {
 	candidates := c.holders[:]
 	if end := slices.Index(candidates, 0); end >= 0 {
@@ -154,8 +154,8 @@ func (p *pack) isLeased(index core.FragmentIndex) bool {
 	return false
 }
 
-// isCharged reports whether what a new lease sends once more is the member's cost: a repeat, or a complaint about
-// somebody who is there.
+// isCharged reports whether what a new lease sends once more is the member's cost: a repeat, or a complaint
+// about somebody who is there.
 func (o *Site) isCharged(w *waiter, index core.FragmentIndex) bool {
 	if w.asker.times(index) > 0 {
 		return true

@@ -10,6 +10,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 )
 
@@ -32,7 +33,7 @@ func indexes(t *rapid.T, label string) []core.FragmentIndex {
 	}), 0, 4).Draw(t, label)
 }
 
-func anybody(t *rapid.T) lease.MemberID { return name(rapid.IntRange(1, lawMembers).Draw(t, "member")) }
+func anybody(t *rapid.T) id.Peer { return name(rapid.IntRange(1, lawMembers).Draw(t, "member")) }
 
 // ask draws what a member may say.
 func (m *mob) ask(t *rapid.T) lease.Event {
@@ -108,7 +109,8 @@ func (m *mob) rare(t *rapid.T) lease.Event {
 		return lease.MemberLeft{Member: anybody(t)}
 	case 4:
 		return lease.PolicyChanged{Policy: lease.Policy{
-			Fetchers: rapid.IntRange(0, 6).Draw(t, "fetchers"), Rate: int64(rapid.SampledFrom([]int{0, 1, 100_000}).Draw(t, "rate")),
+			Fetchers: rapid.IntRange(0, 6).Draw(t, "fetchers"),
+			Rate:     rapid.SampledFrom([]int64{0, 1, 100_000}).Draw(t, "rate"),
 		}}
 	case 5:
 		index := core.FragmentIndex(rapid.IntRange(0, lawFragments-1).Draw(t, "fragment"))
@@ -136,7 +138,7 @@ func TestLaws(t *testing.T) {
 func checkLaws(t *rapid.T, islands bool) {
 	m := &mob{watcher: newWatcher(t, 7), islands: islands}
 	if islands { // only the Site knows who is in which
-		m.watcher.islands = func(id lease.MemberID) string { return id.String() + string(id[31:]) }
+		m.watcher.islands = func(id id.Peer) string { return id.String() + string(id[31:]) }
 	}
 	p, err := fragment.NewPlan(lawFragments*16*kib-100, 16*kib)
 	if err != nil {
@@ -187,7 +189,8 @@ func (w *watcher) pass(gap time.Duration) {
 	w.now = end
 }
 
-// checkLedger ends all bodies and compares the ledger's sums with the Site's, and with those of one that replays it.
+// checkLedger ends all bodies and compares the ledger's sums with the Site's, and with those of one that
+// replays it.
 func (w *watcher) checkLedger() {
 	w.t.Helper()
 	for _, id := range slices.Sorted(maps.Keys(w.bodies)) {

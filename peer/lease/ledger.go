@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"enjambre/core"
+	"enjambre/peer/id"
 )
 
 // A Cause says why a byte went into the site more than once.
@@ -41,7 +42,8 @@ const (
 	KindWithdrawn                 // the package was withdrawn
 )
 
-// An Entry is one line of the ledger; the package comment has its bytes. Fields that a kind does not have are zero.
+// An Entry is one line of the ledger; the package comment has its bytes. Fields that a kind does not have are
+// zero.
 type Entry struct {
 	Kind     Kind
 	Cause    Cause
@@ -53,7 +55,7 @@ type Entry struct {
 	Extra    uint32 // of Bytes
 	At       time.Time
 	Package  core.Digest
-	Member   MemberID
+	Member   id.Peer
 }
 
 // EntrySize is the size of an entry in bytes.
@@ -87,8 +89,8 @@ func (e Entry) Append(to []byte) []byte {
 	return binary.BigEndian.AppendUint32(to, crc32.ChecksumIEEE(to[start:]))
 }
 
-// ParseEntry reads the bytes that Append writes, EntrySize of them. It refuses what is torn or altered (E_HASH),
-// what a newer program wrote (E_VERSION), and what no Site says (E_FORMAT).
+// ParseEntry reads the bytes that Append writes, EntrySize of them. It refuses what is torn or altered
+// (E_HASH), what a newer program wrote (E_VERSION), and what no Site says (E_FORMAT).
 func ParseEntry(data []byte) (Entry, error) {
 	if len(data) != EntrySize {
 		return Entry{}, core.Refuse(core.ClassFormat, "ledger entry of %d bytes, want %d", len(data), EntrySize)
@@ -98,15 +100,15 @@ func ParseEntry(data []byte) (Entry, error) {
 		return Entry{}, core.Refuse(core.ClassHash, "ledger entry with a wrong check sum: torn, or altered")
 	}
 	if data[0] != ledgerVersion {
-		return Entry{}, core.Refuse(core.ClassVersion, "ledger entry of version %d, want %d; use a newer server",
-			data[0], ledgerVersion)
+		return Entry{}, core.Refuse(core.ClassVersion,
+			"ledger entry of version %d, want %d; use a newer server", data[0], ledgerVersion)
 	}
 	e := Entry{
 		Kind: Kind(data[1]), Cause: Cause(data[2]),
 		Begins: data[3]&flagBegins != 0, Charged: data[3]&flagCharged != 0,
 		Fragment: core.FragmentIndex(number(data[4:])), From: number(data[8:]),
 		Bytes: number(data[12:]), Extra: number(data[16:]),
-		Package: core.Digest(data[28:60]), Member: MemberID(data[60:92]),
+		Package: core.Digest(data[28:60]), Member: id.Peer(data[60:92]),
 	}
 	at := binary.BigEndian.Uint64(data[20:])
 	if at > maxEntryTime || data[3]&^(flagBegins|flagCharged) != 0 || !e.valid() {
@@ -127,7 +129,7 @@ func (e Entry) valid() bool {
 	case KindKept:
 		return bare && e.Fragment < core.MaxFragments
 	case KindWithdrawn:
-		return bare && e.Fragment == 0 && e.Member == MemberID{}
+		return bare && e.Fragment == 0 && e.Member == id.Peer{}
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 )
 
 // A slot is a member's place in the roster, from 1; 0 is nobody's.
@@ -13,7 +14,7 @@ type slot uint16
 
 // A member is what the Site knows of a member whatever the package.
 type member struct {
-	id         MemberID
+	id         id.Peer
 	seenAt     time.Time
 	weightless bool
 	island     islandID
@@ -23,24 +24,24 @@ type member struct {
 
 // A roster gives members slots.
 type roster struct {
-	slots   map[MemberID]slot
+	slots   map[id.Peer]slot
 	members []*member // by slot; nil where nobody is
 }
 
 func newRoster() roster {
-	return roster{slots: map[MemberID]slot{}, members: make([]*member, 1)}
+	return roster{slots: map[id.Peer]slot{}, members: make([]*member, 1)}
 }
 
 func (r *roster) at(s slot) *member { return r.members[s] }
 
-func (r *roster) see(id MemberID, now time.Time) {
+func (r *roster) see(id id.Peer, now time.Time) {
 	if s := r.slots[id]; s != 0 {
 		r.members[s].seenAt = now
 	}
 }
 
 // add gives a new member a slot; 0 if there is none left.
-func (r *roster) add(id MemberID, now time.Time) slot {
+func (r *roster) add(id id.Peer, now time.Time) slot {
 	place := slices.Index(r.members[1:], nil) + 1
 	if place == 0 {
 		if len(r.members) > MaxMembers {
@@ -59,9 +60,9 @@ func (r *roster) remove(s slot) {
 	r.members[s] = nil
 }
 
-// enter returns the slot of a member that asks. If the roster is full, the member that has been silent the longest
-// makes room, unless it was seen lately: then 0.
-func (o *Site) enter(id MemberID) slot {
+// enter returns the slot of a member that asks. If the roster is full, the member that has been silent the
+// longest makes room, unless it was seen lately: then 0.
+func (o *Site) enter(id id.Peer) slot {
 	if s := o.members.slots[id]; s != 0 {
 		o.members.at(s).seenAt = o.clock.now
 		return s

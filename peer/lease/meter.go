@@ -39,8 +39,8 @@ func (m *meter) pass(passed time.Duration, bodies []*lease) {
 			l.entitled += float64(m.share(l, len(bodies)) * passed.Seconds())
 		}
 	}
-	if m.active += min(passed, meterTime); m.active < meterTime || m.bytes == 0 { // what stands says nothing of the line
-		return
+	if m.active += min(passed, meterTime); m.active < meterTime || m.bytes == 0 {
+		return // a body that stands says nothing of the line
 	}
 	sample := float64(m.bytes) / m.active.Seconds()
 	if m.known {
@@ -83,8 +83,8 @@ func (o *Site) reshare() {
 	}
 }
 
-// A proxy is the suspicion that something between origin and site takes bodies faster than the site does: then a
-// body's end says nothing, and its slot is kept until the acknowledgement.
+// A proxy is the suspicion that something between origin and site takes bodies faster than the site does:
+// then a body's end says nothing, and its slot is kept until the acknowledgement.
 type proxy struct {
 	late  int // acknowledgements that came late, less those that came in time
 	found bool

@@ -10,7 +10,8 @@ import (
 	"enjambre/core/fragment"
 )
 
-// holdersKept is how many holders of a fragment are at hand. Others are looked for among all when these do not help.
+// holdersKept is how many holders of a fragment are at hand. Others are looked for among all when these do
+// not help.
 const holdersKept = 4
 
 // A cell is one fragment in one island.
@@ -112,8 +113,8 @@ func (p *pack) ground(o *Site, island islandID) []cell {
 	return cells
 }
 
-// rebuild makes an island's cells anew, from what its members hold and have on lease. Of two leases of one fragment,
-// as they meet when islands join, the younger ends.
+// rebuild makes an island's cells anew, from what its members hold and have on lease. Of two leases of one
+// fragment, as they meet when islands join, the younger ends.
 func (p *pack) rebuild(o *Site, island islandID) {
 	cells, made := p.grounds[island]
 	if !made {
@@ -202,7 +203,7 @@ func (o *Site) packageKnown(event PackageKnown) {
 			w.rank.priority = p.priority
 		}
 	}
-	slices.SortStableFunc(o.waiting, func(a, b *waiter) int { return a.rank.compare(b.rank) })
+	slices.SortStableFunc(o.waiting, compareWaiters)
 	o.changed = true
 }
 

@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"enjambre/core"
+	"enjambre/peer/id"
 )
 
 const (
 	overheadPerMille = 1045 // IP bytes for 1000 of payload: headers of IP, TCP, TLS and HTTP
-	slowShare        = 8    // a slow body has an eighth of an equal share, which is also what no body goes below
+	slowShare        = 8    // a slow body has an eighth of an equal share; no body has less
 )
 
 // PayloadRate returns what payload, in bytes a second, fills a WAN rate given in IP bytes a second.
@@ -19,18 +20,20 @@ func PayloadRate(wan int64) int64 {
 
 // A Flow is one body among those that share the site's rate.
 type Flow struct {
-	Member   MemberID
+	Member   id.Peer
 	Priority core.Priority
 	Slow     bool  // its member has cost too much today
 	Cap      int64 // bytes a second that it can take; 0 if that is not known
 }
 
-// Shares divides rate, in bytes a second, among flows, at most MaxFetchers of them, and returns each one's share.
+// Shares divides rate, in bytes a second, among flows, at most MaxFetchers of them, and returns each one's
+// share.
 //
-// Every flow has an eighth of an equal share, so that no body that began dies of another's urgency. A slow one has no
-// more. The rest goes to the most urgent priority, divided among its members by max-min: a member gets more than
-// another of its priority only if the other takes no more. What they cannot take goes to the next priority. A
-// member's flows of one priority divide what it has in the same way. Shares are whole bytes; up to one for each flow is lost.
+// Every flow has an eighth of an equal share, so that no body that began dies of another's urgency. A slow
+// one has no more. The rest goes to the most urgent priority, divided among its members by max-min: a member
+// gets more than another of its priority only if the other takes no more. What they cannot take goes to the
+// next priority. A member's flows of one priority divide what it has in the same way. Shares are whole bytes;
+// up to one for each flow is lost.
 func Shares(rate int64, flows []Flow) []int64 {
 	shares := make([]int64, len(flows))
 	if len(flows) == 0 || rate <= 0 {
@@ -58,7 +61,7 @@ func Shares(rate int64, flows []Flow) []int64 {
 
 // shareLevel divides rate among the flows of one priority and returns how much they took.
 func shareLevel(rate int64, flows []Flow, level []int, rooms, shares []int64) (taken int64) {
-	members := groups(pick(flows, level), func(f Flow) MemberID { return f.Member }, compareMembers)
+	members := groups(pick(flows, level), func(f Flow) id.Peer { return f.Member }, compareMembers)
 	wants := make([]int64, len(members))
 	for i, member := range members {
 		for _, j := range member {
@@ -78,8 +81,8 @@ func shareLevel(rate int64, flows []Flow, level []int, rooms, shares []int64) (t
 	return taken
 }
 
-// maxMin divides rate so that nobody gets more than it wants, and more than another only if the other has all it
-// wants.
+// maxMin divides rate so that nobody gets more than it wants, and more than another only if the other has all
+// it wants.
 func maxMin(rate int64, wants []int64) []int64 {
 	order := make([]int, len(wants))
 	for i := range order {
@@ -120,4 +123,4 @@ func pick(flows []Flow, places []int) []Flow {
 	return picked
 }
 
-func compareMembers(a, b MemberID) int { return slices.Compare(a[:], b[:]) }
+func compareMembers(a, b id.Peer) int { return slices.Compare(a[:], b[:]) }

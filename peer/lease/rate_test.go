@@ -3,10 +3,12 @@ package lease_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"enjambre/core"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 )
 
@@ -29,14 +31,16 @@ func TestShares(t *testing.T) {
 		flows []lease.Flow
 		want  []int64
 	}{
-		"nobody":                     {1000, nil, []int64{}},
-		"one has all":                {1000, []lease.Flow{flow(1, 5)}, []int64{1000}},
-		"without a rate":             {0, []lease.Flow{flow(1, 5)}, []int64{0}},
-		"equals":                     {800, []lease.Flow{flow(1, 5), flow(2, 5)}, []int64{400, 400}},
-		"two of one member":          {1600, []lease.Flow{flow(1, 5), flow(1, 5), flow(2, 5)}, []int64{416, 417, 767}},
-		"the urgent first":           {1600, []lease.Flow{flow(1, 1), flow(2, 0)}, []int64{100, 1500}},
-		"what it cannot take":        {1600, []lease.Flow{flow(1, 1), capped(flow(2, 0), 600)}, []int64{1000, 600}},
-		"max-min":                    {1600, []lease.Flow{capped(flow(1, 5), 200), flow(2, 5), flow(3, 5)}, []int64{200, 700, 700}},
+		"nobody":              {1000, nil, []int64{}},
+		"one has all":         {1000, []lease.Flow{flow(1, 5)}, []int64{1000}},
+		"without a rate":      {0, []lease.Flow{flow(1, 5)}, []int64{0}},
+		"equals":              {800, []lease.Flow{flow(1, 5), flow(2, 5)}, []int64{400, 400}},
+		"two of one member":   {1600, []lease.Flow{flow(1, 5), flow(1, 5), flow(2, 5)}, []int64{416, 417, 767}},
+		"the urgent first":    {1600, []lease.Flow{flow(1, 1), flow(2, 0)}, []int64{100, 1500}},
+		"what it cannot take": {1600, []lease.Flow{flow(1, 1), capped(flow(2, 0), 600)}, []int64{1000, 600}},
+		"max-min": {
+			1600, []lease.Flow{capped(flow(1, 5), 200), flow(2, 5), flow(3, 5)}, []int64{200, 700, 700},
+		},
 		"a cap below the least":      {1600, []lease.Flow{capped(flow(1, 5), 7), flow(2, 5)}, []int64{7, 1593}},
 		"slow has an eighth":         {1600, []lease.Flow{slow(flow(1, 0)), flow(2, 5)}, []int64{100, 1500}},
 		"slow and alone":             {1600, []lease.Flow{slow(flow(1, 0))}, []int64{200}},
@@ -48,8 +52,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestSharesLaws: nothing is given twice or wasted, nobody starves, and nobody could have more at the cost of those
-// only that have more already.
+// TestSharesLaws: nothing is given twice or wasted, nobody starves, and nobody could have more at the cost of
+// those only that have more already.
 func TestSharesLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.Int64Range(0, 5_000_000).Draw(t, "rate")
@@ -64,7 +68,7 @@ func TestSharesLaws(t *testing.T) {
 		shares := lease.Shares(rate, flows)
 		floor := rate / int64(8*len(flows))
 		var sum int64
-		byMember := map[lease.MemberID]int64{}
+		byMember := map[id.Peer]int64{}
 		limits := make([]int64, len(flows))
 		for i, share := range shares {
 			limits[i] = rate
@@ -100,10 +104,54 @@ func TestSharesLaws(t *testing.T) {
 				if other.Priority > flow.Priority && extra > lost {
 					t.Fatalf("%v: %d has more than the least, and %d could take it", shares, j, i)
 				}
-				if flow.Priority == 1 && other.Priority == 1 && byMember[other.Member] > byMember[flow.Member]+lost && extra > 0 {
+				more := byMember[other.Member] > byMember[flow.Member]+lost && extra > 0
+				if flow.Priority == 1 && other.Priority == 1 && more {
 					t.Fatalf("%v: the member of %d has more than that of %d, which could take it", shares, j, i)
 				}
 			}
 		}
 	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	b := newBench(t)
+	b.step(lease.PolicyChanged{Policy: lease.Policy{Rate: 10_450}}) // payload 10,000: a fragment takes 6.55 s
+	for member := range 4 {
+		b.granted(b.ask(member+1, core.FragmentIndex(member)))
+	}
+	least, most := time.Hour, time.Duration(0)
+	for member := range 200 {
+		after := b.ask(member+10, 0).(lease.Refuse).RetryAfter
+		least, most = min(least, after), max(most, after)
+	}
+	queue := 4 * 6553600 * time.Microsecond
+	if least < queue || least > queue*11/10 || most > queue*3/2 || most < queue*14/10 {
+		t.Errorf("got %v to %v, want %v to one and a half times that", least, most, queue)
+	}
+}
+
+func TestRates(t *testing.T) {
+	b := newBench(t)
+	b.step(lease.PolicyChanged{Policy: lease.Policy{Rate: 104_500}})
+	b.step(lease.PackageKnown{Package: digest(2), Plan: plan(t, 2, size), Priority: 0})
+	first := b.granted(b.ask(1, 0)).Lease
+	check := func(title string, want ...int64) {
+		t.Helper()
+		var got []int64
+		for id := first; id < first+lease.LeaseID(len(want)); id++ {
+			got = append(got, b.bodies[id].rate)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", title, got, want)
+		}
+	}
+	check("alone", 100_000)
+	b.granted(b.ask(2, 1))
+	check("two", 50_000, 50_000)
+	b.say(lease.MemberAsked{Member: name(3), Package: digest(2), Want: []core.FragmentIndex{0}})
+	check("an urgent third", 4166, 4166, 100_000-2*4166)
+	b.step(lease.PolicyChanged{Policy: lease.Policy{Rate: 209_000}})
+	check("more at night", 8333, 8333, 200_000-2*8333)
+	b.step(lease.PolicyChanged{})
+	check("without limit", 0, 0, 0)
 }

@@ -1,11 +1,17 @@
 package lease
 
-import "fmt"
+import (
+	"fmt"
 
-// Replay takes in what a ledger says, in its order, in as many calls as the caller likes. The packages must be known
-// already: entries of others are skipped. It must come before the first Step but those of PackageKnown.
+	"enjambre/peer/id"
+)
+
+// Replay takes in what a ledger says, in its order, in as many calls as the caller likes. The packages must
+// be known already: entries of others are skipped. It must come before the first Step but those of
+// PackageKnown.
 //
-// Sums, who had what and what members cost are as before; leases are not, since their bodies ended with the process.
+// Sums, who had what and what members cost are as before; leases are not, since their bodies ended with the
+// process.
 func (o *Site) Replay(entries []Entry) {
 	if len(o.leases) > 0 || len(o.waiting) > 0 {
 		panic(fmt.Sprintf("lease: Replay with %d leases and %d requests", len(o.leases), len(o.waiting)))
@@ -34,7 +40,7 @@ func (o *Site) Replay(entries []Entry) {
 
 // enterAt enters a member of the past. It is as silent as its last entry is old.
 func (o *Site) enterAt(e Entry) slot {
-	if e.Member == (MemberID{}) {
+	if e.Member == (id.Peer{}) {
 		return 0
 	}
 	s := o.members.slots[e.Member]
@@ -54,7 +60,7 @@ func (o *Site) replaySent(p *pack, e Entry) {
 	p.replayBytes(e)
 	s := o.enterAt(e)
 	if s == 0 {
-		p.outside = p.outside || e.Member == MemberID{}
+		p.outside = p.outside || e.Member == id.Peer{}
 		return
 	}
 	a := p.asker(s)

@@ -44,7 +44,8 @@ type Policy struct {
 func (p Policy) Validate() error {
 	var mistakes []error
 	if p.Fetchers < 0 || p.Fetchers > MaxFetchers {
-		mistakes = append(mistakes, core.Refuse(core.ClassLimit, "WAN_FETCHERS %d: use 1 to %d", p.Fetchers, MaxFetchers))
+		mistakes = append(mistakes,
+			core.Refuse(core.ClassLimit, "WAN_FETCHERS %d: use 1 to %d", p.Fetchers, MaxFetchers))
 	}
 	if p.Rate < 0 {
 		mistakes = append(mistakes, core.Refuse(core.ClassLimit, "WAN_RATE %d: use 0 (no limit) or more", p.Rate))
@@ -84,8 +85,8 @@ func New(random *rand.Rand) *Site {
 	}
 }
 
-// Step applies one event at the time now and returns what to do about it, in order. Only the wall clock of now
-// counts. If it was set back, everything goes on as if no time had passed.
+// Step applies one event at the time now and returns what to do about it, in order. Only the wall clock of
+// now counts. If it was set back, everything goes on as if no time had passed.
 func (o *Site) Step(now time.Time, event Event) []Action {
 	passed := o.clock.advance(now)
 	o.meter.pass(passed, o.bodies)

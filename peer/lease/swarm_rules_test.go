@@ -10,7 +10,8 @@ import (
 	"enjambre/peer/lease"
 )
 
-// TestComplaints: three holders are named one after the other; then one new lease is granted, for which all wait.
+// TestComplaints: three holders are named one after the other; then one new lease is granted, for which all
+// wait.
 func TestComplaints(t *testing.T) {
 	b := newBench(t)
 	b.hold(1, 0)
@@ -315,50 +316,14 @@ func TestBufferingProxy(t *testing.T) {
 	}
 	b.send(b.granted(ask(1)).Lease)
 	b.want("behind a proxy", ask(2), "waits")
+	b.want("an acknowledgement has longer then", answerOf(b.request, b.wake(11*second)), "waits")
 	b.say(lease.MemberAsked{Member: name(1), Package: digest(2), Acknowledged: []core.FragmentIndex{9}})
 	b.step(lease.BodyEnded{Lease: 10, Failed: true})
-	for range 8 {
+	for range 9 {
 		fragmentAfter(10 * time.Millisecond)
 	}
 	b.send(b.granted(ask(1)).Lease)
-	b.want("without it", ask(2), "grant 20 none")
-}
-
-// TestReplay: after a restart sums, holders and cost are as before.
-func TestReplay(t *testing.T) {
-	b := newBench(t)
-	b.hold(1, 0)
-	for range 2 { // a repeat that costs half a fragment
-		grant := b.granted(b.ask(2, 1))
-		b.step(lease.BytesSent{Lease: grant.Lease, Bytes: size / 2})
-		b.step(lease.BodyEnded{Lease: grant.Lease, Failed: true})
-	}
-	b.send(b.granted(b.ask(3, 2)).Lease) // not acknowledged
-	again := &bench{watcher: newWatcher(t, 1)}
-	again.now = b.now.Add(minute)
-	again.gaps = true
-	again.step(lease.PackageKnown{Package: digest(1), Plan: b.plans[digest(1)], Priority: 5})
-	again.site.Replay(b.entries)
-	again.sent[digest(1)] = b.sent[digest(1)]
-	again.reached = b.reached
-	again.step(lease.Restarted{})
-	again.wake(10 * second)
-	before, _ := b.site.Totals(digest(1))
-	if after, _ := again.site.Totals(digest(1)); after != before {
-		t.Errorf("got %+v, want %+v", after, before)
-	}
-	again.want("held", again.ask(4, 0), "held by 1")
-	again.want("half sent", again.ask(5, 1), "grant 1 broken")
-	again.want("nobody has it", again.ask(6, 2), "grant 2 owner-lost")
-	again.want("new", again.ask(7, 3), "grant 3 none")
-	for id, body := range again.bodies {
-		if body.fragment == 1 {
-			again.step(lease.BodyEnded{Lease: id, Failed: true})
-		}
-	}
-	last := again.granted(again.ask(2, 1)) // its third time
-	again.step(lease.BodyEnded{Lease: last.Lease, Failed: true})
-	again.want("its fourth", again.ask(2, 1), "spent")
+	b.want("without it", ask(2), "grant 21 none")
 }
 
 func TestMistakesOfTheShellPanic(t *testing.T) {

@@ -10,10 +10,12 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 )
 
-// A swarm is a site on virtual time: honest agents, a LAN, a WAN with a rate and a latency, and the origin's shell.
+// A swarm is a site on virtual time: honest agents, a LAN, a WAN with a rate and a latency, and the origin's
+// shell.
 type swarm struct {
 	*watcher
 	random  *rand.Rand
@@ -38,13 +40,14 @@ type pending struct {
 
 // An agent is an honest member.
 type agent struct {
-	id       lease.MemberID
+	id       id.Peer
 	held     *fragment.Set
 	said     []core.FragmentIndex // verified, and not told to the origin
 	failed   []lease.Complaint
 	coming   map[core.FragmentIndex]bool // from a member or the origin
 	requests int                         // open, bodies included
 	dead     bool
+	lies     bool   // it says that it has everything, and serves wrong bytes
 	group    int    // who reaches whom
 	missed   int    // holders that could not be reached, in a row
 	death    string // how it died
@@ -106,7 +109,7 @@ func (s *swarm) living() (count int) {
 }
 
 func (s *swarm) isDone() bool {
-	return !slices.ContainsFunc(s.agents, func(a *agent) bool { return !a.held.Full() })
+	return !slices.ContainsFunc(s.agents, func(a *agent) bool { return !a.held.Full() && !a.lies })
 }
 
 // feed is the origin's shell.
@@ -130,7 +133,7 @@ func (s *swarm) feed(event lease.Event) {
 
 // start makes an agent ask, with two requests at once if it may.
 func (s *swarm) start(a *agent) {
-	if a.dead || a.held.Full() && len(a.said) == 0 {
+	if a.dead || a.lies || a.held.Full() && len(a.said) == 0 {
 		return
 	}
 	var want []core.FragmentIndex
@@ -163,6 +166,8 @@ func (s *swarm) refused(a *agent, act lease.Refuse) {
 	if holder := s.agentOf(act.Holder); holder != nil {
 		retry = s.latency
 		switch {
+		case holder.lies:
+			a.failed = append(a.failed, lease.Complaint{Fragment: act.Fragment, Holder: act.Holder, Corrupt: true})
 		case !holder.dead && holder.group == a.group && holder.held.Has(act.Fragment):
 			a.missed = 0
 			s.copyTo(a, act.Fragment)
@@ -188,7 +193,7 @@ func (s *swarm) declare(a *agent) {
 	s.feed(event)
 }
 
-func (s *swarm) agentOf(id lease.MemberID) *agent {
+func (s *swarm) agentOf(id id.Peer) *agent {
 	for _, a := range s.agents {
 		if a.id == id {
 			return a

@@ -10,6 +10,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 )
 
@@ -23,7 +24,7 @@ const (
 )
 
 // name makes the ID of the member with a number; 0 is nobody.
-func name(number int) (id lease.MemberID) {
+func name(number int) (id id.Peer) {
 	id[0], id[31] = byte(number>>8), byte(number)
 	return id
 }
@@ -55,7 +56,7 @@ type failer interface {
 // body is what a watcher knows of a lease.
 type body struct {
 	request  lease.RequestID
-	member   lease.MemberID
+	member   id.Peer
 	pack     core.Digest
 	fragment core.FragmentIndex
 	from     int64
@@ -68,7 +69,8 @@ type body struct {
 	endedAt  time.Time
 }
 
-// A watcher hands events to a Site and holds every answer to the laws, of which it knows nothing but the words.
+// A watcher hands events to a Site and holds every answer to the laws, of which it knows nothing but the
+// words.
 type watcher struct {
 	t      failer
 	site   *lease.Site
@@ -83,10 +85,10 @@ type watcher struct {
 	reached map[core.Digest]map[core.FragmentIndex]int64
 	entries []lease.Entry
 	grants  int
-	islands func(lease.MemberID) string // in which scope a member is; "" is one for all
-	keepAll bool                        // of the trace
-	gaps    bool                        // bodies may begin beyond what was sent, so that sums are bounds only
-	trace   []step                      // the last ones
+	islands func(id.Peer) string // in which scope a member is; "" is one for all
+	keepAll bool                 // of the trace
+	gaps    bool                 // bodies may begin beyond what was sent, so that sums are bounds only
+	trace   []step               // the last ones
 }
 
 // step is one event and what came of it.
@@ -115,7 +117,7 @@ func newWatcher(t failer, seed uint64) *watcher {
 		plans: map[core.Digest]fragment.Plan{}, asked: map[lease.RequestID]lease.MemberAsked{},
 		askedAt: map[lease.RequestID]time.Time{}, bodies: map[lease.LeaseID]*body{}, sent: map[core.Digest]int64{},
 		reached: map[core.Digest]map[core.FragmentIndex]int64{},
-		islands: func(lease.MemberID) string { return "" },
+		islands: func(id.Peer) string { return "" },
 	}
 }
 
@@ -176,7 +178,7 @@ func (w *watcher) settleLeases(e lease.MemberAsked) {
 		}
 		b.kept = b.kept || slices.Contains(e.Acknowledged, b.fragment) || e.Have != nil && e.Have.Has(b.fragment) ||
 			slices.ContainsFunc(e.Failed, func(said lease.Complaint) bool {
-				return said.Fragment == b.fragment && said.Holder == lease.MemberID{}
+				return said.Fragment == b.fragment && said.Holder == id.Peer{}
 			})
 	}
 }
