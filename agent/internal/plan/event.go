@@ -7,6 +7,8 @@ import (
 	"enjambre/core/cycle"
 	"enjambre/core/fragment"
 	"enjambre/core/outcome"
+	"enjambre/peer"
+	"enjambre/peer/id"
 )
 
 // An Event is something that happened; the shell reports it.
@@ -48,6 +50,7 @@ type ReportFailed struct{}
 type InfoStored struct {
 	Package   core.PackageID
 	Priority  core.Priority
+	Info      core.Digest   // of the info file
 	Held      *fragment.Set // which fragments are there; the Plan takes the set over
 	NotBefore time.Time     // of the run, as the info file says
 }
@@ -62,6 +65,19 @@ type InfoFailed struct {
 type FragmentStored struct {
 	Package core.PackageID
 	Index   core.FragmentIndex
+}
+
+// FragmentShared reports that a fragment from a neighbour was verified and kept.
+type FragmentShared struct {
+	Package core.PackageID
+	Index   core.FragmentIndex
+	From    id.Peer
+}
+
+// NeighbourReported reports what a neighbour says or does, or what became of a fetch from it, as peer has it.
+type NeighbourReported struct {
+	Package core.PackageID // 0: all
+	Event   peer.Event
 }
 
 // FragmentFailed reports that one fragment could not be had from the origin, or was corrupt.
@@ -102,21 +118,23 @@ type Ended struct {
 // WakeDue reports that the time named by NextWake has come.
 type WakeDue struct{}
 
-func (Resumed) event()         {}
-func (ContactAnswered) event() {}
-func (Suspended) event()       {}
-func (ContactFailed) event()   {}
-func (ReportAnswered) event()  {}
-func (ReportFailed) event()    {}
-func (InfoStored) event()      {}
-func (InfoFailed) event()      {}
-func (FragmentStored) event()  {}
-func (FragmentFailed) event()  {}
-func (OriginFailed) event()    {}
-func (RunPostponed) event()    {}
-func (FragmentsLost) event()   {}
-func (Ended) event()           {}
-func (WakeDue) event()         {}
+func (Resumed) event()           {}
+func (ContactAnswered) event()   {}
+func (Suspended) event()         {}
+func (ContactFailed) event()     {}
+func (ReportAnswered) event()    {}
+func (ReportFailed) event()      {}
+func (InfoStored) event()        {}
+func (InfoFailed) event()        {}
+func (FragmentStored) event()    {}
+func (FragmentShared) event()    {}
+func (NeighbourReported) event() {}
+func (FragmentFailed) event()    {}
+func (OriginFailed) event()      {}
+func (RunPostponed) event()      {}
+func (FragmentsLost) event()     {}
+func (Ended) event()             {}
+func (WakeDue) event()           {}
 
 // An Action is something the shell must do; it reports the outcome as an Event.
 type Action interface{ action() }
@@ -136,6 +154,31 @@ type FetchFragment struct {
 	Index   core.FragmentIndex
 }
 
+// FetchFromMember orders to fetch a fragment from a neighbour, verify and store it. It is answered by FragmentShared,
+// or by NeighbourReported with peer.FetchFailed, unless it is cancelled or the neighbour leaves.
+type FetchFromMember struct {
+	Package core.PackageID
+	peer.FetchFromMember
+}
+
+// CancelFetch orders to break off a fetch from a neighbour.
+type CancelFetch struct {
+	Package core.PackageID
+	peer.CancelFetch
+}
+
+// Announce orders to tell a neighbour of fragments that it lacks.
+type Announce struct {
+	Package core.PackageID
+	peer.Announce
+}
+
+// Misbehaved tells of a neighbour that is banned.
+type Misbehaved struct {
+	Package core.PackageID
+	peer.Report
+}
+
 // Run orders to run a package, all of whose fragments are there.
 type Run struct{ Package core.PackageID }
 
@@ -153,11 +196,15 @@ type Conclude struct {
 // Drop tells that a package is not wanted any more; its fragments may go.
 type Drop struct{ Package core.PackageID }
 
-func (Contact) action()       {}
-func (Report) action()        {}
-func (FetchInfo) action()     {}
-func (FetchFragment) action() {}
-func (Run) action()           {}
-func (CancelRun) action()     {}
-func (Conclude) action()      {}
-func (Drop) action()          {}
+func (Contact) action()         {}
+func (Report) action()          {}
+func (FetchInfo) action()       {}
+func (FetchFragment) action()   {}
+func (FetchFromMember) action() {}
+func (CancelFetch) action()     {}
+func (Announce) action()        {}
+func (Misbehaved) action()      {}
+func (Run) action()             {}
+func (CancelRun) action()       {}
+func (Conclude) action()        {}
+func (Drop) action()            {}

@@ -43,6 +43,8 @@ import (
 	"enjambre/core/ocs"
 	"enjambre/core/outcome"
 	"enjambre/peer"
+	"enjambre/peer/id"
+	"enjambre/peer/owner"
 )
 
 // Bounds.
@@ -120,8 +122,10 @@ type task struct {
 
 // Options configure a Plan.
 type Options struct {
-	Once   bool       // one contact, no second
-	Random *rand.Rand // for jitter; required
+	Once   bool         // one contact, no second
+	Random *rand.Rand   // for jitter; required
+	Self   id.Peer      // who this agent is in its site's swarm
+	Weight owner.Weight // its share of what the site fetches
 }
 
 // A Plan decides for one agent. Make one with New.
@@ -211,8 +215,13 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		actions = p.fragmentsLost(now, event)
 	case Ended:
 		actions = p.ended(now, event)
+	case FragmentShared:
+		actions = p.fragmentShared(now, event)
+	case NeighbourReported:
+		actions = p.neighbourReported(now, event)
 	case WakeDue:
 		actions = p.carry(now, p.schedule.Step(now, cycle.WakeDue{}))
+		actions = append(actions, p.wakeDownloads(now)...)
 	default:
 		panic(fmt.Sprintf("plan: event %T is not one of this package", event))
 	}
@@ -337,6 +346,14 @@ func (p *Plan) NextWake() (time.Time, bool) {
 	if at, _, talks := p.nextTalk(); talks {
 		consider(at)
 	}
+	for _, t := range p.tasks {
+		if t.download == nil {
+			continue
+		}
+		if at, wakes := t.download.NextWake(); wakes {
+			consider(at)
+		}
+	}
 	mayFetch := !p.conf.Paused && p.fetches() < maxFetches // else the answer of a fetch under way is what is waited for
 	for _, t := range p.tasks {
 		if t.download != nil || t.fetching || t.running || t.expired {
@@ -358,7 +375,7 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 	for _, order := range orders {
 		switch order := order.(type) {
 		case cycle.AskOrigin:
-			actions = append(actions, p.askOrigin(now, p.tasks[order.ID])...)
+			actions = append(actions, p.tell(now, p.tasks[order.ID], peer.OriginAllowed{})...)
 		case cycle.Run:
 			actions = append(actions, p.run(now, p.tasks[order.ID])...)
 		case cycle.Expire:
@@ -369,23 +386,6 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 			p.tasks[order.ID].problem = fmt.Sprintf("more than %d packages wait", cycle.MaxPackages)
 			p.tasks[order.ID].download = nil
 			p.tasks[order.ID].fetchNext = now.Add(contact.DefaultInterval)
-		}
-	}
-	return actions
-}
-
-// askOrigin lets the download answer the schedule's permission.
-func (p *Plan) askOrigin(now time.Time, t *task) []Action {
-	var actions []Action
-	for _, action := range t.download.Step(now, peer.OriginAllowed{}) {
-		switch action := action.(type) {
-		case peer.FetchFromOrigin:
-			actions = append(actions, FetchFragment{t.Package, action.Index})
-		case peer.Postpone:
-			postponed := cycle.AskPostponed{ID: t.Package, Until: action.Until}
-			actions = append(actions, p.carry(now, p.schedule.Step(now, postponed))...)
-		default:
-			panic(fmt.Sprintf("plan: %T without a swarm", action))
 		}
 	}
 	return actions

@@ -146,7 +146,9 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	t.fetching, t.problem = false, ""
 	t.priority = event.Priority
 	t.RunAfter = later(t.RunAfter, event.NotBefore)
-	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{})
+	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{
+		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random,
+	})
 	if t.adopted {
 		return nil
 	}
@@ -182,14 +184,14 @@ func (p *Plan) fragmentStored(now time.Time, event FragmentStored) []Action {
 		return nil
 	}
 	before := t.download.Missing()
-	t.download.Step(now, peer.FragmentStored{Index: event.Index})
+	actions := p.tell(now, t, peer.FragmentStored{Index: event.Index})
 	delete(t.corrupt, event.Index)
 	t.problem = ""
 	missing := t.download.Missing()
 	p.news = p.news || missing < before
-	return p.carry(now, p.schedule.Step(now, cycle.FragmentArrived{
+	return append(actions, p.carry(now, p.schedule.Step(now, cycle.FragmentArrived{
 		ID: t.Package, Index: event.Index, Missing: missing, FromOrigin: true,
-	}))
+	}))...)
 }
 
 func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
@@ -198,8 +200,9 @@ func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
 		return nil
 	}
 	p.trouble(t, event.Problem)
-	t.download.Step(now, peer.FragmentFailed{Index: event.Index})
-	actions := p.carry(now, p.schedule.Step(now, cycle.FragmentFailed{ID: t.Package, Index: event.Index}))
+	actions := p.tell(now, t, peer.FragmentFailed{Index: event.Index})
+	failed := cycle.FragmentFailed{ID: t.Package, Index: event.Index}
+	actions = append(actions, p.carry(now, p.schedule.Step(now, failed))...)
 	if !event.Corrupt || t.expired || t.running { // what runs was whole: the answer is late
 		return actions
 	}
@@ -225,8 +228,8 @@ func (p *Plan) originFailed(now time.Time, event OriginFailed) []Action {
 		return nil
 	}
 	p.trouble(t, event.Problem)
-	t.download.Step(now, peer.AskAbandoned{Index: event.Index})
-	return p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))
+	actions := p.tell(now, t, peer.AskAbandoned{Index: event.Index})
+	return append(actions, p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))...)
 }
 
 func (p *Plan) runPostponed(now time.Time, event RunPostponed) []Action {
@@ -273,7 +276,10 @@ func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
 		return nil
 	}
 	t.running, t.phase = false, ocs.Downloading
-	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{})
+	var lost []Action
+	for index := range heldSet(event.Held).Missing() {
+		lost = append(lost, p.tell(now, t, peer.FragmentLost{Index: index})...)
+	}
 	t.rebuilds++
 	problem := fmt.Sprintf("%d fragments have changed on the disk, time %d", t.download.Missing(), t.rebuilds)
 	p.trouble(t, problem)
@@ -285,7 +291,7 @@ func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
 		actions := p.carry(now, p.schedule.Step(now, postponed))
 		return append(actions, p.conclude(now, t, outcome.Build, core.ClassHash, problem)...)
 	}
-	actions := p.schedules(now, t) // first what is missing, or it would run again at once
+	actions := append(lost, p.schedules(now, t)...) // first what is missing, or it would run again at once
 	return append(actions, p.carry(now, p.schedule.Step(now, postponed))...)
 }
 
