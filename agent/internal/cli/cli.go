@@ -65,7 +65,7 @@ type program struct {
 func (p *program) command() *cobra.Command {
 	root := &cobra.Command{
 		Use: Name, Short: "the service on every computer that is deployed to",
-		SilenceErrors: true, SilenceUsage: true,
+		Version: version(), SilenceErrors: true, SilenceUsage: true,
 	}
 	root.AddCommand(p.enroll(), p.once(), p.run(), p.status(), p.packages(), p.diagnose(), p.configCommand(),
 		p.serviceCommand(), p.shim())

@@ -31,7 +31,7 @@ func ParseProxy(text string) (Proxy, error) {
 		}
 	}
 	return Proxy{}, core.Refuse(core.ClassField,
-		"proxy: use none, system, or an address such as http://proxy.example.net:3128")
+		"use none, system, or an address such as http://proxy.example.net:3128")
 }
 
 // choose returns what a transport asks for each request.
