@@ -163,6 +163,15 @@ func TestMemberActions(t *testing.T) {
 	s.affect(execute, "--force")
 	s.once()
 	s.want(execute, "SUCCESS", "SUCCESS", "1\n3")
+
+	s.must("computer", "set", s.device, "--tag", "GIVEN")
+	s.once()
+	account, err := os.ReadFile(filepath.Join(s.member.State, "account.json"))
+	if err != nil || !strings.Contains(string(account), "GIVEN") {
+		t.Errorf("the agent keeps %s, %v", account, err)
+	}
+	s.once()
+	wantText(t, s.must("computer", "show", s.device), "GIVEN")
 }
 
 // TestMemberStates: every state that an agent can report, each provoked.
