@@ -75,7 +75,10 @@ func (h *Host) Gossip(options GossipOptions) (*Gossip, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
-	g := &Gossip{host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta)}, there: map[id.Peer]Rumour{}}
+	g := &Gossip{
+		host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta)},
+		there: map[id.Peer]Rumour{},
+	}
 	config := memberlist.DefaultLANConfig()
 	config.Name = h.self.String()
 	config.Transport = carrier

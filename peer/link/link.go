@@ -117,7 +117,8 @@ func Listen(options Options) (*Host, error) {
 			options.Listen)
 	}
 	h := &Host{
-		options: options, accepted: make(chan Stream, maxAccepted), controls: make(chan Stream, maxAccepted), gossip: make(chan *gossipConn, maxAccepted),
+		options: options, accepted: make(chan Stream, maxAccepted), controls: make(chan Stream, maxAccepted),
+		gossip: make(chan *gossipConn, maxAccepted),
 		closing: make(chan struct{}), greeted: map[string]bool{}, greets: map[string]chan struct{}{},
 	}
 	if err := h.open(); err != nil {

@@ -30,7 +30,6 @@ import (
 	"enjambre/agent/internal/vault"
 	"enjambre/core"
 	"enjambre/core/cycle"
-	"enjambre/core/ocs"
 )
 
 // Options say how to run. State, Program and Log are required.
@@ -323,54 +322,6 @@ func (d *daemon) spawn(ctx context.Context, effect func(context.Context) answer)
 	})
 }
 
-// conclude notes a result without a run.
-func (d *daemon) conclude(action plan.Conclude) {
-	result := ledger.Result{Text: string(action.State), Detail: detail(action.Class, action.Detail)}
-	if action.State.Succeeded() {
-		result.Text, result.Installed = "SUCCESS_ALREADY_SETUP", true // as stock servers know it
-	}
-	if event := d.end(action.Package, result)(); event != nil {
-		d.queue = append(d.queue, event)
-	}
-}
-
-// detail joins class and reason as the server shows them.
-func detail(class core.Class, reason string) string {
-	switch {
-	case class == "":
-		return reason
-	case reason == "":
-		return string(class)
-	}
-	return string(class) + ": " + reason
-}
-
-// end notes a package's result and returns what follows from it.
-func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
-	_, err := d.ledger.End(id, result)
-	return func() plan.Event {
-		if err != nil {
-			d.broken = fmt.Errorf("result %s of package %s cannot be noted: %w", result.Text, id, err)
-			return nil
-		}
-		d.options.Log.Info("package ended", "package", id, "text", result.Text, "detail", result.Detail)
-		if !result.Installed {
-			d.failed = append(d.failed, id)
-		}
-		d.forget(id)
-		return plan.Ended{Package: id, Left: len(d.ledger.At(ledger.Ended))}
-	}
-}
-
-// forget removes a package's files.
-func (d *daemon) forget(id core.PackageID) {
-	delete(d.unflushed, id)
-	delete(d.cancels, id)
-	if err := d.vault.Remove(id); err != nil {
-		d.options.Log.Warn("files of a package cannot be removed", "package", id, "reason", err)
-	}
-}
-
 // flush makes stored fragments durable when it is time.
 func (d *daemon) flush() {
 	if len(d.unflushed) == 0 || d.clock.now().Before(d.flushAt) {
@@ -399,108 +350,4 @@ func (d *daemon) save() {
 	if err != nil {
 		d.options.Log.Error("what is assigned cannot be remembered", "reason", err)
 	}
-}
-
-// contact talks to the server.
-func (d *daemon) contact(ctx context.Context, progress ocs.Progress) answer {
-	reply, err := d.talker.Contact(ctx, progress)
-	return func() plan.Event {
-		d.shown.contact(d.clock.now(), err)
-		d.learnTime()
-		if err != nil {
-			d.options.Log.Warn("no contact with the server", "reason", err)
-			d.contacted = err
-			return plan.ContactFailed{}
-		}
-		if reply.Cloned {
-			d.options.Log.Error("the server says that this agent is a copy of another; nothing runs until it is enrolled "+
-				"anew (enjambre-agent enroll --anew)", "reason", reply.Reason)
-			d.shown.contact(d.clock.now(), fmt.Errorf("a copy of another agent: %s", reply.Reason))
-			d.contacted = errCopy
-			return plan.Suspended{}
-		}
-		return d.answered(reply)
-	}
-}
-
-// errCopy ends a single contact.
-var errCopy = errors.New("this agent is a copy of another; enrol it anew: enjambre-agent enroll --anew")
-
-// report sends results and progress.
-func (d *daemon) report(ctx context.Context, progress ocs.Progress) answer {
-	err := d.talker.Report(ctx, progress)
-	return func() plan.Event {
-		d.learnTime()
-		if err != nil {
-			d.options.Log.Warn("results are not acknowledged yet", "reason", err)
-			if errors.Is(err, origin.ErrRefused) {
-				d.refusals++
-				d.undelivered = err
-			}
-			return plan.ReportFailed{}
-		}
-		d.refusals, d.undelivered = 0, nil
-		return plan.ReportAnswered{Left: len(d.ledger.At(ledger.Ended))}
-	}
-}
-
-// learnTime takes over the server's time.
-func (d *daemon) learnTime() {
-	if theirs, said := d.talker.Client().ServerTime(); said {
-		if err := d.clock.learn(theirs); err != nil {
-			d.options.Log.Warn("the time cannot be remembered", "reason", err)
-		}
-	}
-}
-
-// answered makes of the server's answer what the plan needs.
-func (d *daemon) answered(reply ocs.PrologReply) plan.Event {
-	event := plan.ContactAnswered{Interval: intervalOf(reply), Left: len(d.ledger.At(ledger.Ended))}
-	d.memory.Interval = event.Interval
-	d.options.Log.Info("contact", "response", reply.Response)
-	if reply.Download == nil {
-		return event
-	}
-	conf := confOf(reply.Download.Conf)
-	if err := conf.Validate(); err != nil {
-		d.options.Log.Warn("the server's schedule is not used", "reason", err)
-		return event
-	}
-	event.Conf, event.Partial = &conf, len(reply.Download.Packs) == ocs.MaxPacks
-	d.memory.ExecTime = reply.Download.Conf.ExecutionTimeout
-	digests := map[core.PackageID]core.Digest{}
-	if reply.Swarm != nil {
-		for _, one := range reply.Swarm.Infos {
-			digests[one.Package] = one.Digest
-		}
-	}
-	for _, pack := range reply.Download.Packs {
-		past, ended := pastOf(d.ledger.Last(pack.ID))
-		event.Offers = append(event.Offers, plan.Offer{
-			Package: pack.ID, Force: pack.Force, InfoLocation: pack.InfoLocation,
-			FragmentsLocation: pack.FragmentsLocation, InfoDigest: digests[pack.ID],
-			Past: past, Attempts: ended,
-		})
-	}
-	return event
-}
-
-// unfinished says what is left at the end of Once, or went wrong; nil if all is well.
-func (d *daemon) unfinished() error {
-	d.save()
-	var lines []error
-	if d.contacted != nil {
-		lines = append(lines, d.contacted)
-	}
-	if d.undelivered != nil {
-		lines = append(lines, fmt.Errorf("results are not delivered: %w", d.undelivered))
-	}
-	for _, id := range d.failed {
-		attempt, _ := d.ledger.Last(id)
-		lines = append(lines, fmt.Errorf("package %s: %s", id, withDetail(attempt.Result.Text, attempt.Result.Detail)))
-	}
-	for _, task := range d.plan.Tasks() {
-		lines = append(lines, fmt.Errorf("package %s: %s", task.Package, standing(task, d.plan.Conf())))
-	}
-	return errors.Join(lines...)
 }

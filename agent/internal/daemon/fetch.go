@@ -61,7 +61,8 @@ func (d *daemon) isCurrent(assignment plan.Assignment) bool {
 
 func infoStored(p *vault.Package) plan.InfoStored {
 	return plan.InfoStored{
-		Package: p.Info().ID, Priority: p.Info().Priority, Info: p.InfoDigest(), Held: p.Held(), NotBefore: p.Info().NotBefore,
+		Package: p.Info().ID, Priority: p.Info().Priority, Info: p.InfoDigest(), Held: p.Held(),
+		NotBefore: p.Info().NotBefore,
 	}
 }
 

@@ -18,9 +18,6 @@ package swarm
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -338,93 +335,4 @@ func (s *Swarm) Meet(ctx context.Context, member link.Member) error {
 		return nil
 	}
 	return s.options.Host.Greet(ctx, member)
-}
-
-// A FetchError is why a neighbour did not give a fragment.
-type FetchError struct {
-	Why        peer.Failure
-	RetryAfter time.Duration // of peer.Occupied
-	Err        error
-}
-
-// Error says it in words.
-func (e *FetchError) Error() string {
-	if e.Err == nil {
-		return fmt.Sprintf("not given (%d), again in %v", e.Why, e.RetryAfter)
-	}
-	return e.Err.Error()
-}
-
-// Unwrap returns what went wrong.
-func (e *FetchError) Unwrap() error { return e.Err }
-
-// Fetch fetches a fragment of size bytes from a member, calling progress as bytes come. Every error is a *FetchError.
-// The bytes are not verified.
-func (s *Swarm) Fetch(ctx context.Context, from link.Member, info core.Digest, index core.FragmentIndex, size int64,
-	progress func()) ([]byte, error) {
-	data, err := s.fetch(ctx, from, info, index, size, progress)
-	var failed *FetchError
-	if err != nil && !errors.As(err, &failed) {
-		err = &FetchError{Why: peer.Broken, Err: err}
-	}
-	return data, err
-}
-
-func (s *Swarm) fetch(ctx context.Context, from link.Member, info core.Digest, index core.FragmentIndex, size int64,
-	progress func()) ([]byte, error) {
-	stream, err := s.options.Host.Open(ctx, from)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = stream.Reset() })
-	defer stop()
-	defer stream.Close()
-	ask, err := wire.Append(nil, wire.Ask{Info: info, Index: index})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := stream.Write(ask); err != nil {
-		return nil, err
-	}
-	if err := stream.CloseWrite(); err != nil {
-		return nil, err
-	}
-	answer, err := wire.Read(stream, wire.KindAsk.Answers()...)
-	if err != nil {
-		return nil, err
-	}
-	switch answer := answer.(type) {
-	case wire.Busy:
-		return nil, &FetchError{Why: peer.Occupied, RetryAfter: answer.RetryAfter}
-	case wire.Missing:
-		return nil, &FetchError{Why: peer.Absent, Err: fmt.Errorf("member %s does not have fragment %d", from.ID, index)}
-	case wire.Refusal:
-		return nil, answer
-	case wire.Fragment:
-		if int64(answer.Length) != size {
-			return nil, &FetchError{Why: peer.Corrupt, Err: core.Refuse(core.ClassHash,
-				"member %s gives %d bytes as fragment %d, which has %d", from.ID, answer.Length, index, size)}
-		}
-		progress()
-		return readAll(stream, size, progress)
-	}
-	panic(fmt.Sprintf("swarm: wire.Read gives a %T that nobody wanted", answer))
-}
-
-// progressBytes is how many bytes are progress worth telling.
-const progressBytes = 64 << 10
-
-// readAll reads a fragment's bytes.
-func readAll(from io.Reader, size int64, progress func()) ([]byte, error) {
-	data := make([]byte, size) // at most core.MaxFragmentSize, as the package's plan has it
-	for at := int64(0); at < size; {
-		end := min(at+progressBytes, size)
-		n, err := io.ReadFull(from, data[at:end])
-		if err != nil {
-			return nil, err
-		}
-		at += int64(n)
-		progress()
-	}
-	return data, nil
 }

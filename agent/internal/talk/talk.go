@@ -204,7 +204,8 @@ func (t *Talker) trust(ders [][]byte) error {
 }
 
 // errCloned is why a copy of another agent reports nothing.
-var errCloned = errors.New("the server took this agent for a copy of another; it says nothing until a contact says otherwise")
+var errCloned = errors.New("the server took this agent for a copy of another; it says nothing until a contact " +
+	"says otherwise")
 
 // Report sends results and progress.
 func (t *Talker) Report(ctx context.Context, progress ocs.Progress) error {
