@@ -118,7 +118,7 @@ func Listen(options Options) (*Host, error) {
 	}
 	h := &Host{
 		options: options, accepted: make(chan Stream, maxAccepted), controls: make(chan Stream, maxAccepted),
-		gossip: make(chan *gossipConn, maxAccepted),
+		gossip:  make(chan *gossipConn, maxAccepted),
 		closing: make(chan struct{}), greeted: map[string]bool{}, greets: map[string]chan struct{}{},
 	}
 	if err := h.open(); err != nil {
