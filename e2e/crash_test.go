@@ -111,6 +111,24 @@ func TestMemberCrashForgotten(t *testing.T) {
 	}
 }
 
+// TestMemberRetry: a command whose package says that it may run twice does, after an interruption.
+func TestMemberRetry(t *testing.T) {
+	s := newSite(t)
+	s.member.Binary = agentCrash
+	ran := filepath.Join(s.folder, "ran")
+	id := s.deploy("--action", "EXECUTE", "--command", "echo x >>"+ran, "--on-interrupt", "retry")
+	s.member.Env = []string{"ENJAMBRE_FAILPOINT=execute.after_command"}
+	if _, err := s.member.Run(t.Context(), "once", "--state", s.member.State, "--max-time", "3s"); err == nil {
+		t.Error("it succeeded")
+	}
+	s.member.Env = nil
+	s.once()
+	s.want(id, "SUCCESS", "SUCCESS")
+	if got := s.lines(ran); len(got) != 2 {
+		t.Errorf("it ran %d times, want twice", len(got))
+	}
+}
+
 // TestMemberStoreCrash: files that were being stored when the shim died are stored again, as that does no harm.
 func TestMemberStoreCrash(t *testing.T) {
 	s := newSite(t)

@@ -175,6 +175,7 @@ func TestBuild(t *testing.T) {
 				Command:         "echo <&>",
 				SuccessCodes:    "0,7",
 				ExecTimeout:     "90s",
+				OnInterrupt:     "retry",
 				Interactive:     true,
 				NotifyText:      "n",
 				NotifyCountdown: "60s",
@@ -188,6 +189,7 @@ func TestBuild(t *testing.T) {
 				Target:       "echo <&>",
 				Protocol:     info.HTTPS,
 				SuccessCodes: []int{0, 7},
+				Retry:        true,
 				Interactive:  true,
 				Notice: info.Notice{
 					Text:      "n",

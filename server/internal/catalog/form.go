@@ -28,6 +28,7 @@ type Form struct {
 	Protocol     string // http or https, for fragments; default https
 	SuccessCodes string // such as 0,3010; default by OS
 	ExecTimeout  string // such as 2h; default info.DefaultExecTime
+	OnInterrupt  string // report or retry; default report
 
 	Interactive     bool
 	NotifyText      string
@@ -170,6 +171,13 @@ func (f Form) readTarget(o *order, p *problems) {
 
 func (f Form) readExecution(o *order, p *problems) {
 	o.info.Interactive = f.Interactive
+	switch f.OnInterrupt {
+	case "", "report":
+	case "retry":
+		o.info.Retry = true
+	default:
+		p.add("--on-interrupt: %.40q is neither report nor retry", f.OnInterrupt)
+	}
 	o.info.ExecTime = info.DefaultExecTime
 	if f.ExecTimeout != "" {
 		d, err := time.ParseDuration(f.ExecTimeout)

@@ -59,6 +59,8 @@ func (p *program) packageBuild() *cobra.Command {
 	flags.StringVar(&form.SuccessCodes, "success-codes", "",
 		"exit codes that are a success (default 0; Windows also 1641,3010,3011)")
 	flags.StringVar(&form.ExecTimeout, "exec-timeout", "", "how long the command may run (default 2h)")
+	flags.StringVar(&form.OnInterrupt, "on-interrupt", "",
+		"when the computer or the agent stops while it runs: report it, or retry (a command that may run twice)")
 	flags.BoolVar(&form.Interactive, "interactive", false, "the command needs the user's desktop")
 	flags.StringVar(&form.NotifyText, "notify-text", "", "tell the user before the command runs")
 	flags.StringVar(&form.NotifyCountdown, "notify-countdown", "",
