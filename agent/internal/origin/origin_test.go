@@ -171,7 +171,7 @@ func TestForeignStatus(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		_, _ = buffer.WriteString("HTTP/1.1 404 \x1b[31m\xff\u202e" + strings.Repeat("\u00e9", 100) + "\r\nContent-Length: 0\r\n\r\n")
+		_, _ = buffer.WriteString("HTTP/1.1 404 \x1b[31m\xff\u202e" + strings.Repeat("\u00e9", 100) + "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		_ = errors.Join(buffer.Flush(), connection.Close())
 	}))
 	defer server.Close()
