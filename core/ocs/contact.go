@@ -2,6 +2,8 @@ package ocs
 
 import (
 	"encoding/hex"
+	"net/netip"
+	"strconv"
 
 	"enjambre/core"
 	"enjambre/core/internal/strictxml"
@@ -48,6 +50,44 @@ type Prolog struct {
 	// Trusts is the TrustDigest of the certificates that the agent verifies the server with. With it an agent
 	// says that it takes over Swarm.Authorities. Zero: it does not.
 	Trusts core.Digest
+
+	// Listen is the UDP address where members of the agent's site reach it: a unicast address without zone, in
+	// IPv4 form where it is one, and a port. The zero AddrPort: it takes no part in a swarm.
+	Listen netip.AddrPort
+	Weight int // of an agent with Listen, how much it fetches for others: 0, 1, 2 or 4; 0 without
+}
+
+// parseListen reads an address where an agent may listen, and accepts no other spelling than String's.
+func parseListen(text string) (netip.AddrPort, error) {
+	listen, err := netip.ParseAddrPort(text)
+	address := listen.Addr()
+	if err != nil || listen.String() != text || listen.Port() == 0 || address.Zone() != "" || address.Is4In6() ||
+		address.IsUnspecified() || address.IsMulticast() || address == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return netip.AddrPort{}, core.Refuse(core.ClassField,
+			"LISTEN=%q is no address and port where others reach an agent", printable(text, 60))
+	}
+	return listen, nil
+}
+
+// readListen reads where members reach the agent and its weight: both are given, or neither.
+func (p *Prolog) readListen(r *Request) error {
+	listen, err := field(r.root, "LISTEN")
+	if err != nil {
+		return err
+	}
+	class, err := field(r.root, "CLASS")
+	if err != nil || listen == "" && class == "" {
+		return err
+	}
+	if p.Listen, err = parseListen(listen); err != nil {
+		return err
+	}
+	weight, err := strconv.Atoi(class)
+	if err != nil || weight != 0 && weight != 1 && weight != 2 && weight != 4 || strconv.Itoa(weight) != class {
+		return core.Refuse(core.ClassField, "CLASS=%q: an agent that listens has 0, 1, 2 or 4", printable(class, 40))
+	}
+	p.Weight = weight
+	return nil
 }
 
 // Prolog reads a PROLOG request.
@@ -69,6 +109,9 @@ func (r *Request) Prolog() (Prolog, error) {
 	if err == nil && text != "" {
 		prolog.Trusts, err = core.ParseDigest(text)
 	}
+	if err == nil {
+		err = prolog.readListen(r)
+	}
 	if err != nil {
 		return Prolog{}, err
 	}
@@ -88,6 +131,10 @@ func (p Prolog) Append(to []byte, device core.DeviceID) []byte {
 	to = appendOptional(to, "LAST", p.Last.String())
 	if p.Trusts != (core.Digest{}) {
 		to = strictxml.AppendAttribute(to, "TRUSTS", p.Trusts.String())
+	}
+	if p.Listen.IsValid() {
+		to = strictxml.AppendAttribute(to, "LISTEN", p.Listen.String())
+		to = appendNumber(to, "CLASS", p.Weight)
 	}
 	to = append(to, ">\n"...)
 	to = strictxml.AppendElement(to, 1, "DEVICEID", string(device))

@@ -1,6 +1,7 @@
 package ocs
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -11,10 +12,13 @@ import (
 
 func TestPrologOfOurs(t *testing.T) {
 	first, second := ContactID{1, 0xab}, ContactID{15: 2}
-	document := Prolog{Contact: second, Last: first, Trusts: core.DigestOf(nil)}.Append(nil, device)
-	golden(t, "golden-prolog.xml", document)
+	prolog := Prolog{Contact: second, Last: first, Trusts: core.DigestOf(nil)}
+	golden(t, "golden-prolog.xml", prolog.Append(nil, device))
+	prolog.Listen, prolog.Weight = netip.MustParseAddrPort("10.1.0.7:4001"), 2
+	golden(t, "golden-prolog-member.xml", prolog.Append(nil, device))
 	for _, want := range []Prolog{{}, {Contact: first}, {Contact: second, Last: first}, {Trusts: core.DigestOf(nil)},
-		{Contact: first, Trusts: core.DigestOf(nil)}} {
+		{Contact: first, Trusts: core.DigestOf(nil)}, prolog, {Listen: netip.MustParseAddrPort("[fd00::7]:1")},
+		{Listen: netip.MustParseAddrPort("127.0.0.1:65535"), Weight: 4}} {
 		request := mustParse(t, want.Append(nil, device))
 		if got, err := request.Prolog(); err != nil || got != want || request.Query != QueryProlog ||
 			request.Device != device {
@@ -25,8 +29,16 @@ func TestPrologOfOurs(t *testing.T) {
 	for attributes, class := range map[string]core.Class{
 		`LAST="` + hex + `"`: core.ClassField, `CONTACT="` + hex + `" LAST="` + hex + `"`: core.ClassField,
 		`CONTACT="` + strings.ToUpper(hex) + `"`: core.ClassField, `CONTACT="` + hex + `0a"`: core.ClassField,
-		`TRUSTS="` + hex + `"`: core.ClassField,
-		`CONTACT="x"`:          core.ClassField, `CONTACT="` + strings.Repeat("0", 32) + `"`: core.ClassField,
+		`TRUSTS="` + hex + `"`:   core.ClassField,
+		`LISTEN="10.1.0.7:4001"`: core.ClassField, `CLASS="1"`: core.ClassField, `LISTEN="pc:4001" CLASS="1"`: core.ClassField,
+		`LISTEN="10.1.0.7:4001" CLASS="3"`: core.ClassField, `LISTEN="10.1.0.7:4001" CLASS="-1"`: core.ClassField,
+		`LISTEN="10.1.0.7:4001" CLASS="04"`: core.ClassField, `LISTEN="10.1.0.7:0" CLASS="1"`: core.ClassField,
+		`LISTEN="10.1.0.7:04001" CLASS="1"`: core.ClassField, `LISTEN="10.1.0.7:65536" CLASS="1"`: core.ClassField,
+		`LISTEN="0.0.0.0:4001" CLASS="1"`: core.ClassField, `LISTEN="[::]:4001" CLASS="1"`: core.ClassField,
+		`LISTEN="239.0.0.1:4001" CLASS="1"`: core.ClassField, `LISTEN="255.255.255.255:4001" CLASS="1"`: core.ClassField,
+		`LISTEN="[fe80::1%eth0]:4001" CLASS="1"`: core.ClassField, `LISTEN="[::ffff:10.1.0.7]:4001" CLASS="1"`: core.ClassField,
+		`LISTEN="[FD00::7]:4001" CLASS="1"`: core.ClassField,
+		`CONTACT="x"`:                       core.ClassField, `CONTACT="` + strings.Repeat("0", 32) + `"`: core.ClassField,
 	} {
 		document := `<REQUEST DEVICEID="` + string(device) + `" QUERY="PROLOG" ` + attributes + `/>`
 		if _, err := mustParse(t, []byte(document)).Prolog(); core.ClassOf(err) != class {

@@ -21,6 +21,7 @@
 //	DOWNLOAD EXIT, DETAIL, OUTPUT exit code; class and text of a failure (1 KiB); end of output (4 KiB)
 //	PROLOG CONTACT, LAST          this contact and the last answered one, see [Prolog]
 //	PROLOG TRUSTS                 what the agent verifies the server with, see [TrustDigest]
+//	PROLOG LISTEN, CLASS          where members reach the agent, and its weight, see [Prolog]
 //	REPLY CLONED, REASON          the identity is another computer's, see [PrologReply]
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
 //	QUERY PROGRESS                how far packages are and what keeps them, see [Progress]

@@ -19,7 +19,7 @@ func roundTrip(t *testing.T, document []byte, read func(*Request) (any, error), 
 	if err != nil {
 		t.Fatalf("written, then refused: %v\n%s", err, document)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Fatalf("round trip (-want +got):\n%s", diff)
 	}
 }
