@@ -158,6 +158,15 @@ func (s Schedule) Words() []string {
 // String returns the words with spaces between them.
 func (s Schedule) String() string { return strings.Join(s.Words(), " ") }
 
+// MarshalText returns String's text.
+func (s Schedule) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads words with spaces between them, with the rules of [Parse].
+func (s *Schedule) UnmarshalText(text []byte) (err error) {
+	*s, err = Parse(strings.Fields(string(text))...)
+	return err
+}
+
 // Limited reports whether there is any limit at any time.
 func (s Schedule) Limited() bool { return s.allDay != 0 || len(s.windows) > 0 }
 
