@@ -218,7 +218,7 @@ func (p *program) computerDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return folder.Store.DeleteComputer(ctx, device)
+			return folder.Store.DeleteComputer(ctx, device, p.now())
 		})
 }
 

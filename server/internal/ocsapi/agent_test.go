@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/x509"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"enjambre/core"
 	"enjambre/core/ocs"
@@ -134,7 +136,7 @@ func TestProgress(t *testing.T) {
 		t.Errorf("answered %q", body)
 	}
 	want := store.Touch{Device: device, At: now, Progress: told.Packages[:1]}
-	if got := <-a.touches; !cmp.Equal(got, want) {
+	if got := <-a.touches; !cmp.Equal(got, want, cmpopts.EquateComparable(netip.AddrPort{})) {
 		t.Errorf("noted %+v, want %+v", got, want)
 	}
 	bad := []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROGRESS"><PACKAGE ID="1" PHASE="DONE"/></REQUEST>`)

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"net/http"
+	"net/netip"
 
 	"enjambre/core"
 	"enjambre/core/identity"
@@ -19,6 +20,7 @@ type caller struct {
 	agent  string            // as it calls itself
 	secure bool              // over TLS
 	public ed25519.PublicKey // the key that the handshake proved; nil for a stock agent
+	egress netip.Addr        // where its connection comes from; zero: unknown
 }
 
 // errInTheClear says that a message may not travel so.
@@ -29,6 +31,9 @@ var errInTheClear = errors.New("ENROLL is answered over HTTPS only")
 // for one thing: to renew itself.
 func (h *Handler) callerOf(request *ocs.Request, r *http.Request) (caller, error) {
 	from := caller{Caller: store.Stock(request.Device), agent: r.UserAgent(), secure: r.TLS != nil}
+	if remote, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		from.egress = remote.Addr().Unmap().WithZone("")
+	}
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return from, nil
 	}

@@ -23,6 +23,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/ocs"
+	"enjambre/peer/id"
 	"enjambre/server/internal/accesslog"
 	"enjambre/server/internal/agentapi"
 	"enjambre/server/internal/setting"
@@ -253,7 +254,7 @@ func (h *Handler) note(ctx context.Context, touch store.Touch) error {
 
 func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	now := h.now()
-	call := store.Call{Caller: from.Caller, Family: familyOfAgent(from.agent)}
+	call := store.Call{Caller: from.Caller, Family: familyOfAgent(from.agent), Egress: from.egress}
 	var err error
 	if from.Key != "" {
 		if call.Prolog, err = request.Prolog(); err != nil {
@@ -270,6 +271,12 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller)
 		InventoryOnStartup: contact.Settings.Get(setting.OnStartup) == 1,
 	}
 	touch := store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now, Prolog: call.Prolog}
+	if call.Prolog.Listen.IsValid() {
+		touch.Again = time.Duration(contact.Settings.Get(setting.ContactSeconds)) * time.Second
+		if touch.Peer, err = id.FromKey(from.public); err != nil {
+			return nil, err
+		}
+	}
 	if contact.Clone {
 		h.log.Warn("identity used by several computers", "computer", from.Device, "contact", call.Prolog.Contact)
 		answer.Cloned, answer.Reason = true, cloneReason
@@ -313,9 +320,10 @@ const cloneReason = "this identity is used by two computers, as after a disk ima
 	"of the other, then \"agent keep\" on the server)"
 
 // swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files
-// its packages have. No origin grants leases yet.
+// its packages have; and if it takes part in its site's swarm, members to join and the keys of their gossip.
+// No origin grants leases yet.
 func swarmOf(contact store.Contact) *ocs.Swarm {
-	swarm := &ocs.Swarm{Site: contact.Site, Policy: []ocs.Field{{
+	swarm := &ocs.Swarm{Site: contact.Site, Members: contact.Members, Keys: contact.Keys, Policy: []ocs.Field{{
 		Name:  ocs.PolicyContactSeconds,
 		Value: strconv.Itoa(contact.Settings.Get(setting.ContactSeconds)),
 	}}}

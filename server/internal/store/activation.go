@@ -72,6 +72,10 @@ func (s *Store) AddActivation(ctx context.Context, a Activation) (ActivationID, 
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
+		// One for any site is nobody's news until computers are affected.
+		if err := errors.Join(addSite(ctx, tx, a.Site), raiseSites(ctx, tx, a.Site)); err != nil {
+			return err
+		}
 		return tx.QueryRowContext(ctx, `INSERT INTO activations (package, info_url, fragments_url, site, forced, created)
 			VALUES (?,?,?,?,?,?) RETURNING id`,
 			a.Package, a.InfoURL, a.FragmentsURL, a.Site, a.Forced, unix(a.Created)).
@@ -158,7 +162,15 @@ func countActivations(ctx context.Context, tx *transaction, list []ActivationSum
 // rows go, finished rows stay as statistics (T20). It returns how many went.
 func (s *Store) DeleteActivation(ctx context.Context, id ActivationID) (unaffected int, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
-		if _, err := findActivation(ctx, tx, id); err != nil {
+		activation, err := findActivation(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		concerned, err := openSites(ctx, tx, "activation = ?", id)
+		if err != nil {
+			return err
+		}
+		if err := raiseSites(ctx, tx, append(concerned, activation.Site)...); err != nil {
 			return err
 		}
 		unaffected, err = execute(ctx, tx, "DELETE FROM affectations WHERE activation = ? AND state IN (?, ?)",

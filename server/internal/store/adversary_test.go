@@ -224,7 +224,7 @@ func doSomething(f fixture, random *rand.Rand, ids []core.PackageID) (err error)
 	case 4:
 		_, err = f.Affect(f.ctx(), Target{Package: id}, Selection{All: true}, AffectOptions{Force: true}, now)
 	case 5:
-		err = f.DeleteComputer(f.ctx(), name)
+		err = f.DeleteComputer(f.ctx(), name, now)
 	case 6:
 		_, err = f.Rollout(f.ctx(), id, now)
 	case 7:

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"enjambre/core"
@@ -84,11 +86,12 @@ type bulk struct {
 	options   AffectOptions
 	now       time.Time
 	report    BulkReport
+	concerned map[core.SiteName]bool // sites of computers that are given a package, or not any more
 }
 
 // run does the action in a transaction, which a dry run takes back. An action that fails has done nothing.
 func (b *bulk) run(ctx context.Context, s *Store, do func(context.Context, []selected) error) (BulkReport, error) {
-	b.report = BulkReport{Skipped: []Skip{}}
+	b.report, b.concerned = BulkReport{Skipped: []Skip{}}, map[core.SiteName]bool{}
 	if err := b.inTransaction(ctx, s, do); err != nil {
 		return BulkReport{Skipped: []Skip{}}, err
 	}
@@ -102,7 +105,10 @@ func (b *bulk) inTransaction(ctx context.Context, s *Store, do func(context.Cont
 		if err != nil {
 			return err
 		}
-		return do(ctx, computers)
+		if err := do(ctx, computers); err != nil {
+			return err
+		}
+		return raiseSites(ctx, tx, slices.Collect(maps.Keys(b.concerned))...)
 	}
 	if !b.options.DryRun {
 		return s.change(ctx, inside)
@@ -166,6 +172,7 @@ func (b *bulk) affectOne(ctx context.Context, id core.PackageID, activation Acti
 		VALUES (?,?,?,?,'','','','',?,0,?,0,0)`,
 		one.id, id, activation, outcome.Waiting, b.options.Force, unix(b.now))
 	b.report.Done++
+	b.concerned[one.Site] = true
 	return err
 }
 
@@ -277,5 +284,8 @@ func (b *bulk) unaffectOne(ctx context.Context, one selected) error {
 	}
 	_, err = execute(ctx, b.tx, "DELETE FROM affectations WHERE computer = ? AND package = ?", one.id, b.target.Package)
 	b.report.Done++
+	if !state.Final() { // what has ended is nothing to the computer
+		b.concerned[one.Site] = true
+	}
 	return err
 }

@@ -34,7 +34,7 @@ func TestAddressesAreBounded(t *testing.T) {
 // once its key has lost the computer, by whatever way.
 func TestRevokedKeyGetsNothingForNothing(t *testing.T) {
 	for name, lose := range map[string]func(f fixture){
-		"its computer was deleted": func(f fixture) { f.check(f.DeleteComputer(f.ctx(), device("pc"))) },
+		"its computer was deleted": func(f fixture) { f.check(f.DeleteComputer(f.ctx(), device("pc"), now)) },
 		"another key took over, and was revoked too": func(f fixture) {
 			_, err := f.Enrol(f.ctx(), Enrolment{Token: "other", Device: device("pc"), Key: seal.KeyID{9}}, now)
 			f.check(err)

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	selectLineage = "SELECT lineage, cloned, clone_called, trusts FROM computers WHERE id = ?"
+	selectLineage = `SELECT lineage, cloned, clone_called, trusts, agent_key, listen FROM computers WHERE id = ?`
 	touchLineage  = "UPDATE computers SET lineage = ?, cloned = ?, clone_called = ?, trusts = ? WHERE id = ?"
+	touchMember   = `UPDATE computers SET listen = ?, peer = ?, weight = ?, listen_until = ?, listen_order = ?
+		WHERE id = ?`
 )
 
 // isClone reports whether a contact is of a computer that shares its identity with one that is kept.
@@ -26,14 +28,15 @@ func isClone(text string, contact ocs.Prolog) (bool, error) {
 }
 
 // noteProlog keeps what a contact said of itself: which it was, and, unless it was a clone's, what the
-// agent trusts.
+// agent trusts and where it listens.
 func noteProlog(ctx context.Context, tx *transaction, computer int64, touch Touch) error {
 	if touch.Prolog == (ocs.Prolog{}) {
 		return nil
 	}
-	var text, trusts string
+	var text, trusts, key, listen string
 	var cloned, called int64
-	if err := tx.QueryRowContext(ctx, selectLineage, computer).Scan(&text, &cloned, &called, &trusts); err != nil {
+	if err := tx.QueryRowContext(ctx, selectLineage, computer).
+		Scan(&text, &cloned, &called, &trusts, &key, &listen); err != nil {
 		return err
 	}
 	next, err := lineage.Parse(text)
@@ -53,11 +56,15 @@ func noteProlog(ctx context.Context, tx *transaction, computer int64, touch Touc
 		cloned = unix(touch.At)
 	}
 	_, err = execute(ctx, tx, touchLineage, next.String(), cloned, called, trusts, computer)
+	if now := touch.membership(key); err == nil && !clone && (now.listen != "" || listen != "") {
+		_, err = execute(ctx, tx, touchMember, now.listen, now.peer, now.weight, now.until, now.order, computer)
+	}
 	return err
 }
 
 // forgetLineage is for an identity that begins anew.
-const forgetLineage = "UPDATE computers SET lineage = '', cloned = 0, clone_called = 0, trusts = '' WHERE id = ?"
+const forgetLineage = `UPDATE computers SET lineage = '', cloned = 0, clone_called = 0, trusts = '', listen = ''
+	WHERE id = ?`
 
 // KeepNext forgets that an enrolled agent's identity was found on several computers, and all its contacts:
 // the computer that calls next is the one to be kept. It returns since when the identity was known as

@@ -17,7 +17,7 @@ type Computer struct {
 	OS           string        `json:"os"`
 	Family       core.OS       `json:"family"` // "" for neither Windows nor Linux
 	Agent        string        `json:"agent"`
-	Site         core.SiteName `json:"site"`
+	Site         core.SiteName `json:"site"` // where it was judged to be at its last contact
 	Tag          string        `json:"tag"`
 	User         string        `json:"user"`
 	Serial       string        `json:"serial"`
@@ -31,7 +31,7 @@ type Computer struct {
 	Inventoried  time.Time     `json:"inventory,omitzero"` // zero: never
 }
 
-const computerColumns = `id, device, name, os, family, agent, site, tag, user, serial, uuid, manufacturer,
+const computerColumns = `id, device, name, os, family, agent, judged_site, tag, user, serial, uuid, manufacturer,
 	model, memory, disk, first_seen, last_contact, inventoried`
 
 func scanComputer(scan func(...any) error) (id int64, c Computer, err error) {
@@ -280,6 +280,7 @@ type Result struct {
 // A ComputerView is all there is to show of one computer.
 type ComputerView struct {
 	Computer
+	Place        Place            `json:"place"`
 	Addresses    []Address        `json:"addresses"`
 	Affectations []Affectation    `json:"affectations"`
 	History      []core.PackageID `json:"history"` // what it says it has installed
@@ -297,6 +298,9 @@ func (s *Store) Computer(ctx context.Context, device core.DeviceID) (view Comput
 			return err
 		}
 		if _, view.Computer, err = scanComputer(tx.QueryRowContext(ctx, "SELECT "+computerColumns+" FROM computers WHERE id = ?", id).Scan); err != nil {
+			return err
+		}
+		if view.Place, err = readPlace(ctx, tx, id); err != nil {
 			return err
 		}
 		return errors.Join(
@@ -342,8 +346,8 @@ func readResults(ctx context.Context, tx *transaction, list *[]Result, computer 
 		WHERE computer = ? ORDER BY id DESC LIMIT 100`, computer)
 }
 
-// SetComputer changes a computer's site and tag; nil leaves one as it is. A new tag is sent to the agent
-// with its next inventory.
+// SetComputer changes a computer's site and tag; nil leaves one as it is. The site holds at once, unless the
+// computer is where it is by a network. A new tag is sent to the agent with its next inventory.
 func (s *Store) SetComputer(ctx context.Context, device core.DeviceID, site *core.SiteName,
 	tag *string) error {
 	return s.change(ctx, func(tx *transaction) error {
@@ -352,7 +356,13 @@ func (s *Store) SetComputer(ctx context.Context, device core.DeviceID, site *cor
 			return err
 		}
 		if site != nil {
-			if _, err := execute(ctx, tx, "UPDATE computers SET site = ? WHERE id = ?", *site, id); err != nil {
+			if err := addSite(ctx, tx, *site); err != nil {
+				return err
+			}
+			if _, err := execute(ctx, tx, "UPDATE computers SET site = ?, site_by_token = 0 WHERE id = ?", *site, id); err != nil {
+				return err
+			}
+			if err := assign(ctx, tx, id, true); err != nil {
 				return err
 			}
 		}
@@ -364,12 +374,23 @@ func (s *Store) SetComputer(ctx context.Context, device core.DeviceID, site *cor
 }
 
 // DeleteComputer forgets a computer with everything about it. One with a stock agent comes back as a new one
-// when its agent calls again; an enrolled agent must enrol anew, which takes another use of a token.
-func (s *Store) DeleteComputer(ctx context.Context, device core.DeviceID) error {
+// when its agent calls again; an enrolled agent must enrol anew, which takes another use of a token, and the
+// gossip key of its site is replaced.
+func (s *Store) DeleteComputer(ctx context.Context, device core.DeviceID, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
 		id, err := computerID(ctx, tx, device)
 		if err != nil {
 			return err
+		}
+		var member bool
+		err = tx.QueryRowContext(ctx, "SELECT agent_key <> '' AND revoked = 0 FROM computers WHERE id = ?", id).Scan(&member)
+		if err != nil {
+			return err
+		}
+		if member { // no longer
+			if err := expel(ctx, tx, id, now); err != nil {
+				return err
+			}
 		}
 		_, err = execute(ctx, tx, "DELETE FROM computers WHERE id = ?", id)
 		return err

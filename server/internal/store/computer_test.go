@@ -112,7 +112,7 @@ func TestInventoryLists(t *testing.T) {
 	view = save(Facts{Programs: []Program{{"zsh", "5"}}, Addresses: []Address{}, Reported: true})
 	f.want("replaced", []any{view.Programs, len(view.Addresses), len(view.History)},
 		[]any{[]Program{{"zsh", "5"}}, 0, 0})
-	f.check(f.DeleteComputer(f.ctx(), a))
+	f.check(f.DeleteComputer(f.ctx(), a, now))
 	_, err := f.Tidy(f.ctx(), 0, now)
 	f.check(err)
 	var programs int
@@ -170,7 +170,7 @@ func TestTooManyComputers(t *testing.T) {
 	_, err := f.SaveInventory(f.ctx(), Facts{Computer: Computer{Device: device("c")}}, "", now)
 	wantIs(t, err, ErrTooMany)
 	f.computer("a") // known ones go on
-	f.check(f.DeleteComputer(f.ctx(), b))
+	f.check(f.DeleteComputer(f.ctx(), b, now))
 	f.computer("c")
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/netip"
 	"time"
 
 	"enjambre/core"
 	"enjambre/core/ocs"
 	"enjambre/core/outcome"
+	"enjambre/peer/id"
 	"enjambre/server/internal/setting"
 )
 
@@ -26,55 +28,62 @@ type Call struct {
 	Caller
 	Family core.OS    // the system that the agent says it is made for; "" when it does not say
 	Prolog ocs.Prolog // zero from stock agents
+	Egress netip.Addr // where its connection comes from; zero: unknown
 }
 
 // A Contact is what a PROLOG reply is made of.
 type Contact struct {
-	Known       bool // whether the computer is on record; a stock agent's is from its first inventory on
-	Site        core.SiteName
-	Inventoried time.Time // when it last did
+	Known       bool          // whether the computer is on record; a stock agent's is from its first inventory on
+	Site        core.SiteName // where it was judged to be, for this contact on
+	Inventoried time.Time     // when it last did
 	Settings    setting.Effective
 	Offers      []Offer // by priority, then ID; at most ocs.MaxPacks; none for a clone
 	Clone       bool    // the identity is another computer's, which keeps it
+
+	// For an enrolled agent that listens, at a site with its swarm on; else nothing.
+	Keys    []ocs.GossipKey // the one in force first
+	Members []ocs.Member    // some of the others, at random
 }
 
 // Contact answers a computer's call: which packages it is to be given, and what holds for it. Packages
 // listed for the first time become NOTIFIED, durably, before Contact returns; packages that its history has
 // end as already set up instead. Only packages for the computer's system are listed, and none if the agent
-// says that it is made for another. A clone is told nothing and changes nothing, see package lineage. Where
+// says that it is made for another. The computer's site is judged, and another judgement than the last one
+// recorded, see package site. A clone is told nothing and changes nothing, see package lineage. Where
 // stock agents are not served, theirs is ErrNotServed.
 func (s *Store) Contact(ctx context.Context, call Call, now time.Time) (c Contact, err error) {
 	var changes bool
 	err = s.view(ctx, func(tx *transaction) error {
-		c, changes, err = contact(ctx, tx, call, now, false)
+		c, changes, err = s.contact(ctx, tx, call, now, false)
 		return err
 	})
 	if err != nil || !changes {
 		return c, err
 	}
 	err = s.change(ctx, func(tx *transaction) error { // again, under the lock
-		c, _, err = contact(ctx, tx, call, now, true)
+		c, _, err = s.contact(ctx, tx, call, now, true)
 		return err
 	})
 	return c, err
 }
 
-const selectByDevice = `SELECT id, family, site, inventoried, agent_key, revoked, lineage FROM computers
-	WHERE device = ?`
+const selectByDevice = "SELECT id, family, inventoried, agent_key, revoked, lineage, " + placeColumns +
+	" FROM computers WHERE device = ?"
 
-// contact computes the answer and reports whether affectations change by it; apply changes them.
-func contact(ctx context.Context, tx *transaction, call Call, now time.Time, apply bool) (
+// contact computes the answer and reports whether the record changes by it; apply changes it.
+func (s *Store) contact(ctx context.Context, tx *transaction, call Call, now time.Time, apply bool) (
 	c Contact, changes bool, err error) {
-	var id, inventoried, revoked int64
+	var inventoried, revoked int64
 	var inventoryFamily core.OS
 	var key, lineage string
+	var at place
 	err = tx.QueryRowContext(ctx, selectByDevice, call.Device).
-		Scan(&id, &inventoryFamily, &c.Site, &inventoried, &key, &revoked, &lineage)
+		Scan(append([]any{&at.computer, &inventoryFamily, &inventoried, &key, &revoked, &lineage}, at.into()...)...)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Contact{}, false, err
 	}
 	c.Known, c.Inventoried = err == nil, moment(inventoried)
-	if c.Settings, err = effective(ctx, tx, id); err != nil { // of no computer, when it is unknown
+	if c.Settings, err = effective(ctx, tx, at.computer); err != nil { // of no computer, when it is unknown
 		return Contact{}, false, err
 	}
 	if call.Key == "" && c.Settings.Get(setting.StockAgents) == 0 {
@@ -86,15 +95,29 @@ func contact(ctx context.Context, tx *transaction, call Call, now time.Time, app
 	if c.Clone, err = isClone(lineage, call.Prolog); err != nil || c.Clone {
 		return c, false, err
 	}
-	if !c.Known || !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
+	if !c.Known {
 		return c, false, nil
 	}
-	if call.Family != "" && call.Family != inventoryFamily {
-		return c, false, nil // until its next inventory says what it runs now
-	}
-	rows, err := openRows(ctx, tx, id, inventoryFamily)
-	if err != nil {
+	if changes, err = s.settle(ctx, tx, call, &at, &c, now, apply); err != nil {
 		return Contact{}, false, err
+	}
+	if !c.Settings.Conf().On || c.Settings.Get(setting.Frequency) < 0 {
+		return c, changes, nil
+	}
+	if call.Family != "" && call.Family != inventoryFamily {
+		return c, changes, nil // until its next inventory says what it runs now
+	}
+	listed, err := list(ctx, tx, &c, at.computer, inventoryFamily, now, apply)
+	return c, changes || listed, err
+}
+
+// list adds to a contact the packages that it lists, and reports whether their states change by that; apply
+// changes them.
+func list(ctx context.Context, tx *transaction, c *Contact, id int64, family core.OS, now time.Time, apply bool) (
+	changes bool, err error) {
+	rows, err := openRows(ctx, tx, id, family)
+	if err != nil {
+		return false, err
 	}
 	for _, row := range rows {
 		next := outcome.Notified
@@ -111,11 +134,11 @@ func contact(ctx context.Context, tx *transaction, call Call, now time.Time, app
 		changes = true
 		if apply {
 			if err := advance(ctx, tx, id, row.offer.Package, next, now); err != nil {
-				return Contact{}, false, err
+				return false, err
 			}
 		}
 	}
-	return c, changes, nil
+	return changes, nil
 }
 
 // An openRow is an affectation without result.
@@ -170,6 +193,8 @@ type Touch struct {
 	Offers   []core.PackageID      // what its reply listed
 	Progress []ocs.PackageProgress // what AcceptProgress returned
 	Prolog   ocs.Prolog            // of an enrolled agent; zero for other messages
+	Peer     id.Peer               // whose PROLOG that is: its key, as the handshake proved it
+	Again    time.Duration         // with Prolog, after which the agent is to call again
 }
 
 const (
@@ -178,9 +203,8 @@ const (
 	touchOffer = "UPDATE affectations SET offered = offered + 1 WHERE computer = ? AND package = ?"
 )
 
-// Touch notes contacts in bulk: when, by which agent, which packages were offered, how far they are, and
-// which contact it was. It is called
-// about once a second, so that a contact without news costs no write of its own.
+// Touch notes contacts in bulk: when, by which agent, which packages were offered, how far they are, which
+// contact it was, and where the agent listens. It is called about once a second, so that a contact without news costs no write of its own.
 func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 	return s.change(ctx, func(tx *transaction) error {
 		for _, touch := range touches {

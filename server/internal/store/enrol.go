@@ -48,6 +48,9 @@ func (s *Store) AddToken(ctx context.Context, text string, token Token, now time
 		if _, err := execute(ctx, tx, "DELETE FROM tokens WHERE expires < ?", unix(now.AddDate(0, 0, -7))); err != nil {
 			return err
 		}
+		if err := addSite(ctx, tx, token.Site); err != nil {
+			return err
+		}
 		_, err := execute(ctx, tx, "INSERT INTO tokens (hash, site, uses, expires, created) VALUES (?,?,?,?,?)",
 			hashToken(text), token.Site, token.Uses, unix(token.Expires), unix(now))
 		return err
@@ -78,8 +81,9 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		var key string
 		var revoked int64
 		var old core.SiteName
-		err = tx.QueryRowContext(ctx, "SELECT agent_key, revoked, site FROM computers WHERE id = ?", id).
-			Scan(&key, &revoked, &old)
+		var byToken bool
+		err = tx.QueryRowContext(ctx, "SELECT agent_key, revoked, site, site_by_token FROM computers WHERE id = ?", id).
+			Scan(&key, &revoked, &old, &byToken)
 		switch {
 		case err != nil:
 			return err
@@ -89,10 +93,14 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 			return ErrRevokedKey
 		case old != "":
 			site = old // an administrator's word, or an earlier token's, counts more
+		default:
+			byToken = true
 		}
-		_, err = execute(ctx, tx,
-			"UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ? WHERE id = ?",
-			e.Key.String(), unix(now), unix(e.Certified), site, id)
+		_, err = execute(ctx, tx, `UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ?,
+			site_by_token = ? WHERE id = ?`, e.Key.String(), unix(now), unix(e.Certified), site, byToken, id)
+		if err == nil {
+			err = assign(ctx, tx, id, false)
+		}
 		if err == nil && key != e.Key.String() { // a copy may show the token that it was copied with
 			_, err = execute(ctx, tx, forgetLineage, id)
 		}
@@ -190,7 +198,7 @@ func (s *Store) Renew(ctx context.Context, from Caller,
 		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, "UPDATE computers SET certified = ? WHERE id = ? RETURNING site", unix(certified), id).
+		return tx.QueryRowContext(ctx, "UPDATE computers SET certified = ? WHERE id = ? RETURNING judged_site", unix(certified), id).
 			Scan(&site)
 	})
 	return site, err
@@ -223,21 +231,25 @@ func (s *Store) Agents(ctx context.Context) ([]Agent, error) {
 			a.Revoked, a.LastContact = moment(revoked), moment(contact)
 			list = append(list, a)
 			return err
-		}, `SELECT device, name, site, agent_key, enrolled, certified, revoked, last_contact, cloned, clone_called
+		}, `SELECT device, name, judged_site, agent_key, enrolled, certified, revoked, last_contact, cloned, clone_called
 			FROM computers WHERE agent_key <> '' ORDER BY device`)
 	})
 	return list, err
 }
 
-// Revoke takes an agent's right to speak for its computer, for good: only a new enrolment gives it back.
+// Revoke takes an agent's right to speak for its computer, for good: only a new enrolment gives it back. The
+// gossip key of its site is replaced.
 func (s *Store) Revoke(ctx context.Context, device core.DeviceID, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
-		revoked, err := execute(ctx, tx,
-			"UPDATE computers SET revoked = ? WHERE device = ? AND agent_key <> '' AND revoked = 0", unix(now),
-			device)
-		if err == nil && revoked == 0 {
-			err = fmt.Errorf("computer %s: %w", device, ErrUnknownAgent)
+		var id int64
+		err := tx.QueryRowContext(ctx, `UPDATE computers SET revoked = ? WHERE device = ? AND agent_key <> ''
+			AND revoked = 0 RETURNING id`, unix(now), device).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("computer %s: %w", device, ErrUnknownAgent)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return expel(ctx, tx, id, now)
 	})
 }

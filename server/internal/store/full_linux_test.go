@@ -60,7 +60,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		f.check(os.Remove(ballast))
 		for i := range kept - 1 {
-			f.check(f.DeleteComputer(f.ctx(), device(fmt.Sprint("pc", round, "-", i))))
+			f.check(f.DeleteComputer(f.ctx(), device(fmt.Sprint("pc", round, "-", i)), now))
 		}
 		f.check(save("afterwards", 10))
 		_, err = f.Tidy(f.ctx(), 0, now)

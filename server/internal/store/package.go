@@ -175,6 +175,13 @@ func (s *Store) Packages(ctx context.Context) (list []PackageSummary, err error)
 // reported stay in their history. The package's files are the caller's to remove, afterwards.
 func (s *Store) DeletePackage(ctx context.Context, id core.PackageID) error {
 	return s.change(ctx, func(tx *transaction) error {
+		concerned, err := openSites(ctx, tx, "package = ?", id)
+		if err != nil {
+			return err
+		}
+		if err := raiseSites(ctx, tx, concerned...); err != nil {
+			return err
+		}
 		deleted, err := execute(ctx, tx, "DELETE FROM packages WHERE id = ?", id)
 		if err == nil && deleted == 0 {
 			return fmt.Errorf("package %s: %w; see \"package list\"", id, ErrUnknownPackage)

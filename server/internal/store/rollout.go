@@ -107,6 +107,13 @@ func (s *Store) validate(ctx context.Context, id core.PackageID, clear func(outc
 			return err
 		}
 		if waiting {
+			concerned, err := sitesOf(ctx, tx, "package = ? AND state = ?", id, outcome.Waiting)
+			if err != nil {
+				return err
+			}
+			if err := raiseSites(ctx, tx, concerned...); err != nil {
+				return err
+			}
 			v.Unaffected, err = deleteState(ctx, tx, id, outcome.Waiting)
 			if err != nil {
 				return err
@@ -142,6 +149,14 @@ func (s *Store) RetryErrors(ctx context.Context, id core.PackageID,
 		}
 		failed := failedStates()
 		marks := strings.TrimSuffix(strings.Repeat("?,", len(failed)), ",")
+		concerned, err := sitesOf(ctx, tx, "package = ? AND activation IS NOT NULL AND state IN ("+marks+")",
+			append([]any{id}, failed...)...)
+		if err != nil {
+			return err
+		}
+		if err := raiseSites(ctx, tx, concerned...); err != nil {
+			return err
+		}
 		args := append([]any{outcome.Waiting, unix(now), id}, failed...)
 		retried, err = execute(ctx, tx, `UPDATE affectations SET state = ?, affected = ?,
 			force = (force OR text LIKE 'SUCCESS\_%' ESCAPE '\'),
@@ -167,11 +182,14 @@ func failedStates() (failed []any) {
 }
 
 // Tidy does what must be done now and then: it validates finished rollouts whose last result is older
-// than age (0: none), and forgets programs that no computer has any more. It returns the packages that
+// than age (0: none), and forgets programs that no computer has any more, members that are gone and old keys. It returns the packages that
 // it validated.
 func (s *Store) Tidy(ctx context.Context, age time.Duration,
 	now time.Time) (validated []core.PackageID, err error) {
 	err = s.change(ctx, func(tx *transaction) error {
+		if err := tidyMembers(ctx, tx, now); err != nil {
+			return err
+		}
 		if _, err := execute(ctx, tx, "DELETE FROM programs WHERE id NOT IN (SELECT program FROM installed)"); err != nil {
 			return err
 		}

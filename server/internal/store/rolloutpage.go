@@ -57,7 +57,7 @@ func (s *Store) RolloutComputers(ctx context.Context, query RolloutQuery) (Rollo
 			}
 			page.Computers = append(page.Computers, one)
 			return err
-		}, `SELECT device, computers.name, site, text, exit, detail, output, notified, ended, `+progressColumns+`
+		}, `SELECT device, computers.name, judged_site, text, exit, detail, output, notified, ended, `+progressColumns+`
 			FROM affectations JOIN computers ON computers.id = computer LEFT JOIN progress USING (computer, package)
 			WHERE package = ? AND state = ? AND device > ? ORDER BY device LIMIT ?`,
 			query.Package, query.State, query.After, most+1)

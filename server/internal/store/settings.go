@@ -50,6 +50,9 @@ func effective(ctx context.Context, tx *transaction, computer int64) (setting.Ef
 // Set sets a value for the deployment, or for one computer when device is not empty.
 func (s *Store) Set(ctx context.Context, device core.DeviceID, name setting.Name, value int) error {
 	return s.change(ctx, func(tx *transaction) error {
+		if err := raiseFor(ctx, tx, device, name); err != nil {
+			return err
+		}
 		if device == "" {
 			_, err := execute(ctx, tx, "INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", name, value)
 			return err
@@ -77,10 +80,23 @@ func (s *Store) Unset(ctx context.Context, device core.DeviceID, name setting.Na
 			}
 			deleted, err = execute(ctx, tx, "DELETE FROM computer_settings WHERE computer = ? AND name = ?", id, name)
 		}
-		was = deleted > 0
+		if was = deleted > 0; err == nil && was {
+			err = raiseFor(ctx, tx, device, name)
+		}
 		return err
 	})
 	return was, err
+}
+
+// raiseFor raises the epochs of the sites of whom a setting concerns: one computer, or with "" all of them,
+// unless it is the server's own affair.
+func raiseFor(ctx context.Context, tx *transaction, device core.DeviceID, name setting.Name) error {
+	if definition, err := setting.Lookup(string(name)); err != nil || definition.DeploymentOnly {
+		return err
+	}
+	_, err := execute(ctx, tx, `UPDATE sites SET epoch = epoch + 1 WHERE ?1 = '' OR
+		name = (SELECT judged_site FROM computers WHERE device = ?1)`, device)
+	return err
 }
 
 const selectID = "SELECT id FROM computers WHERE device = ?"

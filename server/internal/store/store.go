@@ -4,7 +4,8 @@
 // Every method that changes something returns after its change is on the disk (WAL, synchronous=FULL):
 // what is acknowledged is never lost. Several processes may have the store open at once, the running
 // server and any number of commands; each change is one transaction that holds the write lock from its
-// first statement, so no method sees half of another's work. Nothing is cached between calls.
+// first statement, so no method sees half of another's work. Nothing is cached between calls but what contacts
+// need of sites, at the version that each contact finds in the database.
 //
 // The one exception to durability is [Store.Touch], which records contacts and progress in bulk: a power cut
 // may lose the last second of them.
@@ -53,6 +54,8 @@ const maxComputers = 250_000
 type Store struct {
 	write *database // one connection, whose transactions take the write lock at once
 	read  *database
+
+	cache siteCache
 
 	mostComputers int // maxComputers, except in a test
 }

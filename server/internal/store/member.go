@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"enjambre/core/ocs"
+	"enjambre/core/seal"
+	"enjambre/peer/id"
+)
+
+// handedOut is how many members an agent is told of, if there are so many.
+const handedOut = 5
+
+// isMember is the condition of a computer whose agent may be handed out; its one argument, ?1, is the time.
+const isMember = "listen <> '' AND listen_until > ?1 AND agent_key <> '' AND revoked = 0 AND cloned = 0"
+
+// Members from a random place on, in an order that changes with each contact: neighbours in it are no
+// neighbours for long.
+const (
+	selectMembersFrom = "SELECT peer, listen FROM computers WHERE " + isMember +
+		" AND judged_site = ?2 AND id <> ?3 AND listen_order >= ?4 ORDER BY listen_order LIMIT ?5"
+	selectMembersBefore = "SELECT peer, listen FROM computers WHERE " + isMember +
+		" AND judged_site = ?2 AND id <> ?3 AND listen_order < ?4 ORDER BY listen_order LIMIT ?5"
+)
+
+// members returns up to handedOut random members of the place that a computer was judged to be at, without
+// itself.
+func members(ctx context.Context, tx *transaction, at place, now time.Time) (list []ocs.Member, err error) {
+	from := rand.Int64()
+	for _, text := range []string{selectMembersFrom, selectMembersBefore} {
+		if len(list) == handedOut {
+			break
+		}
+		err := each(ctx, tx, func(scan func(...any) error) error {
+			var one ocs.Member
+			var listen string
+			if err := scan(&one.ID, &listen); err != nil {
+				return err
+			}
+			var err error
+			one.Address, err = netip.ParseAddrPort(listen)
+			list = append(list, one)
+			return err
+		}, text, unix(now), at.site, at.computer, from, handedOut-len(list))
+		if err != nil {
+			return nil, fmt.Errorf("members: %w", err)
+		}
+	}
+	return list, nil
+}
+
+// A membership is what is kept of a member, as columns of its computer.
+type membership struct {
+	listen, peer string
+	weight       int
+	until, order int64
+}
+
+// membership returns what a contact says of its agent as a member; nothing, if it does not listen or if its
+// key is no longer the computer's.
+func (t Touch) membership(agentKey string) membership {
+	if !t.Prolog.Listen.IsValid() || t.Peer == (id.Peer{}) || seal.KeyIDOf(t.Peer[:]).String() != agentKey {
+		return membership{}
+	}
+	return membership{
+		listen: t.Prolog.Listen.String(), peer: t.Peer.String(), weight: t.Prolog.Weight,
+		until: unix(t.At.Add(2*t.Again + memberGrace)), order: rand.Int64(),
+	}
+}
+
+// memberGrace is how long a member may be late besides missing one contact.
+const memberGrace = 5 * time.Minute
+
+// tidyMembers forgets where agents listened that are overdue, and keys that are handed out no more.
+func tidyMembers(ctx context.Context, tx *transaction, now time.Time) error {
+	_, err := execute(ctx, tx, "UPDATE computers SET listen = '' WHERE listen <> '' AND listen_until <= ?", unix(now))
+	if err != nil {
+		return err
+	}
+	_, err = execute(ctx, tx, "DELETE FROM site_keys WHERE replaced <> 0 AND replaced <= ?", unix(now.Add(-formerKeys)))
+	return err
+}
