@@ -3,11 +3,13 @@ package ocsapi
 import (
 	"crypto/ed25519"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"enjambre/core"
 	"enjambre/core/ocs"
 	"enjambre/core/outcome"
+	"enjambre/server/internal/site"
 	"enjambre/server/internal/store"
 )
 
@@ -36,6 +38,36 @@ func benchmarkEnrolled(b *testing.B, packages int) {
 	document := ocs.Prolog{Contact: ocs.ContactID{2}, Last: ocs.ContactID{1}}.Append(nil, device)
 	l.postAs(certificate, document) // the packages become NOTIFIED
 	check(b, l.store.Touch(b.Context(), []store.Touch{<-l.touches}))
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := l.postAs(certificate, document); got.Code != 200 {
+			b.Fatal(got.Code)
+		}
+		<-l.touches
+	}
+}
+
+// BenchmarkPrologMember is the contact of an enrolled computer that listens, at a site of 100 members that is
+// told by networks, of which there are 64.
+func BenchmarkPrologMember(b *testing.B) {
+	l := newLab(b)
+	check(b, l.store.SetSite(b.Context(), "lyon", func(one *site.Site) error {
+		for i := range site.MaxNetworks {
+			one.Networks = append(one.Networks, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16))
+		}
+		return nil
+	}))
+	var members []core.DeviceID
+	keys := map[core.DeviceID]ed25519.PrivateKey{}
+	prolog := ocs.Prolog{Listen: netip.MustParseAddrPort("10.1.0.7:4001"), Weight: 2}
+	for i := range 100 {
+		one := core.DeviceID(fmt.Sprintf("m%d-2026-01-31-08-00-00", i))
+		members, keys[one] = append(members, one), keyOf(byte(i+9))
+		l.enrolled(one, keys[one])
+		l.from("10.1.0.7:999", one, keys[one], prolog)
+	}
+	certificate := l.certified("lyon", members[0], keys[members[0]], now)
+	document := prolog.Append(nil, members[0])
 	b.ReportAllocs()
 	for b.Loop() {
 		if got := l.postAs(certificate, document); got.Code != 200 {
