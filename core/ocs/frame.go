@@ -98,8 +98,9 @@ func (d *Decoder) zlib(stream io.Reader) (io.Reader, error) {
 }
 
 // storedBelow is the size under which a document is not worth compressing: a PROLOG reply without packages
-// has 450 bytes, and a compressor needs 800 KB of memory to save half of them.
-const storedBelow = 1 << 10
+// has 450 bytes, to a member of a swarm 1.5 KB, of which the most are names and keys; and a compressor needs
+// 800 KB of memory to save half of them.
+const storedBelow = 2 << 10
 
 // Encode puts a document into a zlib stream, the only frame that stock agents understand. Small documents
 // are stored in it as they are.
