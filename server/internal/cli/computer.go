@@ -14,6 +14,7 @@ import (
 	"enjambre/core/ocs"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/query"
+	"enjambre/server/internal/site"
 	"enjambre/server/internal/store"
 )
 
@@ -94,7 +95,10 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 	row(w, "name", dash(view.Name))
 	row(w, "operating system", dash(view.OS))
 	row(w, "agent", dash(view.Agent))
-	row(w, "site", dash(view.Site))
+	row(w, "site", dash(view.Site), placeText(view.Place))
+	if view.Place.Listen != "" {
+		row(w, "member", view.Place.Listen, fmt.Sprintf("class %d", view.Place.Weight))
+	}
 	row(w, "tag", dash(view.Tag))
 	row(w, "user", dash(view.User))
 	row(w, "model", dash(strings.TrimSpace(view.Manufacturer+" "+view.Model)))
@@ -126,6 +130,23 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 			resultRows(w, one.Exit, one.Detail, one.Output)
 		}
 	}
+}
+
+// placeText says why a computer is where it is, and where it would be otherwise.
+func placeText(at store.Place) string {
+	switch at.By {
+	case site.ByNetwork:
+		text := "by network " + at.Network.String()
+		if at.Assigned != "" && at.Assigned != at.Site {
+			text += ", else " + string(at.Assigned)
+		}
+		return text
+	case site.ByHand:
+		return "by hand"
+	case site.ByToken:
+		return "by token"
+	}
+	return ""
 }
 
 // resultRows are what our agents tell besides a result's text.
@@ -206,7 +227,7 @@ func (p *program) computerSet() *cobra.Command {
 			}
 			return folder.Store.SetComputer(ctx, device, toSite, toTag)
 		})
-	command.Flags().StringVar(&site, "site", "", "site; empty for none")
+	command.Flags().StringVar(&site, "site", "", "site, unless a network says otherwise; empty for none")
 	command.Flags().StringVar(&tag, "tag", "", "tag; sent to the agent with its next inventory")
 	return command
 }

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
 	"text/tabwriter"
 
 	"enjambre/core/ocs"
+	"enjambre/server/internal/site"
 	"enjambre/server/internal/store"
 )
 
@@ -61,5 +63,24 @@ result            8  ERR_EXECUTE    -
 `
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+// TestPlaceText: people are told why a computer is at its site.
+func TestPlaceText(t *testing.T) {
+	network := netip.MustParsePrefix("10.1.0.0/16")
+	for _, c := range []struct {
+		at   store.Place
+		want string
+	}{
+		{store.Place{}, ""},
+		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByHand}, Assigned: "lyon"}, "by hand"},
+		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByToken}, Assigned: "lyon"}, "by token"},
+		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByNetwork, Network: network}, Assigned: "lyon"}, "by network 10.1.0.0/16"},
+		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByNetwork, Network: network}, Assigned: "nice"}, "by network 10.1.0.0/16, else nice"},
+	} {
+		if got := placeText(c.at); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.at, got, c.want)
+		}
 	}
 }
