@@ -68,7 +68,7 @@ result            8  ERR_EXECUTE    -
 
 // TestPlaceText: people are told why a computer is at its site.
 func TestPlaceText(t *testing.T) {
-	network := netip.MustParsePrefix("10.1.0.0/16")
+	lyon := site.Judgement{Site: "lyon", By: site.ByNetwork, Network: netip.MustParsePrefix("10.1.0.0/16")}
 	for _, c := range []struct {
 		at   store.Place
 		want string
@@ -76,8 +76,8 @@ func TestPlaceText(t *testing.T) {
 		{store.Place{}, ""},
 		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByHand}, Assigned: "lyon"}, "by hand"},
 		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByToken}, Assigned: "lyon"}, "by token"},
-		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByNetwork, Network: network}, Assigned: "lyon"}, "by network 10.1.0.0/16"},
-		{store.Place{Judgement: site.Judgement{Site: "lyon", By: site.ByNetwork, Network: network}, Assigned: "nice"}, "by network 10.1.0.0/16, else nice"},
+		{store.Place{Judgement: lyon, Assigned: "lyon"}, "by network 10.1.0.0/16"},
+		{store.Place{Judgement: lyon, Assigned: "nice"}, "by network 10.1.0.0/16, else nice"},
 	} {
 		if got := placeText(c.at); got != c.want {
 			t.Errorf("%+v: got %q, want %q", c.at, got, c.want)

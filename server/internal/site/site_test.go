@@ -56,26 +56,41 @@ func TestJudge(t *testing.T) {
 		{name: "nothing is known", want: " "},
 		{name: "by hand", assigned: "nice", want: "nice hand"},
 		{name: "by token", assigned: "nice", token: true, want: "nice token"},
-		{name: "no network has it", egress: "192.0.2.1", own: "192.168.1.7", assigned: "nice", want: "nice hand"},
-		{name: "a network over the hand", egress: "10.2.0.7", own: "10.2.0.7", assigned: "nice", want: "paris network 10.2.0.0/16"},
+		{name: "no network has it", egress: "192.0.2.1", own: "192.168.1.7", assigned: "nice",
+			want: "nice hand"},
+		{name: "a network over the hand", egress: "10.2.0.7", own: "10.2.0.7", assigned: "nice",
+			want: "paris network 10.2.0.0/16"},
 		{name: "the longest network", egress: "10.1.9.7", own: "10.1.9.7", want: "lab network 10.1.9.0/24"},
 		{name: "around it", egress: "10.1.8.7", own: "10.1.8.7", want: "lyon network 10.1.0.0/16"},
 		{name: "around all", egress: "10.77.8.7", own: "10.77.8.7", want: "all network 10.0.0.0/8"},
 		{name: "IPv6", egress: "fd00:1::7", own: "10.2.0.7 fd00:1::7", want: "lyon network fd00:1::/48"},
-		{name: "the adapter in use, not a bridge", egress: "192.0.2.9", own: "172.17.0.1 192.0.2.9", assigned: "nice", want: "nice hand"},
-		{name: "the adapter in use, of two", egress: "10.2.0.7", own: "10.1.9.7 10.2.0.7", want: "paris network 10.2.0.0/16"},
-		{name: "behind NAT, its own before the router's", egress: "198.51.100.7", own: "10.2.0.7", want: "paris network 10.2.0.0/16"},
-		{name: "behind NAT, where it listens", egress: "198.51.100.7", listen: "10.2.0.7", own: "10.1.9.7 10.2.0.7", want: "paris network 10.2.0.0/16"},
-		{name: "behind NAT, where it listens, not a bridge", egress: "192.0.2.1", listen: "192.168.0.7", own: "172.17.0.1 192.168.0.7", want: " "},
+		{name: "the adapter in use, not a bridge",
+			egress: "192.0.2.9", own: "172.17.0.1 192.0.2.9", assigned: "nice", want: "nice hand"},
+		{name: "the adapter in use, of two", egress: "10.2.0.7", own: "10.1.9.7 10.2.0.7",
+			want: "paris network 10.2.0.0/16"},
+		{name: "behind NAT, its own before the router's", egress: "198.51.100.7", own: "10.2.0.7",
+			want: "paris network 10.2.0.0/16"},
+		{name: "behind NAT, where it listens",
+			egress: "198.51.100.7", listen: "10.2.0.7", own: "10.1.9.7 10.2.0.7", want: "paris network 10.2.0.0/16"},
+		{name: "behind NAT, where it listens, not a bridge",
+			egress: "192.0.2.1", listen: "192.168.0.7", own: "172.17.0.1 192.168.0.7", want: " "},
 		{name: "behind NAT, no inventory yet", egress: "198.51.100.7", want: "lyon network 198.51.100.7/32"},
-		{name: "behind NAT, own ones tell nothing", egress: "198.51.100.7", own: "192.168.0.7", want: "lyon network 198.51.100.7/32"},
-		{name: "behind NAT, several adapters, the longest", egress: "192.0.2.1", own: "172.17.0.1 10.1.9.7", want: "lab network 10.1.9.0/24"},
-		{name: "behind NAT, several adapters, the lower", egress: "192.0.2.1", own: "10.2.0.7 10.1.0.7", want: "lyon network 10.1.0.0/16"},
-		{name: "a private egress that is not its own", egress: "10.2.0.1", own: "192.168.0.7", want: "paris network 10.2.0.0/16"},
-		{name: "listens where it connects from", egress: "10.2.0.7", listen: "10.2.0.7", want: "paris network 10.2.0.0/16"},
-		{name: "says it listens elsewhere than its connection shows", egress: "10.2.0.7", listen: "10.1.9.7", own: "10.2.0.7", want: "paris network 10.2.0.0/16"},
-		{name: "beside the server", egress: "127.0.0.1", own: "127.0.0.1 10.2.0.7", want: "paris network 10.2.0.0/16"},
-		{name: "beside the server, listening", egress: "127.0.0.1", listen: "10.1.9.7", own: "127.0.0.1 10.2.0.7", want: "lab network 10.1.9.0/24"},
+		{name: "behind NAT, own ones tell nothing", egress: "198.51.100.7", own: "192.168.0.7",
+			want: "lyon network 198.51.100.7/32"},
+		{name: "behind NAT, several adapters, the longest",
+			egress: "192.0.2.1", own: "172.17.0.1 10.1.9.7", want: "lab network 10.1.9.0/24"},
+		{name: "behind NAT, several adapters, the lower", egress: "192.0.2.1", own: "10.2.0.7 10.1.0.7",
+			want: "lyon network 10.1.0.0/16"},
+		{name: "a private egress that is not its own", egress: "10.2.0.1", own: "192.168.0.7",
+			want: "paris network 10.2.0.0/16"},
+		{name: "listens where it connects from", egress: "10.2.0.7", listen: "10.2.0.7",
+			want: "paris network 10.2.0.0/16"},
+		{name: "says it listens elsewhere than its connection shows",
+			egress: "10.2.0.7", listen: "10.1.9.7", own: "10.2.0.7", want: "paris network 10.2.0.0/16"},
+		{name: "beside the server", egress: "127.0.0.1", own: "127.0.0.1 10.2.0.7",
+			want: "paris network 10.2.0.0/16"},
+		{name: "beside the server, listening",
+			egress: "127.0.0.1", listen: "10.1.9.7", own: "127.0.0.1 10.2.0.7", want: "lab network 10.1.9.0/24"},
 	} {
 		got := m.Judge(Evidence{addr(c.egress), addr(c.listen), addrs(c.own), c.assigned, c.token})
 		text := string(got.Site) + " " + string(got.By)
@@ -118,8 +133,9 @@ func TestJudgeLaws(t *testing.T) {
 		}
 		m := NewMap(list)
 		e := Evidence{Egress: address.Draw(t, "egress"), Listen: address.Draw(t, "listen"),
-			Own: rapid.SliceOfN(address, 0, 4).Draw(t, "own"), Assigned: core.SiteName(rapid.SampledFrom([]string{"", "z"}).Draw(t, "assigned")),
-			ByToken: rapid.Bool().Draw(t, "token")}
+			Own:      rapid.SliceOfN(address, 0, 4).Draw(t, "own"),
+			Assigned: core.SiteName(rapid.SampledFrom([]string{"", "z"}).Draw(t, "assigned")),
+			ByToken:  rapid.Bool().Draw(t, "token")}
 		got := m.Judge(e)
 		shuffled := e
 		shuffled.Own = rapid.Permutation(e.Own).Draw(t, "order")
@@ -162,7 +178,8 @@ func TestRefuseSite(t *testing.T) {
 		"::ffff:10.1.0.0/112": "such as", "fe80::%eth0/64": "such as",
 	} {
 		got, err := ParseNetwork(text)
-		if want == "" && (err != nil || got.String() != text) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if want == "" && (err != nil || got.String() != text) ||
+			want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("network %q: got %v, %v, want %q", text, got, err, want)
 		}
 	}

@@ -359,7 +359,8 @@ func (s *Store) SetComputer(ctx context.Context, device core.DeviceID, site *cor
 			if err := addSite(ctx, tx, *site); err != nil {
 				return err
 			}
-			if _, err := execute(ctx, tx, "UPDATE computers SET site = ?, site_by_token = 0 WHERE id = ?", *site, id); err != nil {
+			_, err := execute(ctx, tx, "UPDATE computers SET site = ?, site_by_token = 0 WHERE id = ?", *site, id)
+			if err != nil {
 				return err
 			}
 			if err := assign(ctx, tx, id, true); err != nil {

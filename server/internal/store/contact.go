@@ -204,7 +204,8 @@ const (
 )
 
 // Touch notes contacts in bulk: when, by which agent, which packages were offered, how far they are, which
-// contact it was, and where the agent listens. It is called about once a second, so that a contact without news costs no write of its own.
+// contact it was, and where the agent listens. It is called about once a second, so that a contact without
+// news costs no write of its own.
 func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 	return s.change(ctx, func(tx *transaction) error {
 		for _, touch := range touches {

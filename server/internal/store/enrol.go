@@ -198,8 +198,8 @@ func (s *Store) Renew(ctx context.Context, from Caller,
 		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, "UPDATE computers SET certified = ? WHERE id = ? RETURNING judged_site", unix(certified), id).
-			Scan(&site)
+		return tx.QueryRowContext(ctx, "UPDATE computers SET certified = ? WHERE id = ? RETURNING judged_site",
+			unix(certified), id).Scan(&site)
 	})
 	return site, err
 }

@@ -182,8 +182,8 @@ func failedStates() (failed []any) {
 }
 
 // Tidy does what must be done now and then: it validates finished rollouts whose last result is older
-// than age (0: none), and forgets programs that no computer has any more, members that are gone and old keys. It returns the packages that
-// it validated.
+// than age (0: none), and forgets programs that no computer has any more, members that are gone, and keys
+// that are handed out no more. It returns the packages that it validated.
 func (s *Store) Tidy(ctx context.Context, age time.Duration,
 	now time.Time) (validated []core.PackageID, err error) {
 	err = s.change(ctx, func(tx *transaction) error {

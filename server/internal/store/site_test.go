@@ -68,7 +68,8 @@ func TestSitesInUse(t *testing.T) {
 		row(1, "stock", "lyon", ""), row(2, "enrolled", "paris", "k2"), row(3, "moved", "nice", "k3"), row(4, "none", "", ""),
 		`INSERT INTO tokens VALUES ('h2','paris',0,1,1), ('h3','paris',0,1,1), ('h4','lille',1,1,1)`,
 		`INSERT INTO token_keys VALUES ('h2','k2'), ('h3','k3')`, `INSERT INTO package_ids VALUES (7)`,
-		`INSERT INTO packages VALUES (7,'p','linux',5,'EXECUTE','true','HTTPS',0,0,0,'0','` + core.DigestOf(nil).String() + `',1)`,
+		`INSERT INTO packages VALUES (7,'p','linux',5,'EXECUTE','true','HTTPS',0,0,0,'0','` +
+			core.DigestOf(nil).String() + `',1)`,
 		`INSERT INTO activations VALUES (1,7,'a/d','a/d','brest',0,1), (2,7,'a/d','a/d','',0,1)`} {
 		if _, err := db.Exec(text); err != nil {
 			t.Fatalf("%s: %v", text, err)
@@ -85,7 +86,8 @@ func TestSitesInUse(t *testing.T) {
 		names = append(names, fmt.Sprint(one.Name, one.Computers, one.Epoch))
 	}
 	f.want("sites", names, "[brest0 1 lille0 1 lyon1 1 nice1 1 paris1 1]")
-	for name, want := range map[string]string{"stock": "lyon hand", "enrolled": "paris token", "moved": "nice hand", "none": " "} {
+	for name, want := range map[string]string{"stock": "lyon hand", "enrolled": "paris token", "moved": "nice hand",
+		"none": " "} {
 		f.want(name, f.at(device(name)), want)
 	}
 	f.check(f.Set(f.ctx(), "", "STOCK_AGENTS", 1))
@@ -143,7 +145,8 @@ func TestSetSite(t *testing.T) {
 		"its caller's": func(*site.Site) error { return core.Refuse(core.ClassField, "no") },
 	} {
 		err := f.SetSite(f.ctx(), "paris", change)
-		if core.ClassOf(err) == "" || name == "another's network" && !strings.Contains(err.Error(), "one of site lyon already") {
+		if core.ClassOf(err) == "" ||
+			name == "another's network" && !strings.Contains(err.Error(), "one of site lyon already") {
 			t.Errorf("%s: got %v", name, err)
 		}
 		_, err = f.Site(f.ctx(), "paris", now)
@@ -215,7 +218,8 @@ func TestJudgedAtContact(t *testing.T) {
 	f.want("elsewhere", f.comes(agent, "192.0.2.1").Site, "brest")
 	f.want("on record by hand", f.at(agent.Device), "brest hand")
 
-	f.check(f.SaveAddresses(f.ctx(), agent, []Address{{IP: "10.2.0.7", MAC: "02:00:00:00:00:01"}, {IP: "x", MAC: "02:00:00:00:00:02"}}, now))
+	f.check(f.SaveAddresses(f.ctx(), agent,
+		[]Address{{IP: "10.2.0.7", MAC: "02:00:00:00:00:01"}, {IP: "x", MAC: "02:00:00:00:00:02"}}, now))
 	f.want("by its own address behind NAT", f.comes(agent, "192.0.2.1").Site, "paris")
 	f.want("by the egress that is its own", f.comes(agent, "10.2.0.7").Site, "paris")
 
@@ -246,13 +250,15 @@ func TestEpochs(t *testing.T) {
 		f.check(f.SetComputer(f.ctx(), agents[name].Device, &to, nil))
 	}
 	id := f.pkg(5)
-	lyon, paris := Selection{Devices: []core.DeviceID{agents["lyon"].Device}}, Selection{Devices: []core.DeviceID{agents["paris"].Device}}
+	only := func(name string) Selection { return Selection{Devices: []core.DeviceID{agents[name].Device}} }
+	device := func(name string) core.DeviceID { return agents[name].Device }
 	both := Selection{Query: mustQuery(t, "site in (lyon, paris)")}
 	var inParis, anywhere ActivationID
 	bulk := func(do func(context.Context, Target, Selection, AffectOptions, time.Time) (BulkReport, error),
 		selection Selection, options AffectOptions) func() error {
 		return func() error { _, err := do(f.ctx(), Target{Package: id}, selection, options, now); return err }
 	}
+	unset := func() error { _, err := f.Unset(f.ctx(), device("nice"), "DOWNLOAD_SWITCH"); return err }
 	ended := func(name, text string) { f.check(f.SaveResult(f.ctx(), agents[name], resultOf(id, text), now)) }
 	for _, c := range []struct {
 		what   string
@@ -265,9 +271,9 @@ func TestEpochs(t *testing.T) {
 		{"affected, dry run", bulk(f.Affect, both, AffectOptions{DryRun: true}), ""},
 		{"affected", bulk(f.Affect, both, AffectOptions{}), "lyon paris"},
 		{"affected already", bulk(f.Affect, both, AffectOptions{}), ""},
-		{"affected at no site", bulk(f.Affect, Selection{Devices: []core.DeviceID{agents["none"].Device}}, AffectOptions{}), ""},
-		{"unaffected", bulk(f.Unaffect, paris, AffectOptions{}), "paris"},
-		{"not affected", bulk(f.Unaffect, paris, AffectOptions{}), ""},
+		{"affected at no site", bulk(f.Affect, only("none"), AffectOptions{}), ""},
+		{"unaffected", bulk(f.Unaffect, only("paris"), AffectOptions{}), "paris"},
+		{"not affected", bulk(f.Unaffect, only("paris"), AffectOptions{}), ""},
 		{"told", func() error { f.calls(agents["lyon"]); return nil }, ""},
 		{"ended", func() error { ended("lyon", "ERR_EXECUTE"); return nil }, ""},
 		{"retried", func() error { _, _, err := f.RetryErrors(f.ctx(), id, now); return err }, "lyon"},
@@ -276,16 +282,16 @@ func TestEpochs(t *testing.T) {
 		{"affected once more", bulk(f.Affect, both, AffectOptions{}), "lyon paris"},
 		{"succeeded", func() error { ended("lyon", "SUCCESS_0"); return nil }, ""},
 		{"cleared", func() error { _, err := f.ValidateSuccess(f.ctx(), id); return err }, ""},
-		{"affected in Lyon", bulk(f.Affect, lyon, AffectOptions{}), "lyon"},
+		{"affected in Lyon", bulk(f.Affect, only("lyon"), AffectOptions{}), "lyon"},
 		{"deactivated in Paris", func() error { _, err := f.DeleteActivation(f.ctx(), inParis); return err }, "paris"},
 		{"deactivated", func() error { _, err := f.DeleteActivation(f.ctx(), anywhere); return err }, "lyon"},
 		{"activated again", func() error { anywhere = f.activate(id, ""); return nil }, ""},
 		{"affected for deletion", bulk(f.Affect, both, AffectOptions{}), "lyon paris"},
 		{"ended before deletion", func() error { ended("lyon", "SUCCESS_0"); return nil }, ""},
 		{"deleted", func() error { return f.DeletePackage(f.ctx(), id) }, "paris"},
-		{"setting of a computer", func() error { return f.Set(f.ctx(), agents["nice"].Device, "DOWNLOAD_SWITCH", 0) }, "nice"},
-		{"and back", func() error { _, err := f.Unset(f.ctx(), agents["nice"].Device, "DOWNLOAD_SWITCH"); return err }, "nice"},
-		{"not set", func() error { _, err := f.Unset(f.ctx(), agents["nice"].Device, "DOWNLOAD_SWITCH"); return err }, ""},
+		{"setting of a computer", func() error { return f.Set(f.ctx(), device("nice"), "DOWNLOAD_SWITCH", 0) }, "nice"},
+		{"and back", unset, "nice"},
+		{"not set", unset, ""},
 		{"setting of all", func() error { return f.Set(f.ctx(), "", "DOWNLOAD", 0) }, "lyon nice paris"},
 		{"setting of the server", func() error { return f.Set(f.ctx(), "", "VALIDATE_AFTER", 1) }, ""},
 		{"site set", func() error { f.networks("nice", "10.1.0.0/16"); return nil }, "nice"},
@@ -297,12 +303,12 @@ func TestEpochs(t *testing.T) {
 		{"key rotated", func() error { _, err := f.RotateKey(f.ctx(), "nice", now); return err }, "nice"},
 		{"moved by hand", func() error {
 			to := core.SiteName("paris")
-			return f.SetComputer(f.ctx(), agents["lyon"].Device, &to, nil)
+			return f.SetComputer(f.ctx(), device("lyon"), &to, nil)
 		}, "lyon"},
 		{"moved by a network", func() error { f.comes(agents["lyon"], "10.1.0.7"); return nil }, ""},
-		{"revoked", func() error { return f.Revoke(f.ctx(), agents["lyon"].Device, now) }, "nice"},
-		{"deleted, after it was revoked", func() error { return f.DeleteComputer(f.ctx(), agents["lyon"].Device, now) }, ""},
-		{"deleted", func() error { return f.DeleteComputer(f.ctx(), agents["paris"].Device, now) }, "paris"},
+		{"revoked", func() error { return f.Revoke(f.ctx(), device("lyon"), now) }, "nice"},
+		{"deleted, after it was revoked", func() error { return f.DeleteComputer(f.ctx(), device("lyon"), now) }, ""},
+		{"deleted", func() error { return f.DeleteComputer(f.ctx(), device("paris"), now) }, "paris"},
 	} {
 		before := f.epochs()
 		if err := c.change(); err != nil {
