@@ -18,7 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"gopkg.in/natefinch/lumberjack.v2"
 
@@ -28,6 +27,7 @@ import (
 	"enjambre/server/internal/delivery"
 	"enjambre/server/internal/identity"
 	"enjambre/server/internal/ocsapi"
+	"enjambre/server/internal/origin"
 	"enjambre/server/internal/setting"
 	"enjambre/server/internal/store"
 )
@@ -109,13 +109,13 @@ func (d *daemon) listen() (*listening, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.secure = tls.NewListener(netutil.LimitListener(raw, maxConnections), config)
+	l.secure = tls.NewListener(origin.Limit(raw, maxConnections), config)
 	if d.options.ListenHTTP != "" {
 		raw, err := listen("--listen-http", d.options.ListenHTTP)
 		if err != nil {
 			return nil, errors.Join(err, l.secure.Close())
 		}
-		l.plain = netutil.LimitListener(raw, maxConnections)
+		l.plain = origin.Limit(raw, maxConnections)
 	}
 	l.where = datafolder.Running{PID: os.Getpid(), Listen: d.options.Listen, Started: time.Now().UTC()}
 	public := d.options.Public
@@ -195,6 +195,14 @@ func listen(flag, address string) (net.Listener, error) {
 
 // serve answers until ctx ends.
 func (d *daemon) serve(ctx context.Context, l *listening) error {
+	enroller := d.enroller()
+	next, err := origin.New(origin.Options{
+		Store: d.folder.Store, Sites: d.folder.Store, Depot: d.folder.Depot, Verifier: enroller.Verifier(),
+		Folder: filepath.Join(d.folder.Path, "swarm"), Log: d.logs.errors,
+	})
+	if err != nil {
+		return err
+	}
 	if err := d.folder.Announce(l.where); err != nil {
 		return err
 	}
@@ -203,10 +211,11 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 		func(err error) { d.logs.errors.Error("authorities", "reason", err) })
 	mux := http.NewServeMux()
 	mux.Handle(ocsapi.Path, ocsapi.New(ocsapi.Options{
-		Store: d.folder.Store, Enroller: d.enroller(), Log: d.logs.errors, Now: time.Now, Touch: touches,
+		Store: d.folder.Store, Enroller: enroller, Log: d.logs.errors, Now: time.Now, Touch: touches,
 		Trust: trust.Current,
 	}))
 	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, d.logs.errors).Register(mux)
+	next.Register(mux)
 	handler := accesslog.Wrap(mux, d.logs.access, time.Now)
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -215,6 +224,7 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 			group.Go(func() error { return d.answer(ctx, listener, handler) })
 		}
 	}
+	group.Go(func() error { return next.Run(ctx) })
 	group.Go(func() error { return d.tidy(ctx) })
 	done := make(chan struct{})
 	recorder := errgroup.Group{}
@@ -224,7 +234,7 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	if d.options.Ready != nil {
 		d.options.Ready("https://" + l.where.HTTPS)
 	}
-	err := group.Wait()
+	err = group.Wait()
 	close(done) // nobody answers any more: what is left is recorded
 	err = errors.Join(err, recorder.Wait())
 	d.logs.errors.Info("server stopped")
@@ -248,6 +258,7 @@ func (d *daemon) answer(ctx context.Context, listener net.Listener, handler http
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       origin.ConnContext,
 		ErrorLog:          log.New(handshakes{d.logs.errors}, "", 0),
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -3,6 +3,7 @@
 //	deployment.json, keys/, tls/, cacert.pem   see package identity
 //	enjambre.db                                see package store
 //	packages/                                  see package depot
+//	swarm/SITE.ledger                          what was sent into a site; see package origin
 //	logs/access.log, logs/error.log            of the running server
 //	run.lock                                   locked while a server runs
 //	run.json                                   where it listens, or did when it last ran

@@ -204,6 +204,19 @@ func (s *Store) Renew(ctx context.Context, from Caller,
 	return site, err
 }
 
+// SiteOf returns the site of the computer that a caller speaks for. A caller that may not is refused, as in
+// Contact.
+func (s *Store) SiteOf(ctx context.Context, from Caller) (site core.SiteName, err error) {
+	err = s.view(ctx, func(tx *transaction) error {
+		id, err := from.row(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "SELECT site FROM computers WHERE id = ?", id).Scan(&site)
+	})
+	return site, err
+}
+
 // An Agent is an enrolled agent.
 type Agent struct {
 	Device      core.DeviceID `json:"computer"`

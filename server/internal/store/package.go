@@ -171,6 +171,18 @@ func (s *Store) Packages(ctx context.Context) (list []PackageSummary, err error)
 	return list, err
 }
 
+// PackagesOnRecord lists all packages without what became of them, by ID.
+func (s *Store) PackagesOnRecord(ctx context.Context) (list []Package, err error) {
+	err = s.view(ctx, func(tx *transaction) error {
+		return each(ctx, tx, func(scan func(...any) error) error {
+			p, err := scanPackage(scan)
+			list = append(list, p)
+			return err
+		}, "SELECT "+packageColumns+" FROM packages ORDER BY id")
+	})
+	return list, err
+}
+
 // DeletePackage forgets a package with its activations and affectations. Results that computers
 // reported stay in their history. The package's files are the caller's to remove, afterwards.
 func (s *Store) DeletePackage(ctx context.Context, id core.PackageID) error {
