@@ -33,6 +33,9 @@ func (h *Handler) serveMember(w http.ResponseWriter, r *http.Request, site core.
 	case lease.Gone:
 		put(w, next.Answer{Status: next.StatusGone})
 	default:
+		if r.Context().Err() != nil {
+			panic(http.ErrAbortHandler) // it has left
+		}
 		answerBusy(w)
 	}
 }
@@ -108,7 +111,8 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, a *ask, index co
 		log.Error("fragment not sent", "reason", err)
 		return false
 	}
-	if err := shrinkBuffer(r.Context()); err != nil {
+	conn := connOf(r.Context())
+	if err := shrinkBuffer(conn); err != nil {
 		log.Debug("send buffer not set", "reason", err)
 	}
 	size := plan.Size(index) - from
@@ -117,7 +121,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, a *ask, index co
 	head["Content-Length"] = []string{fmt.Sprint(size)}
 	head["Content-Type"] = []string{"application/octet-stream"}
 	w.WriteHeader(next.StatusFragment)
-	s := newStream(b, http.NewResponseController(w))
+	s := newStream(b, http.NewResponseController(w), conn)
 	defer s.end()
 	return s.copy(r.Context(), w, file, size, sent)
 }

@@ -15,6 +15,7 @@ const (
 	minPiece    = 1 << 10                // bytes, however slow
 	smooth      = 100 * time.Millisecond // a piece takes no longer at its rate, unless it is minPiece
 	pieceWindow = time.Minute            // that a piece may take; its lease is overdue long before
+	resetWait   = 5 * time.Second        // from a reset to the end of the whole connection, if the body is stuck
 )
 
 // A body is one that runs. The site's goroutine orders, the request's carries out.
@@ -48,20 +49,33 @@ type stream struct {
 	broken bool
 }
 
-// newStream returns a stream, whose writes end at once when the body is reset.
-func newStream(b *body, control *http.ResponseController) *stream {
+// newStream returns a stream over a connection, whose writes end at once when the body is reset. In HTTP/2 they
+// do not if the line is dead: then the connection is closed.
+func newStream(b *body, control *http.ResponseController, conn io.Closer) *stream {
 	s := &stream{body: b, control: control, ended: make(chan struct{})}
 	s.helper.Go(func() {
 		select {
 		case <-b.reset:
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.broken = true
-			_ = control.SetWriteDeadline(time.Unix(1, 0)) // a recorder in a test has none
+			s.interrupt()
+			timer := time.NewTimer(resetWait)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				_ = conn.Close() // what it would say is that the line is dead
+			case <-s.ended:
+			}
 		case <-s.ended:
 		}
 	})
 	return s
+}
+
+// interrupt ends the write that is under way, and forbids others.
+func (s *stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = true
+	_ = s.control.SetWriteDeadline(time.Unix(1, 0)) // net/http can always
 }
 
 // end waits for the stream's helper, after which a reset does nothing, and lifts the deadline of the last

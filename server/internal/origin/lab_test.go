@@ -16,6 +16,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +51,7 @@ type lab struct {
 
 	handler *Handler
 	server  *httptest.Server
+	active  atomic.Int32 // requests that are being answered
 	stop    func()
 }
 
@@ -87,7 +90,12 @@ func (l *lab) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- handler.Run(ctx) }()
-	server := httptest.NewUnstartedServer(mux)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.active.Add(1)
+		defer l.active.Add(-1)
+		mux.ServeHTTP(w, r)
+	}))
+	server.EnableHTTP2 = true
 	server.Listener = Limit(server.Listener, 100)
 	server.Config.ConnContext = ConnContext
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
@@ -211,25 +219,64 @@ func (a *agent) try(number core.PackageID, said next.Request) (next.Answer, []by
 	return got, body, err
 }
 
-// pull begins to fetch over a connection of its own, reads the head and leaves the body.
-func (a *agent) pull(number core.PackageID, said next.Request) (next.Answer, net.Conn) {
+// A clogged connection delivers so many bytes and then nothing.
+type clogged struct {
+	net.Conn
+	left   int // bytes; negative for no end
+	closed chan struct{}
+}
+
+func (c *clogged) Read(to []byte) (int, error) {
+	if c.left == 0 {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	if c.left > 0 {
+		to = to[:min(len(to), c.left)]
+	}
+	n, err := c.Conn.Read(to)
+	if c.left > 0 {
+		c.left -= n
+	}
+	return n, err
+}
+
+// pull begins to fetch over a connection of its own, reads the head and leaves the body; the connection delivers
+// so many bytes. It returns what hangs up.
+func (a *agent) pull(number core.PackageID, said next.Request, major, bytes int) (got next.Answer, hangUp func()) {
 	a.Helper()
-	conn, err := tls.Dial("tcp", a.server.Listener.Addr().String(), a.config)
+	line := &clogged{left: bytes, closed: make(chan struct{})}
+	transport := &http.Transport{
+		TLSClientConfig: a.config.Clone(), ForceAttemptHTTP2: major == 2,
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			if line.Conn, err = (&net.Dialer{}).DialContext(ctx, network, address); err == nil {
+				err = line.Conn.(*net.TCPConn).SetReadBuffer(64 << 10) // or it takes a whole fragment
+			}
+			return line, err
+		},
+	}
+	response, err := (&http.Client{Transport: transport}).Do(a.request(context.Background(), number, said))
 	check(a, err)
-	a.Cleanup(func() { _ = conn.Close() })
-	check(a, a.request(a.Context(), number, said).Write(conn))
-	response, err := http.ReadResponse(newSmallReader(conn), nil)
+	if response.ProtoMajor != major {
+		a.Fatalf("HTTP/%d, want %d", response.ProtoMajor, major)
+	}
+	hangUp = sync.OnceFunc(func() { close(line.closed); _ = response.Body.Close(); _ = line.Close() })
+	a.Cleanup(hangUp)
+	got, err = next.ParseAnswer(response.StatusCode, next.Header(response.Header))
 	check(a, err)
-	got, err := next.ParseAnswer(response.StatusCode, next.Header(response.Header))
-	check(a, err)
-	return got, conn
+	return got, hangUp
 }
 
 func want(indexes ...core.FragmentIndex) next.Request { return next.Request{Weight: 2, Want: indexes} }
 
-// totals returns what went into site lyon.
+// totals returns what went into site lyon, once all requests have ended.
 func (l *lab) totals(p store.Package) lease.Totals {
 	l.Helper()
+	for deadline := time.Now().Add(15 * time.Second); l.active.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			l.Fatalf("%d requests do not end", l.active.Load())
+		}
+	}
 	totals, err := l.handler.Totals(l.Context(), "lyon", p.InfoDigest)
 	check(l, err)
 	return totals

@@ -71,10 +71,12 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// shrinkBuffer makes the send buffer of a request's connection small, as far as it can be reached. It stays so:
-// who asks for the next fragment has other connections for other things, or none that are large.
-func shrinkBuffer(ctx context.Context) error {
-	conn, _ := ctx.Value(connKey{}).(net.Conn)
+// connOf returns a request's connection. A server without ConnContext is a mistake in the program.
+func connOf(ctx context.Context) net.Conn { return ctx.Value(connKey{}).(net.Conn) }
+
+// shrinkBuffer makes a connection's send buffer small, as far as it can be reached. It stays so: who asks for the
+// next fragment fetches nothing large besides.
+func shrinkBuffer(conn net.Conn) error {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}

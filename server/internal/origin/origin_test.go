@@ -1,12 +1,10 @@
 package origin
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -19,8 +17,6 @@ import (
 	"enjambre/peer/lease"
 	"enjambre/peer/next"
 )
-
-func newSmallReader(from io.Reader) *bufio.Reader { return bufio.NewReaderSize(from, 16) }
 
 const fragmentSize = 64 << 10
 
@@ -140,17 +136,24 @@ func TestDelivery(t *testing.T) {
 func TestHangUp(t *testing.T) {
 	const large = 8 << 20 // more than the sockets take
 	for _, c := range []struct {
-		name  string
-		cause lease.Cause
-		hang  bool
-	}{{"hangs up", lease.CauseBroken, true}, {"stops reading", lease.CauseTimeout, false}} {
+		name         string
+		major, bytes int // of HTTP; that the line delivers, -1 for all
+		hang         bool
+		cause        lease.Cause
+	}{
+		{"hangs up", 1, -1, true, lease.CauseBroken},
+		{"hangs up in HTTP/2", 2, -1, true, lease.CauseBroken},
+		{"stops reading", 1, -1, false, lease.CauseTimeout},
+		{"stops reading in HTTP/2", 2, -1, false, lease.CauseTimeout},
+		{"has a dead line in HTTP/2", 2, 1 << 20, false, lease.CauseTimeout},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			p := l.pack(7, 1, large)
 			first, second := l.agent(2, "lyon"), l.agent(3, "lyon")
 			l.start()
-			got, conn := first.pull(7, want(0))
+			got, hangUp := first.pull(7, want(0), c.major, c.bytes)
 			if got.Status != next.StatusFragment || got.Length != large {
 				t.Fatalf("got %+v", got)
 			}
@@ -158,7 +161,7 @@ func TestHangUp(t *testing.T) {
 				t.Fatalf("while it is sent: got %+v", answer)
 			}
 			if c.hang {
-				check(t, conn.Close())
+				hangUp()
 			}
 			var answer next.Answer
 			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
@@ -185,13 +188,13 @@ func TestWaiterLeaves(t *testing.T) {
 	l.pack(7, 3, 8<<20)
 	first, second, third := l.agent(2, "lyon"), l.agent(3, "lyon"), l.agent(4, "lyon")
 	l.start()
-	_, conn := first.pull(7, want(0))
+	_, hangUp := first.pull(7, want(0), 1, -1)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := second.client.Do(second.request(ctx, 7, want(1))); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("got %v", err)
+	if r, err := second.client.Do(second.request(ctx, 7, want(1))); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %+v, %v", r, err)
 	}
-	check(t, conn.Close())
+	hangUp()
 	if answer, _ := third.ask(7, want(1)); answer.Status != next.StatusFragment {
 		t.Errorf("got %+v", answer)
 	}

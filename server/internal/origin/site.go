@@ -310,6 +310,10 @@ func (k *keeper) ask(a *ask) {
 
 // step reports an event and carries out what follows from it. Introduce is not: our agents declare no islands.
 func (k *keeper) step(event lease.Event) {
+	var answers []func() // given when all is carried out: a body must not begin before its rate is set
+	later := func(request lease.RequestID, with answer) {
+		answers = append(answers, func() { k.answer(request, with) })
+	}
 	for _, action := range k.site.Step(time.Now(), event) {
 		if _, isRecord := action.(lease.Record); k.stopping && !isRecord {
 			continue // all have been answered
@@ -318,13 +322,13 @@ func (k *keeper) step(event lease.Event) {
 		case lease.Grant:
 			b := newBody()
 			k.bodies[action.Lease] = b
-			k.answer(action.Request, answer{action, b})
+			later(action.Request, answer{action, b})
 		case lease.Refuse:
-			k.answer(action.Request, answer{action: action})
+			later(action.Request, answer{action: action})
 		case lease.Gone:
-			k.answer(action.Request, answer{action: action})
+			later(action.Request, answer{action: action})
 		case lease.Complete:
-			k.answer(action.Request, answer{action: action})
+			later(action.Request, answer{action: action})
 		case lease.ResetBody:
 			k.bodies[action.Lease].breakOff()
 		case lease.SetRate:
@@ -332,6 +336,9 @@ func (k *keeper) step(event lease.Event) {
 		case lease.Record:
 			k.ledger.append(action.Entry)
 		}
+	}
+	for _, give := range answers {
+		give()
 	}
 }
 

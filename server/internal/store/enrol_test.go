@@ -63,3 +63,31 @@ func TestEnrol(t *testing.T) {
 		t.Error("a token without uses is kept")
 	}
 }
+
+// TestSiteOf: an agent's site is its computer's, and for nobody else to learn.
+func TestSiteOf(t *testing.T) {
+	f := newFixture(t)
+	stock := f.computer("old")
+	key, enrolled := seal.KeyID{1}, device("pc")
+	f.check(f.AddToken(f.ctx(), "one", Token{Site: "lyon", Uses: 1, Expires: now.Add(time.Hour)}, now))
+	_, err := f.Enrol(f.ctx(), Enrolment{Token: "one", Device: enrolled, Key: key, Certified: now}, now)
+	f.check(err)
+	site, err := f.SiteOf(f.ctx(), Caller{enrolled, key.String()})
+	f.check(err)
+	f.want("site", site, "lyon")
+	for _, c := range []struct {
+		from Caller
+		want error
+	}{
+		{Caller{enrolled, seal.KeyID{2}.String()}, ErrNotItsKey},
+		{Stock(enrolled), ErrEnrolled},
+		{Caller{stock, key.String()}, ErrNotItsKey},
+		{Caller{device("gone"), key.String()}, ErrUnknownComputer},
+	} {
+		_, err := f.SiteOf(f.ctx(), c.from)
+		wantIs(t, err, c.want)
+	}
+	f.check(f.Revoke(f.ctx(), enrolled, now))
+	_, err = f.SiteOf(f.ctx(), Caller{enrolled, key.String()})
+	wantIs(t, err, ErrRevoked)
+}
