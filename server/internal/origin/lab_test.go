@@ -52,7 +52,8 @@ type lab struct {
 	handler *Handler
 	server  *httptest.Server
 	active  atomic.Int32 // requests that are being answered
-	stop    func()
+	cancel  func()       // ends Run
+	stop    func()       // and the server
 }
 
 func newLab(t testing.TB) *lab {
@@ -101,16 +102,15 @@ func (l *lab) start() {
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	server.StartTLS()
-	stopped := false
 	l.handler, l.server = handler, server
-	l.stop = func() {
-		if !stopped {
-			stopped = true
-			cancel()
-			check(l, <-done)
-			server.Close()
-		}
-	}
+	l.cancel = sync.OnceFunc(func() {
+		cancel()
+		check(l, <-done)
+	})
+	l.stop = sync.OnceFunc(func() {
+		l.cancel()
+		server.Close()
+	})
 	l.Cleanup(l.stop)
 }
 
@@ -241,9 +241,10 @@ func (c *clogged) Read(to []byte) (int, error) {
 	return n, err
 }
 
-// pull begins to fetch over a connection of its own, reads the head and leaves the body; the connection delivers
-// so many bytes. It returns what hangs up.
-func (a *agent) pull(number core.PackageID, said next.Request, major, bytes int) (got next.Answer, hangUp func()) {
+// pull begins to fetch over a connection of its own, reads the head and leaves the body; the connection
+// delivers so many bytes. It returns what hangs up.
+func (a *agent) pull(number core.PackageID, said next.Request, major, bytes int) (
+	got next.Answer, hangUp func()) {
 	a.Helper()
 	line := &clogged{left: bytes, closed: make(chan struct{})}
 	transport := &http.Transport{

@@ -74,8 +74,8 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 // connOf returns a request's connection. A server without ConnContext is a mistake in the program.
 func connOf(ctx context.Context) net.Conn { return ctx.Value(connKey{}).(net.Conn) }
 
-// shrinkBuffer makes a connection's send buffer small, as far as it can be reached. It stays so: who asks for the
-// next fragment fetches nothing large besides.
+// shrinkBuffer makes a connection's send buffer small, as far as it can be reached. It stays so: who asks for
+// the next fragment fetches nothing large besides.
 func shrinkBuffer(conn net.Conn) error {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()

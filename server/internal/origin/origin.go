@@ -1,18 +1,18 @@
 // Package origin sends the fragments of packages into sites, so that each crosses a site's WAN link once:
-// GET /download/ID/next. Package lease decides what is sent to whom, package next has the request and the answer;
-// this package is the shell around both.
+// GET /download/ID/next. Package lease decides what is sent to whom, package next has the request and the
+// answer; this package is the shell around both.
 //
 // Only enrolled agents are answered, over HTTPS with their certificate. The site of an agent is its computer's.
-// Of each site that asks, one goroutine owns a lease.Site, from the first request until an hour after the last. A
-// computer without a site is a site of one: it is sent what it wants first, without leases and ledger.
+// Of each site that asks, one goroutine owns a lease.Site, from the first request until an hour after the last.
+// A computer without a site is a site of one: it is sent what it wants first, without leases and ledger.
 //
 // A body is written in pieces of 16 KiB, paced at the rate that the site orders, through a socket that holds
 // 32 KiB: see [Limit] and [ConnContext]. So what counts as sent has left, but for that.
 //
 // # The ledger
 //
-// DATA/swarm/SITE.ledger has every byte that was sent into a site, in the format of package lease. It is appended
-// and synced each second. A power cut loses that second, and what it tore is cut off at the next start. A
+// DATA/swarm/SITE.ledger has every byte that was sent into a site, in the format of package lease. It is
+// appended and synced each second. A power cut loses that second, and what it tore is cut off at the next start. A
 // package's bytes count as long as it is on record; above 64 MiB, the entries of others are dropped when the
 // ledger is opened. At 256 MiB nothing more is written, which is logged as an error.
 //
@@ -70,13 +70,14 @@ type Options struct {
 	Policy   func(context.Context, core.SiteName) (lease.Policy, error) // nil: the default everywhere
 }
 
-// A Handler answers. Make one with New; it answers 503 unless Run runs.
+// A Handler answers. Make one with New; its requests wait for Run, and are answered 503 after it.
 type Handler struct {
 	options Options
 	starts  chan *keeper
 
-	mu    sync.Mutex // guards keepers and their users
+	mu    sync.Mutex // guards what follows, and the keepers' users
 	sites map[core.SiteName]*keeper
+	ended bool // Run has: nothing is started any more
 }
 
 // New returns a Handler.
@@ -103,7 +104,23 @@ func (h *Handler) Run(ctx context.Context) error {
 		case k := <-h.starts:
 			running.Go(func() { k.run(ctx, func(failed bool) bool { return h.retire(k, failed) }) })
 		case <-ctx.Done():
+			h.end()
 			return nil
+		}
+	}
+}
+
+// end tells those who wait for a site that was not started yet.
+func (h *Handler) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	for {
+		select {
+		case k := <-h.starts:
+			close(k.done)
+		default:
+			return
 		}
 	}
 }
@@ -119,7 +136,7 @@ func (h *Handler) retire(k *keeper, failed bool) bool {
 	return true
 }
 
-// use returns a site's keeper, which is started if need be; nil if there are too many. The caller calls
+// use returns a site's keeper, which is started if need be; nil if there are too many, or Run has ended. The caller calls
 // release.
 func (h *Handler) use(name core.SiteName) (k *keeper, release func()) {
 	h.mu.Lock()
@@ -127,7 +144,7 @@ func (h *Handler) use(name core.SiteName) (k *keeper, release func()) {
 	k = h.sites[name]
 	if k == nil {
 		k = newKeeper(name, &h.options)
-		if len(h.sites) >= MaxSites {
+		if h.ended || len(h.sites) >= MaxSites {
 			return nil, nil
 		}
 		select {
@@ -149,7 +166,7 @@ func (h *Handler) use(name core.SiteName) (k *keeper, release func()) {
 func (h *Handler) Totals(ctx context.Context, site core.SiteName, digest core.Digest) (lease.Totals, error) {
 	k, release := h.use(site)
 	if k == nil {
-		return lease.Totals{}, errors.New("too many sites at once")
+		return lease.Totals{}, errors.New("too many sites at once, or the server stops")
 	}
 	defer release()
 	query := &totalsQuery{digest: digest, answer: make(chan lease.Totals, 1)}

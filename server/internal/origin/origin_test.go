@@ -243,6 +243,21 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestEnded: after Run, requests are answered.
+func TestEnded(t *testing.T) {
+	l := newLab(t)
+	l.pack(7, 2, fragmentSize)
+	a, other := l.agent(2, "lyon"), l.agent(3, "oslo")
+	l.start()
+	a.ask(7, want(0))
+	l.cancel()
+	for _, one := range []*agent{a, other} {
+		if answer, _ := one.ask(7, want(1)); answer.Status != next.StatusBusy {
+			t.Errorf("got %+v", answer)
+		}
+	}
+}
+
 func TestDeleted(t *testing.T) {
 	l := newLab(t)
 	l.pack(7, 2, fragmentSize)
