@@ -212,7 +212,7 @@ func (s *Store) SiteOf(ctx context.Context, from Caller) (site core.SiteName, er
 		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, "SELECT site FROM computers WHERE id = ?", id).Scan(&site)
+		return tx.QueryRowContext(ctx, "SELECT judged_site FROM computers WHERE id = ?", id).Scan(&site)
 	})
 	return site, err
 }
