@@ -199,6 +199,7 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	next, err := origin.New(origin.Options{
 		Store: d.folder.Store, Sites: d.folder.Store, Depot: d.folder.Depot, Verifier: enroller.Verifier(),
 		Folder: filepath.Join(d.folder.Path, "swarm"), Log: d.logs.errors,
+		Policy: origin.SitePolicy(d.folder.Store, time.Now),
 	})
 	if err != nil {
 		return err
