@@ -297,6 +297,15 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// TestStatusOfBusyDatabase: nor is it an error of the server that another process holds the database.
+func TestStatusOfBusyDatabase(t *testing.T) {
+	recorder := httptest.NewRecorder()
+	refuse(recorder, fmt.Errorf("database: %w", store.ErrBusy))
+	if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d, Retry-After %q", recorder.Code, recorder.Header().Get("Retry-After"))
+	}
+}
+
 // sample reads a captured inventory.
 func sample(t testing.TB) ocs.Inventory {
 	t.Helper()

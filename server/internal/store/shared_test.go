@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,6 +47,30 @@ func TestIDsOfTwoProcesses(t *testing.T) {
 		if want := core.PackageID(now.Unix() + int64(i)); id != want {
 			t.Fatalf("ID %d: got %s, want %s", i, id, want)
 		}
+	}
+}
+
+// TestBusy: a change that has waited for another process's until its patience ended says so, and goes through later.
+func TestBusy(t *testing.T) {
+	folder := t.TempDir()
+	if err := Create(t.Context(), folder); err != nil {
+		t.Fatal(err)
+	}
+	holder, waiter := reopened(t, folder), reopened(t, folder)
+	if _, err := waiter.write.ExecContext(t.Context(), "PRAGMA busy_timeout = 1"); err != nil {
+		t.Fatal(err)
+	}
+	err := holder.change(t.Context(), func(*transaction) error {
+		if _, err := waiter.ReserveID(t.Context(), now); !errors.Is(err, ErrBusy) {
+			t.Errorf("while another changes: got %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := waiter.ReserveID(t.Context(), now); err != nil {
+		t.Errorf("after it: %v", err)
 	}
 }
 

@@ -23,7 +23,8 @@ import (
 	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // also the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"enjambre/core"
 )
@@ -41,6 +42,7 @@ var (
 	ErrTooMany           = errors.New("the server has as many computers as it may have; delete those that are gone")
 	ErrRevoked           = errors.New("the agent is revoked")
 	ErrNotServed         = errors.New("stock agents are not served here; allow them with \"config set STOCK_AGENTS 1\"")
+	ErrBusy              = errors.New("another process has been changing the database for too long; try again")
 )
 
 // busyTimeout is how long a change waits for another process's change. The longest one, an affectation
@@ -152,6 +154,9 @@ func (s *Store) Check(ctx context.Context) error {
 // change runs do in a transaction that holds the write lock, and makes its effect durable.
 func (s *Store) change(ctx context.Context, do func(*transaction) error) error {
 	tx, err := s.write.begin(ctx, nil)
+	if isBusy(err) {
+		return fmt.Errorf("database: %w", ErrBusy)
+	}
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -162,6 +167,12 @@ func (s *Store) change(ctx context.Context, do func(*transaction) error) error {
 		return fmt.Errorf("database: commit: %w", err)
 	}
 	return nil
+}
+
+// isBusy reports whether SQLite gave up waiting for a lock.
+func isBusy(err error) bool {
+	var problem *sqlite.Error
+	return errors.As(err, &problem) && problem.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 // rollback ends a transaction without effect. One that a cancelled context has ended already is fine.
