@@ -73,9 +73,9 @@ func (c *Catalog) Build(ctx context.Context, form Form, now time.Time) (Built, e
 	return built, errors.Join(err, draft.Close())
 }
 
-// Sweep removes what interrupted builds and deletions have left.
+// Sweep removes what interrupted builds and deletions have left, and logs what it could not remove.
 func (c *Catalog) Sweep(ctx context.Context) error {
-	removed, err := c.Depot.Sweep(func(id core.PackageID) (depot.Standing, error) {
+	swept, err := c.Depot.Sweep(func(id core.PackageID) (depot.Standing, error) {
 		recorded, err := c.Store.HasPackage(ctx, id)
 		if recorded || err != nil {
 			return depot.Recorded, err
@@ -87,8 +87,11 @@ func (c *Catalog) Sweep(ctx context.Context) error {
 			"folder", c.Depot.Folder(id))
 		return depot.Unheard, nil
 	})
-	for _, name := range removed {
+	for _, name := range swept.Removed {
 		c.Log.Warn("residue of an interrupted build removed", "folder", name)
+	}
+	for _, problem := range swept.Stuck {
+		c.Log.Error("residue of an interrupted build or deletion cannot be removed; remove it by hand", "reason", problem)
 	}
 	return err
 }

@@ -24,9 +24,9 @@ func TestSweepSparesStrangers(t *testing.T) {
 	for _, name := range strings.Fields(strangers) {
 		check(t, os.Mkdir(filepath.Join(d.root, name), 0o755))
 	}
-	removed, err := d.Sweep(abandoned)
-	if err != nil || len(removed) != 0 {
-		t.Errorf("removed %v, %v", removed, err)
+	swept, err := d.Sweep(abandoned)
+	if err != nil || len(swept.Removed) != 0 {
+		t.Errorf("swept %v, %v", swept, err)
 	}
 	if got := names(t, d); got != strangers {
 		t.Errorf("left %q, want %q", got, strangers)
@@ -48,8 +48,8 @@ func TestBuildersAndSweepers(t *testing.T) {
 				default:
 				}
 				recorded := func(core.PackageID) (Standing, error) { return Recorded, nil }
-				if _, err := d.Sweep(recorded); err != nil {
-					t.Error(err)
+				if swept, err := d.Sweep(recorded); err != nil || len(swept.Stuck) != 0 {
+					t.Errorf("swept %v, %v", swept, err)
 					return
 				}
 			}
@@ -94,9 +94,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		d := newDepot(t)
 		delay := rand.N(40 * time.Millisecond)
 		lines := runKilled(t, delay, killedPublisher+"="+d.root)
-		removed, err := d.Sweep(func(core.PackageID) (Standing, error) { return Recorded, nil })
-		check(t, err)
-		t.Logf("round %d, killed after %v: %d published, swept %v", round, delay, len(lines), removed)
+		swept, err := d.Sweep(func(core.PackageID) (Standing, error) { return Recorded, nil })
+		check(t, errors.Join(append(swept.Stuck, err)...))
+		t.Logf("round %d, killed after %v: %d published, swept %v", round, delay, len(lines), swept)
 		whole := map[string]bool{}
 		for _, name := range strings.Fields(names(t, d)) {
 			published, err := core.ParsePackageID(name)

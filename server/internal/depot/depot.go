@@ -121,24 +121,38 @@ const (
 	Unheard            // its ID was never given out
 )
 
+// A Swept is what a sweep did.
+type Swept struct {
+	Removed []string // names in the package folder; the files of locks, which are empty, are not worth a word
+	Stuck   []error  // what could not be removed, each with its path; the next sweep tries again
+}
+
 // Sweep removes what nobody refers to: drafts whose builder has died, folders of abandoned packages, and
-// half-removed ones. Packages being built are left alone. It returns what it removed; the files of locks,
-// which are empty, are not worth a word.
-func (d *Depot) Sweep(standing func(core.PackageID) (Standing, error)) (removed []string, err error) {
+// half-removed ones. Packages being built are left alone. Residue that cannot be removed is in nobody's way and
+// no error; only when standing fails, or the package folder cannot be read, does the sweep end with one.
+func (d *Depot) Sweep(standing func(core.PackageID) (Standing, error)) (Swept, error) {
 	entries, err := os.ReadDir(d.root)
 	if err != nil {
-		return nil, fmt.Errorf("package folder: %w", err)
+		return Swept{}, fmt.Errorf("package folder: %w", err)
 	}
-	var problems []error
+	var swept Swept
+	var unknown error // standing's
+	ask := func(id core.PackageID) (is Standing, err error) {
+		is, unknown = standing(id)
+		return is, unknown
+	}
 	for _, entry := range entries {
-		name := entry.Name()
-		swept, err := d.sweepOne(name, standing)
-		if swept {
-			removed = append(removed, name)
+		gone, err := d.sweepOne(entry.Name(), ask)
+		switch {
+		case unknown != nil:
+			return swept, unknown
+		case err != nil:
+			swept.Stuck = append(swept.Stuck, err)
+		case gone:
+			swept.Removed = append(swept.Removed, entry.Name())
 		}
-		problems = append(problems, err)
 	}
-	return removed, errors.Join(problems...)
+	return swept, nil
 }
 
 func (d *Depot) sweepOne(name string, standing func(core.PackageID) (Standing, error)) (bool, error) {

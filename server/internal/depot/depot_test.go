@@ -190,11 +190,11 @@ func TestSweep(t *testing.T) {
 		check(t, os.Mkdir(filepath.Join(d.root, name), 0o755))
 	}
 	live := newDraft(t, d, 1764000005)
-	removed, err := d.Sweep(func(id core.PackageID) (Standing, error) {
+	swept, err := d.Sweep(func(id core.PackageID) (Standing, error) {
 		return map[core.PackageID]Standing{1764000001: Recorded, 1764000002: Abandoned, 1764000008: Unheard}[id], nil
 	})
-	check(t, err)
-	if got, want := fmt.Sprint(removed), "[.new-1764000003 .old-1764000004 1764000002]"; got != want {
+	check(t, errors.Join(append(swept.Stuck, err)...))
+	if got, want := fmt.Sprint(swept.Removed), "[.new-1764000003 .old-1764000004 1764000002]"; got != want {
 		t.Errorf("removed %s, want %s", got, want)
 	}
 	if got, want := names(t, d), ".new-1764000005 .new-1764000005.lock 017 1764000001 1764000008 notes"; got != want {
@@ -202,9 +202,9 @@ func TestSweep(t *testing.T) {
 	}
 	// Published, but not yet on record: its builder still holds the lock.
 	check(t, live.Publish())
-	removed, err = d.Sweep(abandoned)
-	check(t, err)
-	if got := fmt.Sprint(removed); got != "[1764000001 1764000008]" {
+	swept, err = d.Sweep(abandoned)
+	check(t, errors.Join(append(swept.Stuck, err)...))
+	if got := fmt.Sprint(swept.Removed); got != "[1764000001 1764000008]" {
 		t.Errorf("removed %s", got)
 	}
 	check(t, live.Withdraw())
@@ -287,17 +287,17 @@ func TestKilledBuilder(t *testing.T) {
 	if n, err := stdout.Read(make([]byte, 20)); n == 0 {
 		t.Fatal(err)
 	}
-	if removed, err := d.Sweep(abandoned); err != nil || len(removed) != 0 {
-		t.Errorf("a living builder's draft: removed %v, %v", removed, err)
+	if swept, err := d.Sweep(abandoned); err != nil || len(swept.Removed) != 0 {
+		t.Errorf("a living builder's draft: swept %v, %v", swept, err)
 	}
 	if _, err := d.NewDraft(id); err == nil || !strings.Contains(err.Error(), "built by another process") {
 		t.Errorf("got %v", err)
 	}
 	check(t, builder.Process.Kill())
 	_ = builder.Wait() // killed, as meant
-	removed, err := d.Sweep(abandoned)
-	if err != nil || len(removed) != 1 {
-		t.Errorf("a dead builder's draft: removed %v, %v", removed, err)
+	swept, err := d.Sweep(abandoned)
+	if err != nil || len(swept.Removed) != 1 {
+		t.Errorf("a dead builder's draft: removed %v, %v", swept, err)
 	}
 	if got := names(t, d); got != "" {
 		t.Errorf("left %q", got)
