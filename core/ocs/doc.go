@@ -25,7 +25,7 @@
 //	REPLY CLONED, REASON          the identity is another computer's, see [PrologReply]
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
 //	QUERY PROGRESS                how far packages are and what keeps them, see [Progress]
-//	OPTION SWARM                  site, policy, members, keys, info digests, authorities, see [Swarm]
+//	OPTION SWARM                  site, policy, ticket, members, keys, info digests, see [Swarm]
 //
 // A SWARM option is for agents that have shown the certificate they enrolled with. A package that such an
 // agent holds and that is absent from a DOWNLOAD option with ON="1" was taken back from the computer, unless

@@ -1,6 +1,7 @@
 package ocs
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"net/netip"
 
@@ -11,22 +12,27 @@ import (
 // Bounds of the extensions' lists; more is refused with E_LIMIT.
 const (
 	MaxMembers = 64 // of one SWARM option; a server hands out 3 to 5
-	MaxKeys    = 8  // gossip keys valid at once
+	MaxKeys    = 8  // gossip keys valid at once, and online keys
 	MaxPolicy  = 32 // values of a site's policy
 	maxBlob    = 8 << 10
 )
 
 // A Swarm is the SWARM option of a PROLOG reply to an enrolled agent: what it needs to know of its site,
-// and to join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, POLICY,
-// INFO and AUTHORITY, one each per value below.
+// and to join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, ONLINE_KEY,
+// POLICY, INFO and AUTHORITY, one each per value below; TICKET and EPOCH stand with the site.
 type Swarm struct {
 	Site    core.SiteName // "" for a computer without site
 	Origin  string        // host:port of the origin that grants leases; "" when none does
-	Ticket  []byte        // the server's signed word that the agent is at the site today
+	Ticket  []byte        // the server's signed word that the agent is at the site today, see peer/ticket
+	Epoch   []byte        // and on what is new there
 	Members []Member
 	Keys    []GossipKey
-	Policy  []Field // by name, such as PACE=rate or PolicyContactSeconds=3600
+	Policy  []Field // by name, such as PolicyPace=rate or PolicyContactSeconds=3600
 	Infos   []InfoDigest
+
+	// OnlineKeys are the raw Ed25519 public keys by which tickets and epochs are verified: today's and, while it is
+	// replaced, the former one.
+	OnlineKeys [][]byte
 
 	// Authorities are all certificates that the agent is to verify the server with from now on, in DER, at most
 	// MaxAuthorities: those of today and those of the next cacert.pem. They come only to an agent whose
@@ -38,6 +44,10 @@ type Swarm struct {
 // PolicyContactSeconds names the policy that says how many seconds an enrolled agent leaves between its
 // contacts, in decimal digits. PROLOG_FREQ, whose unit is an hour, is for stock agents.
 const PolicyContactSeconds = "CONTACT_SECONDS"
+
+// PolicyPace names the policy that says what paces a site's members when they ask the origin: "latency", the schedule's
+// FRAG_LATENCY, or "rate", the origin alone, which keeps the site's WAN rate for all of them together.
+const PolicyPace = "PACE"
 
 // A Member is an agent to join: its peer ID and where it listens.
 type Member struct {
@@ -70,7 +80,8 @@ func (s Swarm) append(to []byte) []byte {
 		to = append(to, " />\n"...)
 	}
 	encode := base64.StdEncoding.EncodeToString
-	param("TYPE", "SITE", "NAME", string(s.Site), "ORIGIN", s.Origin, "TICKET", encode(s.Ticket))
+	param("TYPE", "SITE", "NAME", string(s.Site), "ORIGIN", s.Origin, "TICKET", encode(s.Ticket),
+		"EPOCH", encode(s.Epoch))
 	for _, member := range s.Members {
 		param("TYPE", "MEMBER", "ID", member.ID, "ADDRESS", member.Address.String())
 	}
@@ -79,6 +90,9 @@ func (s Swarm) append(to []byte) []byte {
 		to = appendNumber(to, "EPOCH", key.Epoch)
 		to = strictxml.AppendAttribute(to, "KEY", encode(key.Key))
 		to = append(to, " />\n"...)
+	}
+	for _, key := range s.OnlineKeys {
+		param("TYPE", "ONLINE_KEY", "KEY", encode(key))
 	}
 	for _, policy := range s.Policy {
 		param("TYPE", "POLICY", "NAME", policy.Name, "VALUE", policy.Value)
@@ -109,6 +123,8 @@ func parseSwarm(option *strictxml.Element) (*Swarm, error) {
 			return swarm.readMember(&fields)
 		case "KEY":
 			return swarm.readKey(&fields)
+		case "ONLINE_KEY":
+			return swarm.readOnlineKey(&fields)
 		case "POLICY":
 			swarm.Policy = append(swarm.Policy, Field{Name: fields.text("NAME"), Value: fields.text("VALUE")})
 		case "INFO":
@@ -125,7 +141,7 @@ func parseSwarm(option *strictxml.Element) (*Swarm, error) {
 }
 
 func (s *Swarm) readSite(fields *blobs) error {
-	s.Origin, s.Ticket = fields.text("ORIGIN"), fields.bytes("TICKET")
+	s.Origin, s.Ticket, s.Epoch = fields.text("ORIGIN"), fields.bytes("TICKET"), fields.bytes("EPOCH")
 	if name := fields.text("NAME"); name != "" {
 		site, err := core.ParseSiteName(name)
 		if err != nil {
@@ -151,6 +167,15 @@ func (s *Swarm) readKey(fields *blobs) error {
 	if numbers.err != nil {
 		return numbers.err
 	}
+	return fields.err
+}
+
+func (s *Swarm) readOnlineKey(fields *blobs) error {
+	key := fields.bytes("KEY")
+	if fields.err == nil && len(key) != ed25519.PublicKeySize {
+		return core.Refuse(core.ClassField, "an online key has %d bytes, want %d", len(key), ed25519.PublicKeySize)
+	}
+	s.OnlineKeys = append(s.OnlineKeys, key)
 	return fields.err
 }
 
@@ -183,13 +208,14 @@ func (s *Swarm) check(sited bool) error {
 		return core.Refuse(core.ClassField, "option SWARM names no site")
 	case len(s.Members) > MaxMembers,
 		len(s.Keys) > MaxKeys,
+		len(s.OnlineKeys) > MaxKeys,
 		len(s.Policy) > MaxPolicy,
 		len(s.Infos) > MaxPacks,
 		len(s.Authorities) > MaxAuthorities:
 		return core.Refuse(core.ClassLimit,
-			"option SWARM has %d members, %d keys, %d policies, %d infos and %d authorities: at most %d, %d, %d, %d, %d",
-			len(s.Members), len(s.Keys), len(s.Policy), len(s.Infos), len(s.Authorities), MaxMembers, MaxKeys, MaxPolicy,
-			MaxPacks, MaxAuthorities)
+			"option SWARM has %d members, %d keys, %d online keys, %d policies, %d infos and %d authorities: at most %d, %d, "+
+				"%d, %d, %d, %d", len(s.Members), len(s.Keys), len(s.OnlineKeys), len(s.Policy), len(s.Infos),
+			len(s.Authorities), MaxMembers, MaxKeys, MaxKeys, MaxPolicy, MaxPacks, MaxAuthorities)
 	}
 	return nil
 }

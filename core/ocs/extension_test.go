@@ -1,6 +1,9 @@
 package ocs
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,5 +64,25 @@ func TestProgressBounds(t *testing.T) {
 	progress.Packages = append(progress.Packages, PackageProgress{Package: 7, Phase: Delayed})
 	if _, err := mustParse(t, progress.Append(nil, device)).Progress(); core.ClassOf(err) != core.ClassLimit {
 		t.Errorf("%d packages: got %v", len(progress.Packages), err)
+	}
+}
+
+// TestOnlineKeys: a key by which tickets are verified is a key, and there are few.
+func TestOnlineKeys(t *testing.T) {
+	key := bytes.Repeat([]byte{7}, ed25519.PublicKeySize)
+	for _, c := range []struct {
+		keys  [][]byte
+		class core.Class
+	}{
+		{slices.Repeat([][]byte{key}, MaxKeys), ""},
+		{slices.Repeat([][]byte{key}, MaxKeys+1), core.ClassLimit},
+		{[][]byte{key[1:]}, core.ClassField},
+		{[][]byte{nil}, core.ClassField},
+	} {
+		want := &Swarm{Site: "lyon", Ticket: []byte("t"), Epoch: []byte("e"), OnlineKeys: c.keys}
+		reply, err := ParsePrologReply(PrologReply{Response: Stop, PrologFreq: 24, Swarm: want}.Append(nil))
+		if core.ClassOf(err) != c.class || err == nil && !cmp.Equal(reply.Swarm, want) {
+			t.Errorf("%d keys: got %+v, %v, want %q", len(c.keys), reply.Swarm, err, c.class)
+		}
 	}
 }
