@@ -1,0 +1,301 @@
+// Package pulse decides how a site's news travels (architecture D13): which member asks the server how new its word is,
+// whom it tells, and when news make a member call.
+//
+// The news is the site's epoch, package ticket's: a number that the server raises whenever something changes for the
+// site's computers, and the time at which it said so. It decides and does nothing else: a shell feeds events to
+// [Pulse.Step] with the server's time as far as known, carries out the actions it returns, and calls again at
+// [Pulse.NextWake]. The same events, times and chance give the same actions.
+//
+// # Who asks
+//
+// The server's last word is known to the whole site, so its age is a clock that all members share. When it is
+// [ReportEvery] old, or [BusyEvery] while something is transferred, the first of owner.Reporters asks; every
+// owner.ReporterSilence later, as long as no newer word has come, the next of the first [reporters]. Whoever knows of
+// no word younger than [StaleAfter] asks for itself, and again at that pace, spread by chance: the reporters may all be
+// dead, or on the other side of a split.
+//
+// # Who tells
+//
+// Each member tells its neighbours of a word that is newer than the last it told them: a higher number at once, the
+// same number said again only if it was said [TellEvery] later, so that the contacts of a whole site, each of which
+// brings a word of its own, do not go round.
+//
+// # Who calls
+//
+// A number above the one that the member's last contact brought is news: a contact is due within [CallSpread], spread by
+// chance so that a site does not call as one, and at most [MaxCalls] in [CallWindow]; further news wait. [Pulse.Behind]
+// says that it is due, so that nothing is started on old news meanwhile.
+package pulse
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"enjambre/core"
+	"enjambre/peer/id"
+	"enjambre/peer/owner"
+	"enjambre/peer/ticket"
+)
+
+// Times and bounds, of swarm.md section 2 where it has them. It allows one call in 5 min; two in 10 min is the same
+// load, and lets what follows soon, such as a withdrawal, not wait for the rest of the five.
+const (
+	ReportEvery = 30 * time.Second // from one word of the server to the next
+	BusyEvery   = 10 * time.Second // the same during a transfer
+	StaleAfter  = 3 * time.Minute
+	TellEvery   = 5 * time.Second
+	CallSpread  = time.Minute
+	CallWindow  = 10 * time.Minute
+	MaxCalls    = 2 // for news, in a CallWindow
+
+	reporters   = 5                // that ask for the site; after them the word is stale
+	staleSpread = 30 * time.Second // over which those who know only stale news ask
+)
+
+// An Event is something that happened; the shell reports it.
+type Event interface{ event() }
+
+// Heard reports a verified epoch of this site.
+type Heard struct {
+	Epoch ticket.Epoch
+	From  id.Peer // zero: the server
+}
+
+// AskFailed reports that an Ask brought no epoch.
+type AskFailed struct{}
+
+// Contacted reports that a contact was answered: all news up to this epoch's number are known. It is followed by what
+// Heard would do, since the server has said it.
+type Contacted struct{ Epoch ticket.Epoch }
+
+// MembersChanged reports which members gossip believes to be there, without ourselves.
+type MembersChanged struct{ Members []owner.Member }
+
+// TransferChanged reports whether fragments are being fetched.
+type TransferChanged struct{ Busy bool }
+
+// WakeDue reports that the time named by NextWake has come.
+type WakeDue struct{}
+
+func (Heard) event()           {}
+func (AskFailed) event()       {}
+func (Contacted) event()       {}
+func (MembersChanged) event()  {}
+func (TransferChanged) event() {}
+func (WakeDue) event()         {}
+
+// An Action is something the shell must do.
+type Action interface{ action() }
+
+// Ask orders to ask the server for its word. It is answered by Heard or AskFailed.
+type Ask struct{}
+
+// Tell orders to tell all neighbours but one the newest epoch.
+type Tell struct{ Except id.Peer }
+
+// Call orders a contact; once it is answered, Contacted reports it.
+type Call struct{}
+
+func (Ask) action()  {}
+func (Tell) action() {}
+func (Call) action() {}
+
+// Options configure a Pulse. All but Secret and Weight are required.
+type Options struct {
+	Self   id.Peer
+	Weight owner.Weight // owner.Never: asks for itself only
+	Site   core.SiteName
+	Secret []byte     // the site's, as for owner.Reporters; may be empty
+	Random *rand.Rand // spreads asks and calls
+}
+
+// A Pulse is one member's part. Make one with New; one goroutine owns it.
+type Pulse struct {
+	options Options
+	turn    int // ours among the reporters; -1: we are none of the first
+
+	newest ticket.Epoch // heard
+	told   ticket.Epoch // our neighbours
+	known  uint64       // the number that our last contact brought
+	busy   bool
+
+	asking  bool
+	askedAt time.Time // when the last ask went out
+	staleAt time.Time // when we ask for ourselves
+	callAt  time.Time // zero: no news
+	called  bool      // a Call was ordered for the news there are
+	calls   []time.Time
+	last    time.Time
+}
+
+// New returns the Pulse of a member that has just been told the site's epoch by the server.
+func New(now time.Time, options Options, epoch ticket.Epoch) *Pulse {
+	p := &Pulse{options: options, newest: epoch, told: epoch, known: epoch.Number, last: now.Round(0)}
+	p.staleAt = p.stale(earlier(p.last, epoch.Issued))
+	p.members(nil)
+	return p
+}
+
+// Newest returns the newest epoch that the member knows.
+func (p *Pulse) Newest() ticket.Epoch { return p.newest }
+
+// Behind reports whether there are news that no contact has brought yet.
+func (p *Pulse) Behind() bool { return p.newest.Number > p.known }
+
+// Step applies one event at the time now and returns what to do about it, in order.
+func (p *Pulse) Step(now time.Time, event Event) []Action {
+	now = now.Round(0)
+	if back := now.Sub(p.last); back < 0 {
+		p.shift(back)
+	}
+	p.last = now
+	var actions []Action
+	switch event := event.(type) {
+	case Heard:
+		actions = p.heard(now, event)
+	case AskFailed:
+		p.asking = false
+	case Contacted:
+		p.known = max(p.known, event.Epoch.Number)
+		actions = p.heard(now, Heard{Epoch: event.Epoch})
+		if !p.Behind() {
+			p.callAt = time.Time{}
+		}
+		p.called = false
+		if p.Behind() { // news came while it was under way
+			p.news(now)
+		}
+	case MembersChanged:
+		p.members(event.Members)
+	case TransferChanged:
+		p.busy = event.Busy
+	case WakeDue:
+	default:
+		panic(fmt.Sprintf("pulse: event %T is not one of this package", event))
+	}
+	return append(actions, p.due(now)...)
+}
+
+// shift moves our own times after the clock was set back; those of epochs are the server's.
+func (p *Pulse) shift(by time.Duration) {
+	for _, at := range []*time.Time{&p.askedAt, &p.staleAt, &p.callAt} {
+		if !at.IsZero() {
+			*at = at.Add(by)
+		}
+	}
+	for i := range p.calls {
+		p.calls[i] = p.calls[i].Add(by)
+	}
+}
+
+// members finds our place among the reporters.
+func (p *Pulse) members(others []owner.Member) {
+	all := append(slices.Clone(others), owner.Member{Peer: p.options.Self, Weight: p.options.Weight})
+	p.turn = slices.Index(owner.Reporters(p.options.Site, p.options.Secret, all), p.options.Self)
+	if p.turn >= reporters {
+		p.turn = -1
+	}
+}
+
+// heard takes an epoch in.
+func (p *Pulse) heard(now time.Time, event Heard) []Action {
+	if event.From == (id.Peer{}) {
+		p.asking = false
+	}
+	if !event.Epoch.After(p.newest) {
+		return nil
+	}
+	isNews := event.Epoch.Number > p.newest.Number
+	p.newest = event.Epoch
+	p.staleAt = p.stale(earlier(now, p.newest.Issued))
+	if isNews && p.Behind() {
+		p.news(now)
+	}
+	if p.newest.Number == p.told.Number && p.newest.Issued.Sub(p.told.Issued) < TellEvery {
+		return nil
+	}
+	p.told = p.newest
+	return []Action{Tell{event.From}}
+}
+
+// news makes a contact due, if none is.
+func (p *Pulse) news(now time.Time) {
+	if !p.callAt.IsZero() || p.called {
+		return
+	}
+	p.callAt = now.Add(p.spread(CallSpread))
+	if len(p.calls) == MaxCalls {
+		if free := p.calls[0].Add(CallWindow); p.callAt.Before(free) {
+			p.callAt = free.Add(p.spread(CallSpread))
+		}
+	}
+}
+
+// stale returns when we ask for ourselves if nothing is heard that is newer than from.
+func (p *Pulse) stale(from time.Time) time.Time { return from.Add(StaleAfter + p.spread(staleSpread)) }
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (p *Pulse) spread(over time.Duration) time.Duration {
+	return time.Duration(p.options.Random.Int64N(int64(over)))
+}
+
+// due orders what has come due.
+func (p *Pulse) due(now time.Time) []Action {
+	var actions []Action
+	if at, asks := p.nextAsk(); asks && !now.Before(at) {
+		p.asking, p.askedAt = true, now
+		if !now.Before(p.staleAt) {
+			p.staleAt = p.stale(now)
+		}
+		actions = append(actions, Ask{})
+	}
+	if !p.callAt.IsZero() && !now.Before(p.callAt) {
+		p.callAt, p.called = time.Time{}, true
+		p.calls = append(p.calls, now)
+		p.calls = p.calls[max(0, len(p.calls)-MaxCalls):]
+		actions = append(actions, Call{})
+	}
+	return actions
+}
+
+// nextAsk returns when we ask the server next.
+func (p *Pulse) nextAsk() (time.Time, bool) {
+	if p.asking {
+		return time.Time{}, false
+	}
+	at := p.staleAt
+	if mine, has := p.myTurn(); has && mine.Before(at) {
+		at = mine
+	}
+	return at, true
+}
+
+// myTurn returns when it is our turn to ask for the site, once for each word of the server.
+func (p *Pulse) myTurn() (time.Time, bool) {
+	if p.turn < 0 {
+		return time.Time{}, false
+	}
+	every := ReportEvery
+	if p.busy {
+		every = BusyEvery
+	}
+	at := p.newest.Issued.Add(every + time.Duration(p.turn)*owner.ReporterSilence)
+	return at, p.askedAt.Before(at)
+}
+
+// NextWake returns when Step wants a WakeDue, or false for never.
+func (p *Pulse) NextWake() (time.Time, bool) {
+	wake, wanted := p.nextAsk()
+	if !p.callAt.IsZero() && (!wanted || p.callAt.Before(wake)) {
+		wake, wanted = p.callAt, true
+	}
+	return wake, wanted
+}
