@@ -133,13 +133,17 @@ func Create(dir string, options Options) error {
 	return writeFile(d.path(deploymentFile), append(data, '\n'), publicMode)
 }
 
-// createKeys makes the signing key and the authority for agents.
+// createKeys makes the signing key, the online key and the authority for agents.
 func (d *Deployment) createKeys(now time.Time) error {
 	_, signer, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
 	}
 	public, authority, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	online, err := newOnlineKey(now)
 	if err != nil {
 		return err
 	}
@@ -158,6 +162,7 @@ func (d *Deployment) createKeys(now time.Time) error {
 	}
 	return errors.Join(
 		writeKey(d.path(signingKeyFile), signer),
+		d.writeOnline(onlineKeys{online}),
 		writeKey(d.path(agentCAKeyFile), authority),
 		writeFile(d.path(agentCACertFile), pem.EncodeToMemory(&pem.Block{Type: certificateType, Bytes: der}),
 			publicMode),

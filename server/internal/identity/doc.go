@@ -4,6 +4,9 @@
 //	keys/signing.pem      Ed25519, PKCS#8: signs info files
 //	keys/agent-ca.pem     Ed25519, PKCS#8: certifies agents
 //	keys/agent-ca.crt     its certificate
+//	keys/online.pem       Ed25519, PKCS#8: signs site tickets and epochs, and nothing that is ever run; the newest
+//	                      key first, each with a header Made: and its time, and former ones while they are of use
+//	keys/online.lock      locked while that file is changed
 //	tls/server.pem        the HTTPS key (PKCS#8, encrypted if it came so), its certificate, intermediates
 //	tls/next.key          the key of a certificate request, until the certificate is installed
 //	tls/server.csr        that request
@@ -22,8 +25,11 @@
 //
 //	{"version":1,"name":"lyon","hosts":["deploy.example","192.0.2.7"],"created":"2026-01-31T08:00:00Z"}
 //
+// An online key is handed out a day before it signs, see [OnlineLead], and until the last ticket that it signed has
+// expired. A folder made before there were online keys gets one when its server starts.
+//
 // Everything that a server must not start with is refused before anything is replaced, and again at start,
-// with the reason and what to do. Time comes in as a parameter; only a [Reloader] and a [TrustReader] read
-// the clock. A [Deployment] may be used by several goroutines, but two that change its certificate, here or
-// in another process, must not do so at once.
+// with the reason and what to do. Time comes in as a parameter; only a [Reloader], a [TrustReader] and an
+// [OnlineReader] read the clock. A [Deployment] may be used by several goroutines, but two that change its
+// certificate, here or in another process, must not do so at once; its online key they may.
 package identity

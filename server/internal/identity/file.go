@@ -17,6 +17,8 @@ const (
 	signingKeyFile  = "keys/signing.pem"
 	agentCAKeyFile  = "keys/agent-ca.pem"
 	agentCACertFile = "keys/agent-ca.crt"
+	onlineKeyFile   = "keys/online.pem"
+	onlineLockFile  = "keys/online.lock"
 	serverFile      = "tls/server.pem"
 	nextKeyFile     = "tls/next.key"
 	requestFile     = "tls/server.csr"
