@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enjambre/core"
+	"enjambre/core/seal"
 	"enjambre/core/wanrate"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/site"
@@ -20,7 +21,7 @@ import (
 
 func (p *program) siteCommand() *cobra.Command {
 	return group("site", "list, show and set sites, and rotate their keys",
-		p.siteList(), p.siteShow(), p.siteSet(), p.siteRotateKey())
+		p.siteList(), p.siteShow(), p.siteSet(), p.siteRotateKey(), p.siteRotateOnline())
 }
 
 // siteArgument reads the only argument as a site's name.
@@ -248,4 +249,26 @@ func (p *program) siteRotateKey() *cobra.Command {
 				row(w, "gossip key", fmt.Sprintf("number %d", epoch))
 			})
 		})
+}
+
+func (p *program) siteRotateOnline() *cobra.Command {
+	command := p.printing("rotate-online", "replace the key that signs all sites' tickets and epochs", cobra.NoArgs,
+		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
+			public, signs, err := folder.Deployment.RotateOnline(ctx, p.now())
+			if err != nil {
+				return err
+			}
+			if err := folder.Store.RaiseEpochs(ctx); err != nil {
+				return fmt.Errorf("the key is replaced, but sites do not hear of it before their next contacts: %w", err)
+			}
+			key := seal.KeyIDOf(public).String()
+			return p.print(map[string]any{"key": key, "signsFrom": signs}, func(w *tabwriter.Writer) {
+				row(w, "online key", key)
+				row(w, "signs from", when(signs))
+			})
+		})
+	command.Long = `Replace the online key, which signs the tickets and epochs of all sites and nothing that is run. Agents are
+told the new key at once and it signs a day later; the former one counts until its last ticket has expired, two days
+from now. A running server needs no restart.`
+	return command
 }

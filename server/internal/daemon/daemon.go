@@ -84,10 +84,19 @@ type daemon struct {
 	logs    *logFiles
 }
 
-// prepare checks the database and removes what interrupted builds have left.
+// prepare checks the database, removes what interrupted builds have left, and makes the online key of a folder that
+// was made before there was one.
 func (d *daemon) prepare(ctx context.Context) error {
 	if err := d.folder.Store.Check(ctx); err != nil {
 		return err
+	}
+	made, err := d.folder.Deployment.EnsureOnline(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	if made {
+		d.logs.errors.Info("online key made, which signs site tickets and epochs: back it up with the others",
+			"file", "keys/online.pem")
 	}
 	return d.folder.Catalog(d.logs.errors).Sweep(ctx)
 }
@@ -210,10 +219,12 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	touches := make(chan store.Touch, 1024) // full: PROLOG waits for the next bulk
 	trust := identity.NewTrustReader(d.folder.Deployment,
 		func(err error) { d.logs.errors.Error("authorities", "reason", err) })
+	online := identity.NewOnlineReader(d.folder.Deployment,
+		func(err error) { d.logs.errors.Error("online key", "reason", err) })
 	mux := http.NewServeMux()
 	mux.Handle(ocsapi.Path, ocsapi.New(ocsapi.Options{
 		Store: d.folder.Store, Enroller: enroller, Log: d.logs.errors, Now: time.Now, Touch: touches,
-		Trust: trust.Current,
+		Trust: trust.Current, Online: online.Current,
 	}))
 	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, d.logs.errors).Register(mux)
 	next.Register(mux)

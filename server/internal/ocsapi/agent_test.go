@@ -73,8 +73,9 @@ func TestSwarm(t *testing.T) {
 	check(t, a.store.Set(t.Context(), "", setting.ContactSeconds, 60))
 	id := a.affected(device)
 	want := &ocs.Swarm{
-		Site: "lyon", Policy: []ocs.Field{{Name: ocs.PolicyContactSeconds, Value: "60"}},
-		Infos: []ocs.InfoDigest{{Package: id, Digest: core.DigestOf([]byte(id.String()))}},
+		Site: "lyon", Origin: "example.com:443",
+		Policy: []ocs.Field{{Name: ocs.PolicyContactSeconds, Value: "60"}, {Name: ocs.PolicyPace, Value: "latency"}},
+		Infos:  []ocs.InfoDigest{{Package: id, Digest: core.DigestOf([]byte(id.String()))}},
 	}
 	if got := a.ask().Swarm; !cmp.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -82,7 +83,7 @@ func TestSwarm(t *testing.T) {
 	check(t, a.store.Set(t.Context(), device, setting.ContactSeconds, 5))
 	none := core.SiteName("")
 	check(t, a.store.SetComputer(t.Context(), device, &none, nil))
-	want.Site, want.Policy[0].Value = "", "5"
+	want.Site, want.Origin, want.Policy[0].Value, want.Policy = "", "", "5", want.Policy[:1]
 	if got := a.ask().Swarm; !cmp.Equal(got, want) {
 		t.Errorf("without site, every 5 s: got %+v, want %+v", got, want)
 	}

@@ -51,6 +51,7 @@ func benchmarkEnrolled(b *testing.B, packages int) {
 // told by networks, of which there are 64.
 func BenchmarkPrologMember(b *testing.B) {
 	l := newLab(b)
+	l.online(keyOf(7), publicOf(keyOf(7)))
 	check(b, l.store.SetSite(b.Context(), "lyon", func(one *site.Site) error {
 		for i := range site.MaxNetworks {
 			one.Networks = append(one.Networks, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16))

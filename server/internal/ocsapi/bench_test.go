@@ -30,7 +30,8 @@ func BenchmarkProlog(b *testing.B) {
 		b.Fatal(err)
 	}
 	touches := make(chan store.Touch, 1)
-	handler := New(Options{Store: opened, Log: slog.New(slog.DiscardHandler), Now: time.Now, Touch: touches})
+	handler := New(Options{Store: opened, Enroller: newEnroller(b, opened), Log: slog.New(slog.DiscardHandler),
+		Now: time.Now, Touch: touches})
 	var bodies [][]byte
 	for i := range 100 {
 		device := core.DeviceID(fmt.Sprintf("pc%d-2026-01-01-00-00-00", i))

@@ -21,6 +21,7 @@ type caller struct {
 	secure bool              // over TLS
 	public ed25519.PublicKey // the key that the handshake proved; nil for a stock agent
 	egress netip.Addr        // where its connection comes from; zero: unknown
+	origin string            // host:port by which it reached this server, as far as it is enrolled
 }
 
 // errInTheClear says that a message may not travel so.
@@ -51,6 +52,7 @@ func (h *Handler) callerOf(request *ocs.Request, r *http.Request) (caller, error
 	}
 	from.public = certificate.PublicKey.(ed25519.PublicKey) // the verifier accepts no other
 	from.Key = seal.KeyIDOf(from.public).String()
+	from.origin = originOf(r.Host)
 	return from, nil
 }
 

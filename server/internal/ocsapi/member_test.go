@@ -51,7 +51,9 @@ func TestSiteOfContact(t *testing.T) {
 		one.Networks = []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16"), netip.MustParsePrefix("fd00::/64")}
 		return nil
 	}))
-	want := &ocs.Swarm{Site: "lyon", Policy: []ocs.Field{{Name: ocs.PolicyContactSeconds, Value: "60"}}}
+	want := &ocs.Swarm{Site: "lyon", Origin: "example.com:443", Policy: []ocs.Field{
+		{Name: ocs.PolicyContactSeconds, Value: "60"}, {Name: ocs.PolicyPace, Value: "latency"},
+	}}
 	compare := func(what string, got *ocs.Swarm) {
 		t.Helper()
 		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {

@@ -13,6 +13,7 @@ package ocsapi
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"log/slog"
@@ -50,11 +51,12 @@ type Handler struct {
 	busy     chan struct{} // while it is worked on
 	touch    chan<- store.Touch
 	trust    func() ([][]byte, core.Digest)
+	words    *signer
 
 	decoders sync.Pool // of *ocs.Decoder
 }
 
-// Options are what a Handler needs; all but Trust are required.
+// Options are what a Handler needs; all but Trust and Online are required.
 type Options struct {
 	Store    *store.Store
 	Enroller *agentapi.Enroller
@@ -65,13 +67,17 @@ type Options struct {
 	// Trust returns what enrolled agents are to verify the server with, in DER, and the digest of the set.
 	// Nil, or none: they are told nothing.
 	Trust func() ([][]byte, core.Digest)
+
+	// Online returns the key that signs tickets and epochs, and the public keys that agents are to verify them by,
+	// at most ocs.MaxKeys. Nil, or a nil key: agents are given neither.
+	Online func() (ed25519.PrivateKey, [][]byte)
 }
 
 // New returns a Handler.
 func New(options Options) *Handler {
 	return &Handler{
 		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now,
-		touch: options.Touch, trust: options.Trust,
+		touch: options.Touch, trust: options.Trust, words: newSigner(options.Enroller.Deployment, options.Online),
 		gate: newGate(), busy: make(chan struct{}, maxBusy),
 	}
 }
@@ -293,7 +299,9 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller)
 		}
 	}
 	if from.Key != "" && !contact.Clone {
-		answer.Swarm = swarmOf(contact)
+		if answer.Swarm, err = h.swarmOf(contact, from, touch.Peer, now); err != nil {
+			return nil, err
+		}
 		answer.Swarm.Authorities = h.authorities(call.Prolog.Trusts)
 	}
 	if err := h.note(ctx, touch); err != nil {
@@ -320,9 +328,9 @@ const cloneReason = "this identity is used by two computers, as after a disk ima
 	"of the other, then \"agent keep\" on the server)"
 
 // swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files
-// its packages have; and if it takes part in its site's swarm, members to join and the keys of their gossip.
-// No origin grants leases yet.
-func swarmOf(contact store.Contact) *ocs.Swarm {
+// its packages have. Where the site's swarm is on, also which origin grants leases, and what paces those who ask it.
+// A member, which listens, is told whom to join, by which keys, and the server's words about it and the site.
+func (h *Handler) swarmOf(contact store.Contact, from caller, member id.Peer, now time.Time) (*ocs.Swarm, error) {
 	swarm := &ocs.Swarm{Site: contact.Site, Members: contact.Members, Keys: contact.Keys, Policy: []ocs.Field{{
 		Name:  ocs.PolicyContactSeconds,
 		Value: strconv.Itoa(contact.Settings.Get(setting.ContactSeconds)),
@@ -330,7 +338,25 @@ func swarmOf(contact store.Contact) *ocs.Swarm {
 	for _, offer := range contact.Offers {
 		swarm.Infos = append(swarm.Infos, ocs.InfoDigest{Package: offer.Package, Digest: offer.InfoDigest})
 	}
-	return swarm
+	if swarm.Origin = from.origin; !contact.Swarm {
+		swarm.Origin = ""
+	}
+	if swarm.Origin != "" {
+		swarm.Policy = append(swarm.Policy, ocs.Field{Name: ocs.PolicyPace, Value: string(contact.Pace)})
+	}
+	key, public := h.words.keys()
+	if contact.Epoch == 0 || key == nil {
+		return swarm, nil
+	}
+	var err error
+	if swarm.Ticket, err = h.words.ticket(key, member, contact.Site, contact.Epoch, now); err != nil {
+		return nil, err
+	}
+	if swarm.Epoch, err = h.words.epoch(key, contact.Site, contact.Epoch, now); err != nil {
+		return nil, err
+	}
+	swarm.OnlineKeys = public
+	return swarm, nil
 }
 
 func (h *Handler) inventory(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {

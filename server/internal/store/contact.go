@@ -12,6 +12,7 @@ import (
 	"enjambre/core/outcome"
 	"enjambre/peer/id"
 	"enjambre/server/internal/setting"
+	"enjambre/server/internal/site"
 )
 
 // An Offer is a package that a PROLOG reply lists.
@@ -40,7 +41,12 @@ type Contact struct {
 	Offers      []Offer // by priority, then ID; at most ocs.MaxPacks; none for a clone
 	Clone       bool    // the identity is another computer's, which keeps it
 
+	// For an enrolled agent at a site; else nothing.
+	Swarm bool      // whether the site's swarm is on
+	Pace  site.Pace // as it is set for the site
+
 	// For an enrolled agent that listens, at a site with its swarm on; else nothing.
+	Epoch   uint64          // of the site's news
 	Keys    []ocs.GossipKey // the one in force first
 	Members []ocs.Member    // some of the others, at random
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"net/netip"
 	"sync/atomic"
@@ -17,7 +18,7 @@ import (
 type siteTable struct {
 	version  int64
 	networks *site.Map
-	swarms   map[core.SiteName]bool // of every site, whether it has its swarm on
+	settings map[core.SiteName]site.Site // of every site, what is set for it
 	keys     map[core.SiteName][]siteKey
 }
 
@@ -35,9 +36,9 @@ func (c *siteCache) table(ctx context.Context, tx *transaction, version int64, k
 	if err != nil {
 		return nil, err
 	}
-	table := &siteTable{version: version, networks: site.NewMap(sites), swarms: map[core.SiteName]bool{}}
+	table := &siteTable{version: version, networks: site.NewMap(sites), settings: map[core.SiteName]site.Site{}}
 	for _, one := range sites {
-		table.swarms[one.Name] = one.Swarm
+		table.settings[one.Name] = one
 	}
 	if table.keys, err = readKeys(ctx, tx); err != nil {
 		return nil, err
@@ -116,8 +117,19 @@ func (p *place) move(ctx context.Context, tx *transaction, judged site.Judgement
 	return err
 }
 
-// settle judges where a caller is and tells it about its site's swarm if it takes part. It reports whether
-// that changes what is kept; apply changes it.
+const selectEpoch = "SELECT epoch FROM sites WHERE name = ?"
+
+// epochOf returns the number of a site's news; 0 if it is none.
+func epochOf(ctx context.Context, tx *transaction, name core.SiteName) (epoch uint64, err error) {
+	err = tx.QueryRowContext(ctx, selectEpoch, name).Scan(&epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return epoch, err
+}
+
+// settle judges where a caller is and tells an enrolled one about its site, and about the site's swarm if it takes
+// part. It reports whether that changes what is kept; apply changes it.
 func (s *Store) settle(ctx context.Context, tx *transaction, call Call, at *place, c *Contact, now time.Time,
 	apply bool) (changes bool, err error) {
 	sites, err := s.cache.table(ctx, tx, at.version, !apply)
@@ -137,8 +149,16 @@ func (s *Store) settle(ctx context.Context, tx *transaction, call Call, at *plac
 		}
 	}
 	at.site, c.Site = judged.Site, judged.Site
-	if !sites.swarms[judged.Site] || call.Key == "" || !call.Prolog.Listen.IsValid() {
+	if call.Key == "" || judged.Site == "" {
 		return changes, nil
+	}
+	set := sites.settings[judged.Site] // nothing of one that this contact makes: the next one has it
+	c.Swarm, c.Pace = set.Swarm, set.Pace
+	if !c.Swarm || !call.Prolog.Listen.IsValid() {
+		return changes, nil
+	}
+	if c.Epoch, err = epochOf(ctx, tx, judged.Site); err != nil {
+		return false, err
 	}
 	if c.Keys = inUse(sites.keys[judged.Site], now); len(c.Keys) == 0 {
 		changes = true

@@ -255,6 +255,14 @@ func raiseSites(ctx context.Context, tx *transaction, names ...core.SiteName) er
 	return nil
 }
 
+// RaiseEpochs raises the epochs of all sites: something changed outside of the database that concerns all of them.
+func (s *Store) RaiseEpochs(ctx context.Context) error {
+	return s.change(ctx, func(tx *transaction) error {
+		_, err := execute(ctx, tx, "UPDATE sites SET epoch = epoch + 1")
+		return err
+	})
+}
+
 // sitesOf returns the sites of the computers with affectations that meet a condition.
 func sitesOf(ctx context.Context, tx *transaction, condition string, args ...any) (names []core.SiteName, err error) {
 	err = readList(ctx, tx, &names, func(name *core.SiteName) []any { return []any{name} },

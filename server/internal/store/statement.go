@@ -10,7 +10,8 @@ import (
 // hot are the statements of an agent's contact. They are kept prepared, since parsing one costs several
 // times what running it does.
 var hot = []string{selectByDevice, selectID, selectSettings, selectOpenRows, touchComputer, touchOffer,
-	keepProgress, selectLineage, touchLineage, touchMember, selectIPs, selectMembersFrom, selectMembersBefore}
+	keepProgress, selectLineage, touchLineage, touchMember, selectIPs, selectMembersFrom, selectMembersBefore,
+	selectEpoch}
 
 // A database is a pool of connections with the hot statements prepared. They are prepared when it is
 // opened: inside a transaction that would wait for another connection, and with all of them busy for ever.
