@@ -24,7 +24,7 @@
 //	PROLOG LISTEN, CLASS          where members reach the agent, and its weight, see [Prolog]
 //	REPLY CLONED, REASON          the identity is another computer's, see [PrologReply]
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
-//	QUERY PROGRESS                how far packages are and what keeps them, see [Progress]
+//	QUERY PROGRESS                how far packages are and what keeps them, see [Progress] and [ProgressReply]
 //	OPTION SWARM                  site, policy, ticket, members, keys, info digests, see [Swarm]
 //
 // A SWARM option is for agents that have shown the certificate they enrolled with. A package that such an

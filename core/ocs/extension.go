@@ -259,8 +259,8 @@ const (
 // MaxProblem bounds a problem's text, in bytes; longer ones are cut.
 const MaxProblem = 1 << 10
 
-// A Progress is a PROGRESS request: for display only, never a result. It is answered with 200 and nothing,
-// and packages that are not affected to the computer are left out of account.
+// A Progress is a PROGRESS request: for display only, never a result. It is answered with a ProgressReply, and
+// packages that are not affected to the computer are left out of account.
 type Progress struct {
 	Packages []PackageProgress // at most MaxPacks
 }

@@ -243,7 +243,7 @@ func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller)
 	case ocs.QueryNotify:
 		return nil, h.notification(ctx, request, from)
 	case ocs.QueryProgress:
-		return nil, h.progress(ctx, request, from)
+		return h.progress(ctx, request, from)
 	}
 	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
 }
@@ -382,18 +382,29 @@ func (h *Handler) notification(ctx context.Context, request *ocs.Request, from c
 	return h.store.SaveAddresses(ctx, from.Caller, addressesOfAdapters(adapters), h.now())
 }
 
-// progress notes how far packages are, in bulk.
-func (h *Handler) progress(ctx context.Context, request *ocs.Request, from caller) error {
+// progress notes how far packages are, in bulk, and says what is new at the agent's site.
+func (h *Handler) progress(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	told, err := request.Progress()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	accepted, err := h.store.AcceptProgress(ctx, from.Caller, told)
+	answer, err := h.store.AcceptProgress(ctx, from.Caller, told)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return h.note(ctx,
-		store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: h.now(), Progress: accepted})
+	now := h.now()
+	var reply ocs.ProgressReply
+	if key, _ := h.words.keys(); key != nil && answer.Epoch != 0 {
+		if reply.Epoch, err = h.words.epoch(key, answer.Site, answer.Epoch, now); err != nil {
+			return nil, err
+		}
+	}
+	err = h.note(ctx,
+		store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now, Progress: answer.Worth})
+	if err != nil || reply.Epoch == nil {
+		return nil, err
+	}
+	return ocs.Encode(reply.Append(nil)), nil
 }
 
 func (h *Handler) result(ctx context.Context, request *ocs.Request, from caller) error {

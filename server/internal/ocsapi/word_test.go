@@ -165,3 +165,37 @@ func TestOrigin(t *testing.T) {
 		t.Errorf("a stock agent has origin %q, %v", from.origin, err)
 	}
 }
+
+// TestEpochByProgress: whoever says how far it is hears what is new at its site, signed now.
+func TestEpochByProgress(t *testing.T) {
+	a := newAgentLab(t)
+	tell := func() []byte { return a.say(ocs.Progress{}.Append(nil, device)) }
+	if body := tell(); len(body) != 0 {
+		t.Errorf("without online key: answered %q", body)
+	}
+	a.online(keyOf(7), publicOf(keyOf(7)))
+	swarm := a.call(listening).Swarm
+	epoch := func() ticket.Epoch {
+		t.Helper()
+		document, err := ocs.Decode(tell(), ocs.MaxMessage)
+		check(t, err)
+		reply, err := ocs.ParseProgressReply(document)
+		check(t, err)
+		epoch, err := verifier(swarm).Epoch(reply.Epoch, now)
+		check(t, err)
+		return epoch
+	}
+	known, err := verifier(swarm).Epoch(swarm.Epoch, now)
+	if got := epoch(); err != nil || got != known {
+		t.Errorf("got %+v, want %+v, %v", got, known, err)
+	}
+	a.affected(device)
+	if got := epoch(); got.Number != known.Number+1 {
+		t.Errorf("after news: got %+v, first %+v", got, known)
+	}
+	none := core.SiteName("")
+	check(t, a.store.SetComputer(t.Context(), device, &none, nil))
+	if body := tell(); len(body) != 0 {
+		t.Errorf("a site of one: answered %q", body)
+	}
+}

@@ -197,7 +197,7 @@ type Touch struct {
 	Agent    string // its name and version; "" leaves what is known
 	At       time.Time
 	Offers   []core.PackageID      // what its reply listed
-	Progress []ocs.PackageProgress // what AcceptProgress returned
+	Progress []ocs.PackageProgress // what AcceptProgress found worth it
 	Prolog   ocs.Prolog            // of an enrolled agent; zero for other messages
 	Peer     id.Peer               // whose PROLOG that is: its key, as the handshake proved it
 	Again    time.Duration         // with Prolog, after which the agent is to call again

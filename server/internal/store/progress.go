@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 
@@ -22,13 +23,18 @@ type Progress struct {
 	Heard   time.Time `json:"heard"`
 }
 
-// AcceptProgress returns what is worth noting of a PROGRESS message, for [Store.Touch]: packages that are
-// affected to the caller's computer and whose result is still to come. It writes nothing. From a stock
-// agent it is ErrStockProgress.
+// A ProgressAnswer is what a PROGRESS message gives.
+type ProgressAnswer struct {
+	Worth []ocs.PackageProgress // what [Store.Touch] is to note: packages affected to the computer, without result yet
+	Site  core.SiteName         // where the computer was judged to be at its last contact; "": at none
+	Epoch uint64                // of that site's news; 0: it is no site
+}
+
+// AcceptProgress answers a PROGRESS message. It writes nothing. From a stock agent it is ErrStockProgress.
 func (s *Store) AcceptProgress(ctx context.Context, from Caller,
-	progress ocs.Progress) (accepted []ocs.PackageProgress, err error) {
+	progress ocs.Progress) (answer ProgressAnswer, err error) {
 	if from.Key == "" {
-		return nil, ErrStockProgress
+		return ProgressAnswer{}, ErrStockProgress
 	}
 	err = s.view(ctx, func(tx *transaction) error {
 		id, err := from.row(ctx, tx)
@@ -44,12 +50,26 @@ func (s *Store) AcceptProgress(ctx context.Context, from Caller,
 		}, "SELECT package FROM affectations WHERE computer = ? AND state = ?", id, outcome.Notified)
 		for _, one := range progress.Packages {
 			if open[one.Package] {
-				accepted = append(accepted, one)
+				answer.Worth = append(answer.Worth, one)
 			}
+		}
+		if err == nil {
+			answer.Site, answer.Epoch, err = newsOf(ctx, tx, id)
 		}
 		return err
 	})
-	return accepted, err
+	return answer, err
+}
+
+const selectNews = "SELECT name, epoch FROM sites WHERE name = (SELECT judged_site FROM computers WHERE id = ?)"
+
+// newsOf returns the site of a computer and the number of its news; nothing, of a computer without site.
+func newsOf(ctx context.Context, tx *transaction, computer int64) (name core.SiteName, epoch uint64, err error) {
+	err = tx.QueryRowContext(ctx, selectNews, computer).Scan(&name, &epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return name, epoch, err
 }
 
 // keepProgress writes one package's progress over the last, unless its result has come meanwhile.

@@ -42,7 +42,7 @@ func (f fixture) tells(from Caller, packages ...ocs.PackageProgress) {
 	f.Helper()
 	accepted, err := f.AcceptProgress(f.ctx(), from, ocs.Progress{Packages: packages})
 	f.check(err)
-	f.check(f.Touch(f.ctx(), []Touch{{Device: from.Device, At: now, Progress: accepted}}))
+	f.check(f.Touch(f.ctx(), []Touch{{Device: from.Device, At: now, Progress: accepted.Worth}}))
 }
 
 // progress returns what is kept of a package, as text.
@@ -197,4 +197,29 @@ func schemaOf(t *testing.T, s *Store) (text string) {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// TestNewsByProgress: the answer names the site where the computer was last judged to be, and its epoch now.
+func TestNewsByProgress(t *testing.T) {
+	f := newFixture(t)
+	agent := f.enrolled("pc")
+	news := func() string {
+		t.Helper()
+		answer, err := f.AcceptProgress(f.ctx(), agent, ocs.Progress{})
+		f.check(err)
+		return fmt.Sprint(answer.Site, answer.Epoch)
+	}
+	place := func(name core.SiteName) { f.check(f.SetComputer(f.ctx(), agent.Device, &name, nil)) }
+	place("lyon")
+	if got := news(); got != "lyon1" {
+		t.Errorf("got %s", got)
+	}
+	f.check(f.RaiseEpochs(f.ctx()))
+	if got := news(); got != "lyon2" {
+		t.Errorf("after news: got %s", got)
+	}
+	place("")
+	if got := news(); got != "0" {
+		t.Errorf("at no site: got %s", got)
+	}
 }
