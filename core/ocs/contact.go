@@ -52,7 +52,8 @@ type Prolog struct {
 	Trusts core.Digest
 
 	// Listen is the UDP address where members of the agent's site reach it: a unicast address without zone, in
-	// IPv4 form where it is one, and a port. The zero AddrPort: it takes no part in a swarm.
+	// IPv4 form where it is one, and a port. The zero AddrPort: it takes no part in a swarm. A server heeds a loopback
+	// address only of an agent that calls it from one: both are then on its computer, and so are the members.
 	Listen netip.AddrPort
 	Weight int // of an agent with Listen, how much it fetches for others: 0, 1, 2 or 4; 0 without
 }

@@ -94,3 +94,32 @@ func TestListenRefused(t *testing.T) {
 		t.Errorf("a stock agent that listens: noted %+v, answered %s, %v", touch, answer, err)
 	}
 }
+
+// TestLoopback: who calls from a loopback address may listen on one, and only such are told of it.
+func TestLoopback(t *testing.T) {
+	l := newLab(t)
+	const other, third = core.DeviceID("pc8-2026-01-31-08-00-00"), core.DeviceID("pc9-2026-01-31-08-00-00")
+	for i, one := range []core.DeviceID{device, other, third} {
+		l.enrolled(one, keyOf(byte(5+i)))
+	}
+	at := func(listen string) ocs.Prolog {
+		return ocs.Prolog{Listen: netip.MustParseAddrPort(listen), Weight: 4}
+	}
+	count := func(what string, got *ocs.Swarm, keys, members int) {
+		t.Helper()
+		if len(got.Keys) != keys || len(got.Members) != members {
+			t.Errorf("%s: got %+v, want %d keys, %d members", what, got, keys, members)
+		}
+	}
+	for _, listen := range []string{"127.0.0.1:4001", "127.3.2.1:4001", "[::1]:4001"} {
+		count("from elsewhere, "+listen, l.from("10.2.0.7:999", device, keyOf(5), at(listen)), 0, 0)
+	}
+	count("the first", l.from("127.0.0.1:999", device, keyOf(5), at("127.0.0.1:4001")), 1, 0)
+	count("the second", l.from("[::1]:999", other, keyOf(6), at("127.0.0.1:4002")), 1, 1)
+	count("a remote one", l.from("10.2.0.7:999", third, keyOf(7), at("10.2.0.7:4001")), 1, 0)
+	count("the second, again", l.from("[::ffff:127.0.0.1]:999", other, keyOf(6), at("127.0.0.1:4002")), 1, 2)
+	moved := at("127.0.0.1:4001")
+	moved.Contact = ocs.ContactID{1}
+	count("the first, moved away", l.from("10.2.0.8:999", device, keyOf(5), moved), 0, 0)
+	count("the second, alone", l.from("127.0.0.1:999", other, keyOf(6), at("127.0.0.1:4002")), 1, 1)
+}

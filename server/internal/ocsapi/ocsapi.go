@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -263,7 +264,7 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller)
 	call := store.Call{Caller: from.Caller, Family: familyOfAgent(from.agent), Egress: from.egress}
 	var err error
 	if from.Key != "" {
-		if call.Prolog, err = request.Prolog(); err != nil {
+		if call.Prolog, err = h.prologOf(request, from); err != nil {
 			return nil, err
 		}
 	}
@@ -308,6 +309,18 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller)
 		return nil, err
 	}
 	return ocs.Encode(answer.Append(nil)), nil
+}
+
+// prologOf reads what an enrolled agent's PROLOG says. One that listens on a loopback address can be reached by its own
+// computer only: unless it calls from there, it is served as one that does not listen.
+func (h *Handler) prologOf(request *ocs.Request, from caller) (ocs.Prolog, error) {
+	prolog, err := request.Prolog()
+	if err == nil && prolog.Listen.Addr().IsLoopback() && !from.egress.IsLoopback() {
+		h.log.Warn("LISTEN ignored: a loopback address reaches nobody but its own computer", "computer", from.Device,
+			"listen", prolog.Listen, "from", from.egress)
+		prolog.Listen, prolog.Weight = netip.AddrPort{}, 0
+	}
+	return prolog, err
 }
 
 // authorities returns what an agent is to trust that trusts something else now.

@@ -28,11 +28,12 @@ const (
 )
 
 // members returns up to handedOut random members of the place that a computer was judged to be at, without
-// itself.
-func members(ctx context.Context, tx *transaction, at place, now time.Time) (list []ocs.Member, err error) {
-	from := rand.Int64()
+// itself. Members that listen on a loopback address are on the server's computer: they are left out unless local says
+// that the caller is there, too.
+func members(ctx context.Context, tx *transaction, at place, local bool, now time.Time) (list []ocs.Member, err error) {
+	from, found := rand.Int64(), 0
 	for _, text := range []string{selectMembersFrom, selectMembersBefore} {
-		if len(list) == handedOut {
+		if found == handedOut {
 			break
 		}
 		err := each(ctx, tx, func(scan func(...any) error) error {
@@ -43,9 +44,11 @@ func members(ctx context.Context, tx *transaction, at place, now time.Time) (lis
 			}
 			var err error
 			one.Address, err = netip.ParseAddrPort(listen)
-			list = append(list, one)
+			if found++; local || !one.Address.Addr().IsLoopback() {
+				list = append(list, one)
+			}
 			return err
-		}, text, unix(now), at.site, at.computer, from, handedOut-len(list))
+		}, text, unix(now), at.site, at.computer, from, handedOut-found)
 		if err != nil {
 			return nil, fmt.Errorf("members: %w", err)
 		}

@@ -170,7 +170,7 @@ func (s *Store) settle(ctx context.Context, tx *transaction, call Call, at *plac
 			c.Keys = []ocs.GossipKey{key}
 		}
 	}
-	c.Members, err = members(ctx, tx, *at, now)
+	c.Members, err = members(ctx, tx, *at, call.Egress.IsLoopback(), now)
 	return changes, err
 }
 
