@@ -79,6 +79,5 @@ func (p *pack) replayBytes(e Entry) {
 		p.sent = make([]uint32, p.plan.Count())
 	}
 	p.sent[e.Fragment] = max(p.sent[e.Fragment], e.From+e.Bytes)
-	p.totals.First += int64(e.Bytes - e.Extra)
-	p.totals.Extra[e.Cause] += int64(e.Extra)
+	p.totals.Add(e)
 }

@@ -194,6 +194,14 @@ type Totals struct {
 	Extra [causeCount]int64
 }
 
+// Add counts the bytes of a ledger's entry.
+func (t *Totals) Add(e Entry) {
+	if e.Kind == KindSent {
+		t.First += int64(e.Bytes - e.Extra)
+		t.Extra[e.Cause] += int64(e.Extra)
+	}
+}
+
 // Sent returns all that went into the site.
 func (t Totals) Sent() int64 {
 	sent := t.First

@@ -20,8 +20,8 @@ import (
 )
 
 func (p *program) siteCommand() *cobra.Command {
-	return group("site", "list, show and set sites, and rotate their keys",
-		p.siteList(), p.siteShow(), p.siteSet(), p.siteRotateKey(), p.siteRotateOnline())
+	return group("site", "list, show and set sites, what went into them, and rotate their keys",
+		p.siteList(), p.siteShow(), p.siteSet(), p.siteTraffic(), p.siteRotateKey(), p.siteRotateOnline())
 }
 
 // siteArgument reads the only argument as a site's name.

@@ -38,7 +38,7 @@ type ledger struct {
 // It reports whether there was one. A ledger that a newer program wrote is E_VERSION and left alone.
 func openLedger(folder string, site core.SiteName, known func(core.Digest) bool,
 	replay func([]lease.Entry), log *slog.Logger) (l *ledger, existed bool, err error) {
-	l = &ledger{path: filepath.Join(folder, string(site)+".ledger"), log: log}
+	l = &ledger{path: ledgerPath(folder, site), log: log}
 	info, err := os.Stat(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, false, nil
