@@ -163,7 +163,11 @@ func (s *Store) change(ctx context.Context, do func(*transaction) error) error {
 	if err := do(tx); err != nil {
 		return errors.Join(err, rollback(tx))
 	}
-	if err := tx.Commit(); err != nil {
+	err = tx.Commit()
+	if errors.Is(err, sql.ErrTxDone) { // the context's end came first, and has rolled back
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("database: commit: %w", err)
 	}
 	return nil
