@@ -226,7 +226,7 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 		Store: d.folder.Store, Enroller: enroller, Log: d.logs.errors, Now: time.Now, Touch: touches,
 		Trust: trust.Current, Online: online.Current,
 	}))
-	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, d.logs.errors).Register(mux)
+	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, next.Outside, d.logs.errors).Register(mux)
 	next.Register(mux)
 	handler := accesslog.Wrap(mux, d.logs.access, time.Now)
 

@@ -2,7 +2,8 @@
 //
 // Files never change and always come whole, with status 200 and their exact length: stock agents take a
 // 304 for a failure and die of a body that is shorter than announced, so conditions are ignored. A range
-// is served to those who ask for one. Only packages on record are served, whatever lies in the folder.
+// is served to those who ask for one. Only packages on record are served, whatever lies in the folder. Anybody is
+// served; what is sent to who shows a certificate is told to [Sent], which counts it if it is a site's.
 package delivery
 
 import (
@@ -32,13 +33,15 @@ const (
 type Handler struct {
 	depot    *depot.Depot
 	recorded func(context.Context, core.PackageID) (bool, error)
+	sent     Sent
 	log      *slog.Logger
 }
 
-// New returns a Handler; recorded tells which packages may be served.
-func New(files *depot.Depot, recorded func(context.Context, core.PackageID) (bool, error),
+// New returns a Handler; recorded tells which packages may be served. Sent, unless nil, is told what those are sent who
+// show a certificate.
+func New(files *depot.Depot, recorded func(context.Context, core.PackageID) (bool, error), sent Sent,
 	log *slog.Logger) *Handler {
-	return &Handler{depot: files, recorded: recorded, log: log}
+	return &Handler{depot: files, recorded: recorded, sent: sent, log: log}
 }
 
 // Register adds the handler's routes.
@@ -70,7 +73,16 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	limit := grace + time.Duration(stat.Size()/slowest)*time.Second
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit)) // a recorder in a test has none
 	w.Header().Set("Content-Type", contentType(r.PathValue("name")))
-	http.ServeContent(w, r, "", stat.ModTime(), file)
+	if h.sent == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		http.ServeContent(w, r, "", stat.ModTime(), file)
+		return
+	}
+	counted := count(w, r)
+	http.ServeContent(counted, r, "", stat.ModTime(), file)
+	if counted.file && counted.bytes > 0 {
+		id, _ := core.ParsePackageID(r.PathValue("id")) // open has read it
+		h.sent(r, id, r.PathValue("name"), counted.from, counted.bytes)
+	}
 }
 
 func contentType(name string) string {

@@ -31,7 +31,7 @@ func TestServe(t *testing.T) {
 	}
 	mux := http.NewServeMux()
 	New(files, func(_ context.Context, id core.PackageID) (bool, error) { return id == 7, nil },
-		slog.New(slog.DiscardHandler)).Register(mux)
+		nil, slog.New(slog.DiscardHandler)).Register(mux)
 	cases := []struct {
 		name, method, path, header, value string
 		status                            int

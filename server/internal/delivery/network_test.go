@@ -41,7 +41,7 @@ func newServer(t *testing.T, content []byte) *httptest.Server {
 			return false, errors.New("the database is away")
 		}
 		return id == 7, nil
-	}, slog.New(slog.DiscardHandler)).Register(mux)
+	}, nil, slog.New(slog.DiscardHandler)).Register(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server

@@ -28,6 +28,7 @@ import (
 	"enjambre/peer/id"
 	"enjambre/peer/lease"
 	"enjambre/peer/next"
+	"enjambre/server/internal/delivery"
 	"enjambre/server/internal/depot"
 	"enjambre/server/internal/store"
 )
@@ -88,6 +89,7 @@ func (l *lab) start() {
 	check(l, err)
 	mux := http.NewServeMux()
 	handler.Register(mux)
+	delivery.New(l.depot, l.store.HasPackage, handler.Outside, slog.New(slog.DiscardHandler)).Register(mux)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- handler.Run(ctx) }()

@@ -11,7 +11,8 @@
 //
 // # The ledger
 //
-// DATA/swarm/SITE.ledger has every byte that was sent into a site, in the format of package lease. It is
+// DATA/swarm/SITE.ledger has every byte that was sent into a site, in the format of package lease, also those of the
+// plain downloads of its enrolled agents: see [Handler.Outside]. It is
 // appended and synced each second. A power cut loses that second, and what it tore is cut off at the next start. A
 // package's bytes count as long as it is on record; above 64 MiB, the entries of others are dropped when the
 // ledger is opened. At 256 MiB nothing more is written, which is logged as an error.

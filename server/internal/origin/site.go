@@ -42,10 +42,11 @@ type answer struct {
 
 // A message is what a site's goroutine is told: one of its fields.
 type message struct {
-	asked  *ask
-	left   *ask
-	event  lease.Event
-	totals *totalsQuery
+	asked   *ask
+	left    *ask
+	event   lease.Event
+	outside *outside
+	totals  *totalsQuery
 }
 
 type totalsQuery struct {
@@ -277,6 +278,9 @@ func (k *keeper) handle(m message) {
 				a.answer <- answer{}
 			}
 		}
+	case m.outside != nil:
+		k.usedAt = time.Now()
+		k.bookOutside(m.outside)
 	case m.totals != nil:
 		totals, _ := k.site.Totals(m.totals.digest)
 		m.totals.answer <- totals
