@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"gopkg.in/natefinch/lumberjack.v2"
 
 	"enjambre/server/internal/accesslog"
 	"enjambre/server/internal/agentapi"
@@ -49,12 +47,6 @@ const (
 	headerTimeout  = 5 * time.Second
 	idleTimeout    = 2 * time.Minute // stock agents pause for a minute and more between fragments
 	stopTimeout    = 10 * time.Second
-)
-
-// Bounds of logs: each is rotated at 64 MiB, and ten old files are kept.
-const (
-	maxLogMegabytes = 64
-	maxLogFiles     = 10
 )
 
 // Run serves until ctx ends, and returns once everything it started has ended.
@@ -351,53 +343,4 @@ func (d *daemon) tidy(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// logFiles are the server's two logs.
-type logFiles struct {
-	access, errors *slog.Logger
-	files          []*lumberjack.Logger
-}
-
-func openLogs(folder string, stderr io.Writer) *logFiles {
-	rotated := func(name string) *lumberjack.Logger {
-		return &lumberjack.Logger{
-			Filename:   filepath.Join(folder, "logs", name),
-			MaxSize:    maxLogMegabytes,
-			MaxBackups: maxLogFiles,
-		}
-	}
-	l := &logFiles{files: []*lumberjack.Logger{rotated("access.log"), rotated("error.log")}}
-	l.access = slog.New(slog.NewTextHandler(l.files[0], nil))
-	handler := slog.Handler(slog.NewTextHandler(l.files[1], nil))
-	if stderr != nil {
-		handler = slog.NewMultiHandler(handler,
-			slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	}
-	l.errors = slog.New(handler)
-	return l
-}
-
-func (l *logFiles) close() {
-	for _, file := range l.files {
-		_ = file.Close() // written already
-	}
-}
-
-// handshakes logs what net/http complains about. That an agent refuses our certificate is the most
-// frequent reason why packages stay NOTIFIED, so it is said in words that help.
-type handshakes struct{ log *slog.Logger }
-
-// Write logs one complaint.
-func (h handshakes) Write(line []byte) (int, error) {
-	text := strings.TrimSpace(string(line))
-	hint := ""
-	switch {
-	case strings.Contains(text, "unknown certificate authority"), strings.Contains(text, "bad certificate"):
-		hint = "this agent does not trust our certificate: give it the data folder's cacert.pem"
-	case strings.Contains(text, "client sent an HTTP request to an HTTPS server"):
-		hint = "plain HTTP was spoken to the HTTPS port"
-	}
-	h.log.Warn("connection failed", "reason", text, "hint", hint)
-	return len(line), nil
 }
