@@ -21,7 +21,8 @@
 // any other origin goes the one fragment whose last failure there is the oldest, the first of the archive among those
 // that never failed: so within one opening of the package's turn none is asked for twice before all others were.
 //
-// An origin that has lent what is wished for names a holder; whoever is no neighbour yet is met for it.
+// An origin that has lent what is wished for names a holder; whoever is no neighbour yet is met for it. Whether the
+// origin grants leases may change at any time: what is held, asked and known of neighbours stays.
 //
 // A member of weight 0 asks the origin for itself only after [PatientTime] without a new fragment.
 //

@@ -36,7 +36,7 @@ type Options struct {
 	Weight owner.Weight
 	Info   core.Digest
 	Secret []byte     // the site's, for peer/owner; may be empty
-	Leases bool       // the origin grants leases
+	Leases bool       // the origin grants leases, until LeasesChanged says otherwise
 	Random *rand.Rand // required with neighbours; breaks ties among holders
 }
 
@@ -50,6 +50,7 @@ type Download struct {
 	fetches    map[core.FragmentIndex][]*fetch
 	banned     map[id.Peer]*ban // at most MaxMembers, as many as can be met
 
+	halted   bool                          // nothing is fetched
 	asked    map[core.FragmentIndex]bool   // of an origin without leases
 	wishing  bool                          // an AskOrigin is under way
 	failed   map[core.FragmentIndex]uint64 // which failure at the origin was the fragment's last
@@ -105,6 +106,9 @@ func (d *Download) Missing() int { return d.held.Size() - d.held.Count() }
 // Holds reports whether a fragment is there.
 func (d *Download) Holds(index core.FragmentIndex) bool { return d.held.Has(index) }
 
+// Bitmap returns what is held, as fragment.Set.Bytes has it.
+func (d *Download) Bitmap() []byte { return d.held.Bytes() }
+
 // Step applies one event at the time now and returns what to do about it, in order.
 func (d *Download) Step(now time.Time, event Event) []Action {
 	now = now.Round(0)
@@ -148,6 +152,10 @@ func (d *Download) Step(now time.Time, event Event) []Action {
 		}
 	case FetchFailed:
 		actions = d.fetchFailed(now, event)
+	case LeasesChanged:
+		d.options.Leases = event.Granted
+	case Halted:
+		actions = d.halt(event.On)
 	case WakeDue:
 	default:
 		panic(fmt.Sprintf("peer: event %T is not one of this package", event))

@@ -91,6 +91,13 @@ type FetchFailed struct {
 	RetryAfter time.Duration // of Occupied; held to 10 ms to MaxBusy
 }
 
+// LeasesChanged reports whether the origin grants leases from now on. What is under way is answered as it was asked.
+type LeasesChanged struct{ Granted bool }
+
+// Halted reports that the package is not to be fetched for now, or is again. What is under way from neighbours is
+// broken off; the schedule's shell sees to the origin.
+type Halted struct{ On bool }
+
 // WakeDue reports that the time named by NextWake has come.
 type WakeDue struct{}
 
@@ -107,6 +114,8 @@ func (NeighbourHas) event()     {}
 func (NeighbourDropped) event() {}
 func (FetchProgressed) event()  {}
 func (FetchFailed) event()      {}
+func (LeasesChanged) event()    {}
+func (Halted) event()           {}
 func (WakeDue) event()          {}
 
 // An Action is something the shell must do; it reports the outcome as an Event.

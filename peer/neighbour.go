@@ -219,8 +219,24 @@ func (d *Download) stalled(now time.Time) []Action {
 	return actions
 }
 
+// halt breaks off what is under way from neighbours, or lets it begin again.
+func (d *Download) halt(on bool) []Action {
+	d.halted = on
+	if !on {
+		return nil
+	}
+	var actions []Action
+	for _, index := range slices.Sorted(maps.Keys(d.fetches)) {
+		actions = append(actions, d.cancel(index, id.Peer{})...)
+	}
+	return actions
+}
+
 // fetch asks neighbours for what they hold, as far as there is room.
 func (d *Download) fetch(now time.Time) []Action {
+	if d.halted {
+		return nil
+	}
 	var actions []Action
 	under := 0
 	for _, n := range d.neighbours {

@@ -204,6 +204,47 @@ func TestHolderTold(t *testing.T) {
 	step(t, d, start, OriginRefused{0, peerOf(1)}, FetchFromMember{peerOf(1), 0})
 }
 
+// TestLeasesChanged: an origin that begins or ends to grant leases loses nothing of what is under way.
+func TestLeasesChanged(t *testing.T) {
+	d := member(0, 3, false)
+	step(t, d, start, OriginAllowed{}, FetchFromOrigin{0})
+	step(t, d, start, LeasesChanged{true})
+	asked, isWish := d.Step(start, OriginAllowed{})[0].(AskOrigin)
+	if !isWish || len(asked.Want) != 2 || slices.Contains(asked.Want, 0) {
+		t.Fatalf("fragment 0 is under way: got %+v", asked)
+	}
+	step(t, d, start, LeasesChanged{false})
+	step(t, d, start, FragmentFailed{0})
+	step(t, d, start, OriginAllowed{}, FetchFromOrigin{1}) // 0 has failed
+	step(t, d, start, FragmentStored{Index: 1})
+	step(t, d, start, LeasesChanged{true})
+	asked, isWish = d.Step(start, OriginAllowed{})[0].(AskOrigin)
+	if want := []core.FragmentIndex{2, 0}; !isWish || !slices.Equal(asked.Want, want) {
+		t.Errorf("got %+v, want %v", asked, want)
+	}
+	if want := []core.FragmentIndex{1}; !slices.Equal(asked.Acknowledged, want) {
+		t.Errorf("what came from elsewhere is not acknowledged: got %v, want %v", asked.Acknowledged, want)
+	}
+	step(t, d, start, OriginAllowed{}, Postpone{start.Add(emptyPause)}) // one list at a time
+}
+
+// TestHalted: while nothing is to be fetched nobody is asked, and nobody is to blame.
+func TestHalted(t *testing.T) {
+	d, one := member(0, 2, true), peerOf(1)
+	step(t, d, start, join(1, setOf(2, 0)), FetchFromMember{one, 0})
+	step(t, d, start, Halted{true}, CancelFetch{one, 0})
+	step(t, d, start, NeighbourHas{one, []core.FragmentIndex{1}})
+	step(t, d, start.Add(StallTime), WakeDue{})
+	step(t, d, start.Add(StallTime), Halted{false}, FetchFromMember{one, 0}, FetchFromMember{one, 1})
+	if d.Bitmap()[0] != 0 {
+		t.Errorf("holds %b", d.Bitmap())
+	}
+	step(t, d, start.Add(StallTime), FragmentStored{1, one})
+	if d.Bitmap()[0] != 2 {
+		t.Errorf("holds %b", d.Bitmap())
+	}
+}
+
 // TestAnyEvents: whatever comes in whatever order, bounds hold, nothing is asked of who may not be asked, nothing that
 // is held is fetched, and the same events give the same actions.
 func TestAnyEvents(t *testing.T) {
@@ -243,6 +284,8 @@ func TestAnyEvents(t *testing.T) {
 					return FragmentStored{index.Draw(t, ""), from}
 				}),
 				rapid.Custom(func(t *rapid.T) Event { return FragmentFailed{index.Draw(t, "")} }),
+				rapid.Custom(func(t *rapid.T) Event { return LeasesChanged{rapid.Bool().Draw(t, "granted")} }),
+				rapid.Custom(func(t *rapid.T) Event { return Halted{rapid.Bool().Draw(t, "on")} }),
 				rapid.Custom(func(t *rapid.T) Event {
 					return FragmentLost{index.Draw(t, "")}
 				}),
