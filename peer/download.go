@@ -181,9 +181,12 @@ func (d *Download) shift(by time.Duration) {
 	}
 }
 
-// settle ends an ask of the origin.
+// settle ends an ask of the origin: the one for this very fragment, or else the list of wishes.
 func (d *Download) settle(index core.FragmentIndex) {
-	delete(d.asked, index)
+	if d.asked[index] {
+		delete(d.asked, index)
+		return
+	}
 	d.wishing = false
 }
 

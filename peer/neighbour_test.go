@@ -216,8 +216,10 @@ func TestLeasesChanged(t *testing.T) {
 	step(t, d, start, LeasesChanged{false})
 	step(t, d, start, FragmentFailed{0})
 	step(t, d, start, OriginAllowed{}, FetchFromOrigin{1}) // 0 has failed
-	step(t, d, start, FragmentStored{Index: 1})
+	step(t, d, start, FragmentStored{Index: 1})            // which is no answer to the list
 	step(t, d, start, LeasesChanged{true})
+	step(t, d, start, OriginAllowed{}, Postpone{start.Add(emptyPause)}) // of which there is one at a time
+	step(t, d, start, OriginRefused{})
 	asked, isWish = d.Step(start, OriginAllowed{})[0].(AskOrigin)
 	if want := []core.FragmentIndex{2, 0}; !isWish || !slices.Equal(asked.Want, want) {
 		t.Errorf("got %+v, want %v", asked, want)
@@ -225,7 +227,6 @@ func TestLeasesChanged(t *testing.T) {
 	if want := []core.FragmentIndex{1}; !slices.Equal(asked.Acknowledged, want) {
 		t.Errorf("what came from elsewhere is not acknowledged: got %v, want %v", asked.Acknowledged, want)
 	}
-	step(t, d, start, OriginAllowed{}, Postpone{start.Add(emptyPause)}) // one list at a time
 }
 
 // TestHalted: while nothing is to be fetched nobody is asked, and nobody is to blame.

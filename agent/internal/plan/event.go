@@ -9,6 +9,7 @@ import (
 	"enjambre/core/outcome"
 	"enjambre/peer"
 	"enjambre/peer/id"
+	"enjambre/peer/next"
 )
 
 // An Event is something that happened; the shell reports it.
@@ -20,6 +21,7 @@ type Resumed struct {
 	Stored      []InfoStored     // the packages whose info files are in the vault; those not assigned are dropped
 	Running     []core.PackageID // whose commands run on since then; each is answered by Ended or RunPostponed
 	Answered    time.Time        // when the server last answered a contact; zero if never
+	Origin      Origin           // as it was then
 }
 
 // ContactAnswered reports the server's answer to a PROLOG.
@@ -27,6 +29,7 @@ type ContactAnswered struct {
 	Interval time.Duration  // until the next; 0 when the server does not say
 	Conf     *cycle.Options // nil: it says nothing about deployment, and everything goes on
 	Offers   []Offer        // with Conf: what is to be installed
+	Origin   Origin         // with Conf: what grants leases
 	Partial  bool           // more is to be installed than the offers say; nothing is dropped then
 	Left     int            // results that the server has not acknowledged by now
 }
@@ -95,6 +98,36 @@ type OriginFailed struct {
 	Problem string
 }
 
+// OriginRefused reports that an origin that grants leases has nothing for us now. Holder, unless zero, has Index.
+type OriginRefused struct {
+	Package    core.PackageID
+	Index      core.FragmentIndex
+	Holder     id.Peer
+	RetryAfter time.Duration
+}
+
+// NextComplete reports that the origin believes all that was asked for to be here.
+type NextComplete struct{ Package core.PackageID }
+
+// NextFailed reports that the origin could not be asked, or gave nothing that could be used.
+type NextFailed struct {
+	Package core.PackageID
+	Problem string
+}
+
+// NextUnknown reports that what answers at the origin's place grants no leases.
+type NextUnknown struct{ Package core.PackageID }
+
+// NextGone reports that the origin says the package is withdrawn.
+type NextGone struct{ Package core.PackageID }
+
+// Acknowledged reports what came of an Acknowledge.
+type Acknowledged struct {
+	Package   core.PackageID
+	Heard     bool // the origin has answered
+	Withdrawn bool // that the package is withdrawn
+}
+
 // RunPostponed reports that a package was not run, and is not to be before Until.
 type RunPostponed struct {
 	Package core.PackageID
@@ -131,6 +164,12 @@ func (FragmentShared) event()    {}
 func (NeighbourReported) event() {}
 func (FragmentFailed) event()    {}
 func (OriginFailed) event()      {}
+func (OriginRefused) event()     {}
+func (NextComplete) event()      {}
+func (NextFailed) event()        {}
+func (NextUnknown) event()       {}
+func (NextGone) event()          {}
+func (Acknowledged) event()      {}
 func (RunPostponed) event()      {}
 func (FragmentsLost) event()     {}
 func (Ended) event()             {}
@@ -152,6 +191,28 @@ type FetchInfo struct{ Assignment Assignment }
 type FetchFragment struct {
 	Package core.PackageID
 	Index   core.FragmentIndex
+}
+
+// AskNext orders to ask the origin that grants leases for one of the wanted fragments, verify and store it. Over a new
+// connection Have is said instead of what was verified: another server may be there than the last time.
+type AskNext struct {
+	Package core.PackageID
+	Request next.Request // without Resume
+	Have    []byte       // all that is held
+}
+
+// Acknowledge orders to tell that origin, now, what was verified. At most one of a package is under way.
+type Acknowledge struct {
+	Package core.PackageID
+	Request next.Request // without wishes
+	Have    []byte
+}
+
+// Meet orders to connect to a member that is no neighbour. It is answered by NeighbourReported with
+// peer.NeighbourJoined or peer.MeetFailed.
+type Meet struct {
+	Package core.PackageID
+	peer.Meet
 }
 
 // FetchFromMember orders to fetch a fragment from a neighbour, verify and store it. It is answered by FragmentShared,
@@ -200,6 +261,9 @@ func (Contact) action()         {}
 func (Report) action()          {}
 func (FetchInfo) action()       {}
 func (FetchFragment) action()   {}
+func (AskNext) action()         {}
+func (Acknowledge) action()     {}
+func (Meet) action()            {}
 func (FetchFromMember) action() {}
 func (CancelFetch) action()     {}
 func (Announce) action()        {}

@@ -13,6 +13,7 @@ import (
 	"enjambre/core"
 	"enjambre/core/cycle"
 	"enjambre/core/fragment"
+	"enjambre/peer"
 )
 
 // A chaos answers a plan's orders as any server, disk, user and clock may. It keeps the shell's duties.
@@ -24,10 +25,13 @@ type chaos struct {
 	talks   []Action // at most one
 	infos   []Assignment
 	parts   []FetchFragment
+	nexts   []AskNext
+	acks    []Acknowledge // at most one of a package
 	runs    []core.PackageID
 	adopted core.PackageID   // which of them ran at the start
 	ends    []core.PackageID // that Conclude has ordered
 	vault   map[core.PackageID]*fragment.Set
+	later   []Event
 	results int // not acknowledged
 }
 
@@ -42,7 +46,7 @@ func newChaos(t *rapid.T) *chaos {
 		t.Fatal(err)
 	}
 	w.plan = made
-	resumed := Resumed{Answered: start.Add(-time.Hour)}
+	resumed := Resumed{Answered: start.Add(-time.Hour), Origin: w.origin()}
 	for id := range core.PackageID(4) {
 		id++
 		if !rapid.Bool().Draw(t, "known") {
@@ -93,6 +97,17 @@ func (w *chaos) step(event Event) {
 			w.infos = append(w.infos, action.Assignment)
 		case FetchFragment:
 			w.parts = append(w.parts, action)
+		case AskNext:
+			w.check(action.Request, action.Have)
+			w.nexts = append(w.nexts, action)
+		case Acknowledge:
+			if slices.ContainsFunc(w.acks, func(other Acknowledge) bool { return other.Package == action.Package }) {
+				w.t.Fatalf("package %v is acknowledged twice at once", action.Package)
+			}
+			w.check(action.Request, action.Have)
+			w.acks = append(w.acks, action)
+		case Meet:
+			w.later = append(w.later, NeighbourReported{action.Package, peer.MeetFailed(action.Meet)})
 		case Run:
 			if slices.Contains(w.runs, action.Package) {
 				w.t.Fatalf("package %v is run while it runs", action.Package)
@@ -120,6 +135,11 @@ func (w *chaos) step(event Event) {
 	w.plan.Tasks()
 	w.plan.Progress()
 	w.plan.Assignments()
+	for len(w.later) > 0 {
+		event := w.later[0]
+		w.later = w.later[1:]
+		w.step(event)
+	}
 }
 
 // take removes one of a list, drawn.
@@ -161,7 +181,8 @@ func (w *chaos) talked() {
 
 func (w *chaos) answer(ids []int, conf cycle.Options) {
 	w.results = 0
-	event := ContactAnswered{Interval: time.Minute, Conf: &conf, Partial: rapid.Bool().Draw(w.t, "partial")}
+	event := ContactAnswered{Interval: time.Minute, Conf: &conf, Origin: w.origin()}
+	event.Partial = rapid.Bool().Draw(w.t, "partial")
 	for _, n := range ids {
 		id := core.PackageID(n)
 		past := Past(rapid.IntRange(0, 3).Draw(w.t, "past"))
@@ -234,7 +255,7 @@ func TestLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newChaos(t)
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			w.move(rapid.IntRange(0, 8).Draw(t, "move"))
+			w.move(rapid.IntRange(0, 10).Draw(t, "move"))
 		}
 		w.settle()
 	})
@@ -256,6 +277,10 @@ func (w *chaos) move(kind int) {
 		w.fetchedFragment()
 	case kind == 6 && len(w.runs) > 0:
 		w.ran()
+	case kind == 7 && len(w.nexts) > 0:
+		w.askedNext()
+	case kind == 8 && len(w.acks) > 0:
+		w.told()
 	case len(w.ends) > 0:
 		w.end(take(w, &w.ends))
 	}
@@ -270,7 +295,7 @@ func (w *chaos) wake() {
 
 // settle lets everything succeed until nothing is left.
 func (w *chaos) settle() {
-	conf := quick()
+	conf, origin := quick(), w.origin()
 	for range 3000 {
 		switch {
 		case len(w.talks) > 0:
@@ -280,7 +305,7 @@ func (w *chaos) settle() {
 				continue
 			}
 			w.talks, w.results = nil, 0
-			event := ContactAnswered{Interval: time.Minute, Conf: &conf}
+			event := ContactAnswered{Interval: time.Minute, Conf: &conf, Origin: origin}
 			for _, id := range slices.Sorted(maps.Keys(w.plan.tasks)) {
 				event.Offers = append(event.Offers, Offer{Package: id, Past: Open})
 			}
@@ -301,6 +326,19 @@ func (w *chaos) settle() {
 			}
 			w.vault[part.Package].Add(part.Index)
 			w.step(FragmentStored(part))
+		case len(w.nexts) > 0:
+			asked := w.nexts[0]
+			w.nexts = w.nexts[1:]
+			if w.vault[asked.Package] == nil {
+				w.step(NextFailed{Package: asked.Package})
+				continue
+			}
+			w.vault[asked.Package].Add(asked.Request.Want[0])
+			w.step(FragmentStored{Package: asked.Package, Index: asked.Request.Want[0]})
+		case len(w.acks) > 0:
+			id := w.acks[0].Package
+			w.acks = w.acks[1:]
+			w.step(Acknowledged{Package: id, Heard: true})
 		case len(w.runs) > 0:
 			id := w.runs[0]
 			w.runs = w.runs[1:]

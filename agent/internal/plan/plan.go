@@ -1,32 +1,3 @@
-// Package plan decides what an agent does next: when it calls its server, which info files and fragments it
-// fetches, what it runs, when it gives up.
-//
-// It decides and does nothing else. A shell feeds events to [Plan.Step] with the time at which they happened,
-// carries out the actions it returns, in order, and calls again at [Plan.NextWake]. The same events, times and
-// chance give the same actions. Below it, core/cycle says when the origin may be asked and what may run, peer
-// which fragment comes from where, core/contact when the server is called.
-//
-// # A package's way
-//
-// A contact offers it, and it becomes a task. Its info file is fetched, again and again until it is had: at each
-// cycle's pace, with what went wrong shown at once. Then it is in the schedule: fragments, run, result. It is
-// dropped when a later contact does not offer it any more, unless it runs (T56); and it ends with ERR_TIMEOUT when
-// it has not ended TIMEOUT days after its first notification (T32). What the server offers although it ended here
-// and was acknowledged has been affected again: it is installed anew if that failed or if FORCE says so, otherwise
-// it is reported as already set up (T37).
-//
-// A fragment that is corrupt [MaxCorrupt] times ends its package with ERR_BAD_DIGEST; an archive whose fragments
-// go bad on the disk [MaxRebuilds] times, with ERR_BUILD.
-//
-// # The shell's duties
-//
-//  1. One goroutine owns a Plan.
-//  2. Each [Contact] is answered by exactly one ContactAnswered or ContactFailed, each [Report] by ReportAnswered or
-//     ReportFailed, each [FetchInfo] by InfoStored, InfoFailed or Ended, each [FetchFragment] by FragmentStored,
-//     FragmentFailed or OriginFailed, each [Run] by Ended, RunPostponed or FragmentsLost. Answers about packages
-//     that were dropped meanwhile are given all the same, but for an info file that was not had: the package may
-//     have been offered again, and another fetch of it be under way.
-//  3. A result is in the ledger before the shell reports Ended, and so is what [Conclude] orders.
 package plan
 
 import (
@@ -111,6 +82,10 @@ type task struct {
 	dropped  bool // not wanted any more, but it runs
 	expired  bool // the schedule has given it up
 
+	voice   voice
+	gone    bool // the origin says that it is withdrawn
+	wasGone bool // and has said so since the last fragment
+
 	fetching  bool // its info file
 	fetchNext time.Time
 
@@ -132,7 +107,9 @@ type Options struct {
 type Plan struct {
 	options  Options
 	schedule *cycle.Schedule
-	conf     cycle.Options
+	conf     cycle.Options // as the server says
+	origin   Origin
+	plain    bool // it grants no leases, it turned out; until the next contact
 	tasks    map[core.PackageID]*task
 
 	calls   contact.Pace // PROLOG
@@ -215,6 +192,18 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		actions = p.fragmentsLost(now, event)
 	case Ended:
 		actions = p.ended(now, event)
+	case OriginRefused:
+		actions = p.originRefused(now, event)
+	case NextComplete:
+		actions = p.nextComplete(now, event)
+	case NextFailed:
+		actions = p.nextFailed(now, event)
+	case NextUnknown:
+		actions = p.nextUnknown(now, event)
+	case NextGone:
+		actions = p.nextGone(now, event)
+	case Acknowledged:
+		actions = p.acknowledged(now, event)
 	case FragmentShared:
 		actions = p.fragmentShared(now, event)
 	case NeighbourReported:
@@ -239,26 +228,29 @@ func (p *Plan) shift(by time.Duration) {
 	}
 	for _, t := range p.tasks {
 		t.fetchNext = t.fetchNext.Add(by)
+		t.voice.tellAt = t.voice.tellAt.Add(by)
 	}
 }
 
-// due orders what has come due: info files, then talking to the server.
+// due orders what has come due: info files, then telling the origin, then talking to the server.
 func (p *Plan) due(now time.Time) []Action {
 	var actions []Action
 	fetching := p.fetches()
 	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
 		t := p.tasks[id]
 		switch {
-		case t.download != nil || t.fetching || t.running || t.expired:
+		case t.download != nil && !t.gone || t.fetching || t.running || t.expired:
 		case p.timedOut(t, now):
 			t.expired = true
 			actions = append(actions, p.timeout(t))
+		case t.gone:
 		case fetching < maxFetches && !p.conf.Paused && !now.Before(t.fetchNext):
 			t.fetching = true
 			fetching++
 			actions = append(actions, FetchInfo{t.Assignment})
 		}
 	}
+	actions = append(actions, p.acknowledge(now)...)
 	if action := p.talk(now); action != nil {
 		actions = append(actions, action)
 	}
@@ -276,7 +268,7 @@ func (p *Plan) fetches() int {
 	return fetching
 }
 
-// timedOut reports whether a task without info file has waited too long.
+// timedOut reports whether a task that is not in the schedule has waited too long.
 func (p *Plan) timedOut(t *task, now time.Time) bool {
 	return p.conf.Timeout > 0 && !now.Before(t.NotifiedAt.Add(p.conf.Timeout))
 }
@@ -307,13 +299,16 @@ func (p *Plan) NextWake() (time.Time, bool) {
 		if at, wakes := t.download.NextWake(); wakes {
 			consider(at)
 		}
+		if at, due := p.acknowledgeAt(t); due {
+			consider(at)
+		}
 	}
 	mayFetch := !p.conf.Paused && p.fetches() < maxFetches // else the answer of a fetch under way is what is waited for
 	for _, t := range p.tasks {
-		if t.download != nil || t.fetching || t.running || t.expired {
+		if t.download != nil && !t.gone || t.fetching || t.running || t.expired {
 			continue
 		}
-		if mayFetch {
+		if mayFetch && !t.gone {
 			consider(t.fetchNext)
 		}
 		if p.conf.Timeout > 0 {

@@ -82,13 +82,13 @@ func (p *Plan) Unreported() int { return p.unreported }
 func (p *Plan) Idle() bool { return len(p.tasks) == 0 && p.unreported == 0 && !p.talking }
 
 // Stuck reports whether packages are left and none of them can ever be due: each has a priority above the
-// period's length, or deployment is switched off.
+// period's length or is withdrawn at the origin, or deployment is switched off.
 func (p *Plan) Stuck() bool {
 	if len(p.tasks) == 0 || p.unreported > 0 || p.talking {
 		return false
 	}
 	for _, t := range p.tasks {
-		waits := t.download != nil && p.conf.NeverOpens(t.priority) || p.conf.Paused
+		waits := t.download != nil && p.conf.NeverOpens(t.priority) || p.conf.Paused || t.gone
 		if t.running || t.expired || !waits {
 			return false
 		}

@@ -28,8 +28,15 @@ func (p *Plan) tell(now time.Time, t *task, event peer.Event) []Action {
 			actions = append(actions, Announce{t.Package, action})
 		case peer.Report:
 			actions = append(actions, Misbehaved{t.Package, action})
+		case peer.AskOrigin:
+			actions = append(actions, p.askNext(t, action))
+		case peer.Acknowledge:
+			t.voice.verify(action.Indexes)
+			t.voice.due = true
+		case peer.Meet:
+			actions = append(actions, Meet{t.Package, action})
 		default:
-			panic(fmt.Sprintf("plan: %T from an origin that grants no leases", action))
+			panic(fmt.Sprintf("plan: action %T is not known", action))
 		}
 	}
 	return actions

@@ -15,6 +15,8 @@ import (
 
 func (p *Plan) resumed(now time.Time, event Resumed) []Action {
 	p.answeredAt = event.Answered
+	actions := p.setOrigin(now, event.Origin, false)
+	actions = append(actions, p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()}))...)
 	for _, assignment := range event.Assignments {
 		p.add(now, assignment)
 	}
@@ -26,7 +28,6 @@ func (p *Plan) resumed(now time.Time, event Resumed) []Action {
 		}
 		t.running, t.adopted, t.phase = true, true, ocs.Installing
 	}
-	var actions []Action
 	for _, stored := range event.Stored {
 		actions = append(actions, p.infoStored(now, stored)...)
 	}
@@ -51,7 +52,8 @@ func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 		return nil
 	}
 	p.conf = *event.Conf
-	actions := p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.conf}))
+	actions := p.setOrigin(now, event.Origin, false)
+	actions = append(actions, p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()}))...)
 	if p.conf.Paused {
 		actions = append(actions, p.cancelRuns()...)
 	}
@@ -74,7 +76,7 @@ func (p *Plan) suspend(now time.Time) []Action {
 	p.talking, p.heard, p.silent, p.triedAt = false, true, true, now
 	p.calls.Answered(now, 0, p.options.Random)
 	p.conf.Paused = true
-	return append(p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.conf})), p.cancelRuns()...)
+	return append(p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()})), p.cancelRuns()...)
 }
 
 // cancelRuns takes back the runs whose command has not started: a user may still be being asked.
@@ -103,6 +105,7 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 	case t != nil:
 		t.Force, t.InfoDigest = offer.Force, offer.InfoDigest
 		t.InfoLocation, t.FragmentsLocation = offer.InfoLocation, offer.FragmentsLocation
+		return p.back(now, t)
 	case offer.Past == Open:
 	case len(p.tasks) >= MaxTasks: // the server offers it again
 	case offer.Past == Installed && !offer.Force:
@@ -147,16 +150,20 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	t.priority = event.Priority
 	t.RunAfter = later(t.RunAfter, event.NotBefore)
 	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{
-		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random,
+		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random, Leases: p.leases(),
 	})
+	t.voice, t.gone = voice{whole: true}, false
 	if t.adopted {
 		return nil
 	}
 	return p.schedules(now, t)
 }
 
-// schedules tells the schedule what is missing of a package.
+// schedules tells the schedule what is missing of a package, unless it is withdrawn.
 func (p *Plan) schedules(now time.Time, t *task) []Action {
+	if t.gone {
+		return nil
+	}
 	return p.carry(now, p.schedule.Step(now, cycle.PackageAdded{
 		ID: t.Package, Priority: t.priority, Missing: t.download.Missing(), NotifiedAt: t.NotifiedAt,
 	}))
@@ -186,7 +193,10 @@ func (p *Plan) fragmentStored(now time.Time, event FragmentStored) []Action {
 	before := t.download.Missing()
 	actions := p.tell(now, t, peer.FragmentStored{Index: event.Index})
 	delete(t.corrupt, event.Index)
-	t.problem = ""
+	t.voice.asked, t.wasGone = voiceAsked{}, t.gone
+	if !t.gone {
+		t.problem = ""
+	}
 	missing := t.download.Missing()
 	p.news = p.news || missing < before
 	return append(actions, p.carry(now, p.schedule.Step(now, cycle.FragmentArrived{
@@ -200,6 +210,10 @@ func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
 		return nil
 	}
 	p.trouble(t, event.Problem)
+	t.voice.asked = voiceAsked{}
+	if event.Corrupt {
+		p.corruptAtOrigin(t, event.Index)
+	}
 	actions := p.tell(now, t, peer.FragmentFailed{Index: event.Index})
 	failed := cycle.FragmentFailed{ID: t.Package, Index: event.Index}
 	actions = append(actions, p.carry(now, p.schedule.Step(now, failed))...)
@@ -276,6 +290,7 @@ func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
 		return nil
 	}
 	t.running, t.phase = false, ocs.Downloading
+	t.voice.whole, t.voice.verified = true, nil
 	var lost []Action
 	for index := range heldSet(event.Held).Missing() {
 		lost = append(lost, p.tell(now, t, peer.FragmentLost{Index: index})...)
