@@ -1,5 +1,5 @@
-// Package origin is the agent's way to its server: OCS messages over HTTPS, and the files of packages, which may
-// lie on other hosts.
+// Package origin is the agent's way to its server: OCS messages over HTTPS, the files of packages, which may lie on
+// other hosts, and the fragments that an origin grants one by one (peer/next).
 //
 // It trusts the authorities of one file and nothing else, not the system's; it speaks TLS 1.3 and follows no
 // redirect. Whatever the other side sends is bounded before it is read, what trickles is given up, and every
@@ -27,6 +27,7 @@ const (
 	connectTimeout  = 15 * time.Second
 	exchangeTimeout = time.Minute
 	idleTimeout     = 90 * time.Second
+	pingTime        = 10 * time.Second
 	maxAnswer       = 512 << 10 // bytes, as they travel and inflated
 	maxAuthorities  = 1 << 20   // bytes of the file
 )
@@ -51,8 +52,9 @@ type Client struct {
 	options Options
 	message *http.Client
 	file    *http.Client // without a limit of time: it judges progress
+	lender  *http.Client // the same, over connections of its own
 
-	patience time.Duration // progressTime but in tests
+	patience, answerTime, stillTime time.Duration // the constants but in tests
 
 	mu    sync.Mutex
 	shown []*x509.Certificate // by the server, last
@@ -95,8 +97,25 @@ func New(options Options) (*Client, error) {
 			return options.Certificate, nil
 		}
 	}
-	transport := &http.Transport{
-		Proxy:                  options.Proxy.choose(),
+	shared, own := newTransport(options.Proxy, config), newTransport(options.Proxy, config.Clone())
+	own.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingTime, PingTimeout: pingTime} // a dead line would be used on and on
+	refuse := func(request *http.Request, _ []*http.Request) error {
+		return fmt.Errorf("it redirects to %s; agents follow no redirect, so give the address itself",
+			request.URL.Redacted())
+	}
+	return &Client{
+		options: options,
+		message: &http.Client{Transport: shared, CheckRedirect: refuse, Timeout: exchangeTimeout},
+		file:    &http.Client{Transport: shared, CheckRedirect: refuse},
+		lender:  &http.Client{Transport: own, CheckRedirect: refuse},
+
+		patience: progressTime, answerTime: answerTime, stillTime: stillTime,
+	}, nil
+}
+
+func newTransport(proxy Proxy, config *tls.Config) *http.Transport {
+	return &http.Transport{
+		Proxy:                  proxy.choose(),
 		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    connectTimeout,
@@ -105,15 +124,6 @@ func New(options Options) (*Client, error) {
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
 	}
-	refuse := func(request *http.Request, _ []*http.Request) error {
-		return fmt.Errorf("it redirects to %s; agents follow no redirect, so give the address itself",
-			request.URL.Redacted())
-	}
-	return &Client{
-		options: options,
-		message: &http.Client{Transport: transport, CheckRedirect: refuse, Timeout: exchangeTimeout},
-		file:    &http.Client{Transport: transport, CheckRedirect: refuse}, patience: progressTime,
-	}, nil
 }
 
 func readAuthorities(name string) (*x509.CertPool, error) {
@@ -135,4 +145,7 @@ func readAuthorities(name string) (*x509.CertPool, error) {
 }
 
 // Close ends idle connections.
-func (c *Client) Close() { c.message.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.message.CloseIdleConnections()
+	c.lender.CloseIdleConnections()
+}
