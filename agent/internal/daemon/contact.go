@@ -75,6 +75,7 @@ func (d *daemon) answered(reply ocs.PrologReply) plan.Event {
 		return event
 	}
 	event.Conf, event.Partial = &conf, len(reply.Download.Packs) == ocs.MaxPacks
+	event.Origin = d.originOf(reply.Swarm)
 	d.memory.ExecTime = reply.Download.Conf.ExecutionTimeout
 	digests := map[core.PackageID]core.Digest{}
 	if reply.Swarm != nil {

@@ -30,6 +30,7 @@ import (
 	"enjambre/agent/internal/vault"
 	"enjambre/core"
 	"enjambre/core/cycle"
+	"enjambre/peer/owner"
 )
 
 // Options say how to run. State, Program and Log are required.
@@ -66,6 +67,7 @@ type memory struct {
 	ExecTime    time.Duration     `json:"execTime,omitempty"` // longest run of a command that does not say its own
 	Interval    time.Duration     `json:"interval,omitempty"` // between contacts
 	Answered    time.Time         `json:"answered,omitzero"`  // when the server last answered
+	Origin      plan.Origin       `json:"origin,omitzero"`    // that grants leases
 }
 
 // An answer is what an effect has to tell: it is called by the goroutine that owns the plan, and returns the
@@ -94,6 +96,8 @@ type daemon struct {
 	shown     display
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
+
+	begun begun // of what an origin sends that grants leases
 
 	refusals    int   // of results, in a row
 	undelivered error // the last of them
@@ -180,8 +184,13 @@ func (d *daemon) work(ctx context.Context) error {
 		d.options.Log.Error("what was assigned is forgotten", "reason", err)
 		d.memory = memory{Conf: cycle.DefaultOptions()}
 	}
+	self, err := d.self()
+	if err != nil {
+		return err
+	}
 	made, err := plan.New(plan.Options{
 		Once: d.options.Once, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Self: self, Weight: owner.Medium,
 	}, d.memory.Conf, len(d.ledger.At(ledger.Ended)))
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.options.State.Path(workName+".json"), err)
@@ -290,6 +299,8 @@ func (d *daemon) do(ctx context.Context, action plan.Action) {
 	case plan.FetchFragment:
 		assignment, _ := d.plan.Assignment(action.Package)
 		d.spawn(ctx, func(ctx context.Context) answer { return d.fetchFragment(ctx, assignment, action.Index) })
+	case plan.AskNext, plan.Acknowledge, plan.Meet:
+		d.lend(ctx, action)
 	case plan.Run:
 		assignment, _ := d.plan.Assignment(action.Package)
 		execTime := d.memory.ExecTime
@@ -340,7 +351,7 @@ func (d *daemon) flush() {
 // save remembers what the plan has decided, if it differs from what is remembered.
 func (d *daemon) save() {
 	d.memory.Assignments, d.memory.Conf = d.plan.Assignments(), d.plan.Conf()
-	d.memory.Answered = d.plan.Answered()
+	d.memory.Answered, d.memory.Origin = d.plan.Answered(), d.plan.Origin()
 	data, err := json.Marshal(d.memory)
 	if err == nil && !bytes.Equal(data, d.saved) {
 		if err = d.options.State.Save(workName, d.memory); err == nil {

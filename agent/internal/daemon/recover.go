@@ -35,7 +35,7 @@ func (d *daemon) resume() (plan.Resumed, []ledger.Attempt, error) {
 	if err := durable.RemoveTemps(d.options.State.Path()); err != nil {
 		d.options.Log.Warn("what a crash left half written cannot be removed", "reason", err)
 	}
-	resumed := plan.Resumed{Answered: d.memory.Answered}
+	resumed := plan.Resumed{Answered: d.memory.Answered, Origin: d.memory.Origin}
 	for _, attempt := range running {
 		resumed.Running = append(resumed.Running, attempt.Package)
 	}

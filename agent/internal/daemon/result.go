@@ -52,6 +52,9 @@ func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
 func (d *daemon) forget(id core.PackageID) {
 	delete(d.unflushed, id)
 	delete(d.cancels, id)
+	if d.begun.id == id {
+		d.begun = begun{}
+	}
 	if err := d.vault.Remove(id); err != nil {
 		d.options.Log.Warn("files of a package cannot be removed", "package", id, "reason", err)
 	}

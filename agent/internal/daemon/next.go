@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net"
+
+	"enjambre/agent/internal/origin"
+	"enjambre/agent/internal/plan"
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/peer"
+	peerid "enjambre/peer/id"
+	"enjambre/peer/next"
+)
+
+// paceByRate is the value of ocs.PolicyPace by which the origin keeps the site's rate.
+const paceByRate = "rate"
+
+// begun is what came of a fragment whose body broke off. That of one package is kept, the last: there is one request
+// for a fragment at a time.
+type begun struct {
+	id   core.PackageID
+	info core.Digest // of which archive it is
+	origin.Begun
+}
+
+// originOf returns what a server's answer says of the origin that grants leases.
+func (d *daemon) originOf(swarm *ocs.Swarm) plan.Origin {
+	if swarm == nil || swarm.Origin == "" {
+		return plan.Origin{}
+	}
+	if _, _, err := net.SplitHostPort(swarm.Origin); err != nil {
+		d.options.Log.Warn("the server's origin is not used", "reason", err)
+		return plan.Origin{}
+	}
+	told := plan.Origin{Address: swarm.Origin}
+	for _, field := range swarm.Policy {
+		told.AtRate = told.AtRate || field.Name == ocs.PolicyPace && field.Value == paceByRate
+	}
+	return told
+}
+
+// self returns who this agent is among the members of its site.
+func (d *daemon) self() (peerid.Peer, error) {
+	certificate, err := d.options.State.Certificate()
+	if err != nil {
+		return peerid.Peer{}, err
+	}
+	public, isEd25519 := certificate.Leaf.PublicKey.(ed25519.PublicKey)
+	if !isEd25519 {
+		return peerid.Peer{}, core.Refuse(core.ClassType, "the key of this agent is a %T, want Ed25519",
+			certificate.Leaf.PublicKey)
+	}
+	return peerid.FromKey(public)
+}
+
+// lend sets about what concerns an origin that grants leases.
+func (d *daemon) lend(ctx context.Context, action plan.Action) {
+	address := func(number core.PackageID) string {
+		return fmt.Sprintf("https://%s/download/%s/%s", d.plan.Origin().Address, number, next.Name)
+	}
+	switch action := action.(type) {
+	case plan.AskNext:
+		kept := begun{id: action.Package}
+		if d.begun.id == action.Package {
+			kept, d.begun = d.begun, begun{}
+		}
+		at := address(action.Package)
+		d.spawn(ctx, func(ctx context.Context) answer { return d.askNext(ctx, at, action, kept) })
+	case plan.Acknowledge:
+		at := address(action.Package)
+		d.spawn(ctx, func(ctx context.Context) answer { return d.acknowledge(ctx, at, action) })
+	case plan.Meet: // nobody can be met without a swarm
+		d.queue = append(d.queue, plan.NeighbourReported{Package: action.Package, Event: peer.MeetFailed(action.Meet)})
+	}
+}
+
+// askNext asks the origin for the next fragment of a package, verifies and stores what it sends.
+func (d *daemon) askNext(ctx context.Context, address string, order plan.AskNext, kept begun) answer {
+	number := order.Package
+	p := d.vault.Find(number)
+	if p == nil { // dropped meanwhile; the plan ignores the answer
+		return func() plan.Event { return plan.NextFailed{Package: number} }
+	}
+	if kept.info != p.InfoDigest() {
+		kept = begun{id: number, info: p.InfoDigest()}
+	}
+	got, data, err := d.talker.Client().Next(ctx, address, origin.Wish{
+		Request: order.Request, Have: order.Have, Begun: &kept.Begun, Size: p.Info().Archive.Plan.Size,
+	})
+	sent := got.Status == next.StatusFragment
+	corrupt := false
+	if err == nil && sent {
+		err = p.Store(got.Fragment, data)
+		corrupt = core.ClassOf(err) == core.ClassHash
+	}
+	return func() plan.Event {
+		if _, wanted := d.plan.Assignment(number); wanted && len(kept.Bytes) > 0 {
+			d.begun = kept
+		}
+		switch {
+		case errors.Is(err, origin.ErrNoLeases):
+			if d.plan.Leases() { // the first to find out
+				d.options.Log.Warn("no leases; plain files are fetched until the next contact", "reason", err)
+			}
+			return plan.NextUnknown{Package: number}
+		case err != nil:
+			d.options.Log.Warn("no next fragment", "package", number, "reason", err)
+			if sent && core.ClassOf(err) != "" {
+				return plan.FragmentFailed{Package: number, Index: got.Fragment, Corrupt: corrupt, Problem: err.Error()}
+			}
+			return plan.NextFailed{Package: number, Problem: err.Error()}
+		case sent:
+			d.stored(p)
+			return plan.FragmentStored{Package: number, Index: got.Fragment}
+		}
+		return d.refused(number, got)
+	}
+}
+
+// refused takes over an answer without fragment.
+func (d *daemon) refused(number core.PackageID, got next.Answer) plan.Event {
+	switch got.Status {
+	case next.StatusComplete:
+		return plan.NextComplete{Package: number}
+	case next.StatusGone:
+		d.options.Log.Warn("the origin says that a package is withdrawn; it stops, and the server is asked",
+			"package", number)
+		return plan.NextGone{Package: number}
+	}
+	d.options.Log.Debug("no next fragment yet", "package", number, "reason", got.Reason, "wait", got.RetryAfter,
+		"holder", got.Holder)
+	return plan.OriginRefused{
+		Package: number, Index: got.Fragment, Holder: got.Holder, RetryAfter: got.RetryAfter,
+	}
+}
+
+// acknowledge tells the origin what was verified.
+func (d *daemon) acknowledge(ctx context.Context, address string, order plan.Acknowledge) answer {
+	got, _, err := d.talker.Client().Next(ctx, address, origin.Wish{Request: order.Request, Have: order.Have})
+	return func() plan.Event {
+		if err != nil {
+			d.options.Log.Debug("not acknowledged yet", "package", order.Package, "reason", err)
+		}
+		return plan.Acknowledged{
+			Package: order.Package, Heard: err == nil && (got.Status == next.StatusComplete || got.Status == next.StatusRefused),
+			Withdrawn: err == nil && got.Status == next.StatusGone,
+		}
+	}
+}
