@@ -134,7 +134,7 @@ func (d *daemon) refused(number core.PackageID, got next.Answer) plan.Event {
 	d.options.Log.Debug("no next fragment yet", "package", number, "reason", got.Reason, "wait", got.RetryAfter,
 		"holder", got.Holder)
 	return plan.OriginRefused{
-		Package: number, Index: got.Fragment, Holder: got.Holder, RetryAfter: got.RetryAfter,
+		Package: number, Index: got.Fragment, Holder: got.Holder, RetryAfter: got.RetryAfter, Reason: got.Reason,
 	}
 }
 

@@ -99,11 +99,13 @@ type OriginFailed struct {
 }
 
 // OriginRefused reports that an origin that grants leases has nothing for us now. Holder, unless zero, has Index.
+// A package of which it gives no more today is fetched as plain files until the next contact.
 type OriginRefused struct {
 	Package    core.PackageID
 	Index      core.FragmentIndex
 	Holder     id.Peer
 	RetryAfter time.Duration
+	Reason     string // a word of lease.Reason
 }
 
 // NextComplete reports that the origin believes all that was asked for to be here.

@@ -41,7 +41,8 @@ func (w *chaos) askedNext() {
 	case kind == 4:
 		pause := time.Duration(rapid.IntRange(100, 10_000).Draw(w.t, "pause")) * time.Millisecond
 		holder := [32]byte{byte(rapid.IntRange(0, 3).Draw(w.t, "holder"))}
-		w.step(OriginRefused{Package: id, Index: index, Holder: holder, RetryAfter: pause})
+		reason := rapid.SampledFrom([]string{"leased", "spent"}).Draw(w.t, "reason")
+		w.step(OriginRefused{Package: id, Index: index, Holder: holder, RetryAfter: pause, Reason: reason})
 	case kind == 5 || w.vault[id] == nil:
 		w.step(FragmentFailed{Package: id, Index: index, Corrupt: rapid.Bool().Draw(w.t, "corrupt")})
 	default:

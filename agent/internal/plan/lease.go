@@ -8,6 +8,7 @@ import (
 	"enjambre/core"
 	"enjambre/core/cycle"
 	"enjambre/peer"
+	"enjambre/peer/lease"
 	"enjambre/peer/next"
 )
 
@@ -105,19 +106,28 @@ func (p *Plan) paced() cycle.Options {
 
 // setOrigin takes over who grants leases, and whether it is asked. The schedule gets its options after this.
 func (p *Plan) setOrigin(now time.Time, origin Origin, plain bool) []Action {
-	before, other := p.leases(), origin.Address != p.origin.Address
+	other := origin.Address != p.origin.Address
 	p.origin, p.plain = origin, plain
-	if p.leases() == before && !other {
-		return nil
-	}
 	var actions []Action
 	for _, t := range p.sorted() {
-		t.voice.whole, t.voice.verified = true, nil
-		if t.download != nil {
-			actions = append(actions, p.tell(now, t, peer.LeasesChanged{Granted: p.leases()})...)
+		if other {
+			t.voice.whole, t.voice.verified = true, nil
 		}
+		actions = append(actions, p.setPlain(now, t, t.plain && plain)...)
 	}
 	return actions
+}
+
+// setPlain says whether a package's fragments are fetched as plain files although the origin grants leases.
+func (p *Plan) setPlain(now time.Time, t *task, plain bool) []Action {
+	t.plain = plain
+	lent := p.leases() && !plain
+	if lent == t.lent || t.download == nil {
+		return nil
+	}
+	t.lent = lent
+	t.voice.whole, t.voice.verified = true, nil
+	return p.tell(now, t, peer.LeasesChanged{Granted: lent})
 }
 
 // sorted returns the tasks in order of their packages.
@@ -148,13 +158,10 @@ func (p *Plan) askNext(t *task, wishes peer.AskOrigin) Action {
 
 // acknowledge orders to tell what is due. What a request for a fragment has said meanwhile is not due any more.
 func (p *Plan) acknowledge(now time.Time) []Action {
-	if !p.leases() {
-		return nil
-	}
 	var actions []Action
 	for _, t := range p.sorted() {
 		v := &t.voice
-		if t.download == nil || t.expired || t.dropped || !v.due || v.telling || now.Before(v.tellAt) {
+		if !t.lent || t.expired || t.dropped || !v.due || v.telling || now.Before(v.tellAt) {
 			continue
 		}
 		request, bitmap := next.Request{Weight: p.options.Weight}, t.download.Bitmap()
@@ -166,9 +173,9 @@ func (p *Plan) acknowledge(now time.Time) []Action {
 }
 
 // acknowledgeAt returns when acknowledge has something to do.
-func (p *Plan) acknowledgeAt(t *task) (time.Time, bool) {
+func (t *task) acknowledgeAt() (time.Time, bool) {
 	v := &t.voice
-	return v.tellAt, p.leases() && t.download != nil && !t.expired && !t.dropped && v.due && !v.telling
+	return v.tellAt, t.lent && !t.expired && !t.dropped && v.due && !v.telling
 }
 
 func (p *Plan) acknowledged(now time.Time, event Acknowledged) []Action {
@@ -213,6 +220,10 @@ func (p *Plan) originRefused(now time.Time, event OriginRefused) []Action {
 	}
 	t.voice.asked = voiceAsked{}
 	actions := p.tell(now, t, peer.OriginRefused{Index: event.Index, Holder: event.Holder})
+	if event.Reason == lease.ReasonSpent.String() {
+		event.RetryAfter = 0
+		actions = append(actions, p.setPlain(now, t, true)...)
+	}
 	return append(actions, p.postpone(now, t, now.Add(event.RetryAfter))...)
 }
 
@@ -302,8 +313,8 @@ func (p *Plan) back(now time.Time, t *task) []Action {
 }
 
 // corruptAtOrigin tells the origin that a body of its was wrong.
-func (p *Plan) corruptAtOrigin(t *task, index core.FragmentIndex) {
-	if p.leases() {
+func (t *task) corruptAtOrigin(index core.FragmentIndex) {
+	if t.lent {
 		t.voice.complain(next.Complaint{Fragment: index, Corrupt: true})
 	}
 }

@@ -250,6 +250,26 @@ func TestNextUnknown(t *testing.T) {
 	}
 }
 
+// TestNextSpent: of what the origin gives no more today the rest comes as plain files; the next contact lifts that.
+func TestNextSpent(t *testing.T) {
+	p, asked := lent(t, quick(), lender, 2)
+	spent := OriginRefused{Package: 7, Index: asked.Request.Want[0], RetryAfter: time.Hour, Reason: "spent"}
+	p.Step(start, spent)
+	now := start.Add(cycle.MinPause)
+	one[FetchFragment](t, p.Step(now, WakeDue{}))
+	actions := p.Step(now, FragmentStored{7, 0})
+	if !p.Leases() || !slices.Contains(actions, Action(FetchFragment{7, 1})) {
+		t.Errorf("got %+v", actions)
+	}
+	conf := quick()
+	p.Step(now, ContactAnswered{Interval: time.Hour, Conf: &conf, Offers: []Offer{offer(7, Open)}, Origin: lender})
+	p.Step(now, FragmentFailed{Package: 7, Index: 1})
+	asked = one[AskNext](t, p.Step(now.Add(time.Second), WakeDue{}))
+	if !slices.Equal(asked.Request.Have, []byte{1}) {
+		t.Errorf("got %+v", asked.Request)
+	}
+}
+
 // TestNextGone: what the origin calls withdrawn is neither fetched nor started; the server is asked at once.
 func TestNextGone(t *testing.T) {
 	p, asked := lent(t, quick(), lender, 2)

@@ -82,6 +82,8 @@ type task struct {
 	dropped  bool // not wanted any more, but it runs
 	expired  bool // the schedule has given it up
 
+	lent    bool // an origin is asked for leases
+	plain   bool // none is, though it grants some: it gives no more of this package today
 	voice   voice
 	gone    bool // the origin says that it is withdrawn
 	wasGone bool // and has said so since the last fragment
@@ -299,7 +301,7 @@ func (p *Plan) NextWake() (time.Time, bool) {
 		if at, wakes := t.download.NextWake(); wakes {
 			consider(at)
 		}
-		if at, due := p.acknowledgeAt(t); due {
+		if at, due := t.acknowledgeAt(); due {
 			consider(at)
 		}
 	}
@@ -333,7 +335,7 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 			actions = append(actions, p.timeout(t))
 		case cycle.Refuse:
 			p.tasks[order.ID].problem = fmt.Sprintf("more than %d packages wait", cycle.MaxPackages)
-			p.tasks[order.ID].download = nil
+			p.tasks[order.ID].download, p.tasks[order.ID].lent = nil, false
 			p.tasks[order.ID].fetchNext = now.Add(contact.DefaultInterval)
 		}
 	}

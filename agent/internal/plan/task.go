@@ -152,7 +152,7 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{
 		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random, Leases: p.leases(),
 	})
-	t.voice, t.gone = voice{whole: true}, false
+	t.lent, t.plain, t.voice, t.gone = p.leases(), false, voice{whole: true}, false
 	if t.adopted {
 		return nil
 	}
@@ -212,7 +212,7 @@ func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
 	p.trouble(t, event.Problem)
 	t.voice.asked = voiceAsked{}
 	if event.Corrupt {
-		p.corruptAtOrigin(t, event.Index)
+		t.corruptAtOrigin(event.Index)
 	}
 	actions := p.tell(now, t, peer.FragmentFailed{Index: event.Index})
 	failed := cycle.FragmentFailed{ID: t.Package, Index: event.Index}
