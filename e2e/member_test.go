@@ -226,6 +226,7 @@ func TestMemberStates(t *testing.T) {
 // TestMemberTimeout: a package that never completes ends, by the time of its first notification.
 func TestMemberTimeout(t *testing.T) {
 	s := newSite(t)
+	s.must("site", "set", "lyon", "--swarm", "off") // of plain files it is said which one is not there
 	id := s.deploy("--action", "STORE", "--path", "/nowhere", "--file", s.script("true", 1<<20))
 	if err := os.Remove(s.published(id, id+"-2")); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"enjambre/core"
+	"enjambre/peer/lease"
+)
+
+// sent returns what a site's ledger says was sent of each fragment, in bytes, and of how many leases.
+func (s *site) sent(name string) (bytes map[core.FragmentIndex]int64, leases map[core.FragmentIndex]int) {
+	s.Helper()
+	data, err := os.ReadFile(filepath.Join(s.server.Data, "swarm", name+".ledger"))
+	if err != nil && !os.IsNotExist(err) {
+		s.Fatal(err)
+	}
+	bytes, leases = map[core.FragmentIndex]int64{}, map[core.FragmentIndex]int{}
+	for ; len(data) >= lease.EntrySize; data = data[lease.EntrySize:] { // a torn end may be there until the next start
+		entry, err := lease.ParseEntry(data[:lease.EntrySize])
+		if err != nil {
+			s.Fatal(err)
+		}
+		if entry.Kind != lease.KindSent {
+			continue
+		}
+		bytes[entry.Fragment] += int64(entry.Bytes)
+		if entry.Begins {
+			leases[entry.Fragment]++
+		}
+	}
+	return bytes, leases
+}
+
+// TestNext: an agent asks the origin for the next fragment and fetches no plain file. The server dies in the middle of a
+// fragment; the agent goes on when it is back, and nothing is sent twice but what was on its way.
+func TestNext(t *testing.T) {
+	const (
+		fragmentSize = 256 << 10
+		fragments    = 13
+	)
+	s := newSite(t)
+	s.must("site", "set", "lyon", "--wan-rate", "4mbit", "--pace", "rate")
+	s.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "3600") // which the rate replaces
+	archive := s.script("true", fragmentSize*(fragments-1)+1000)
+	id := s.deploy("--action", "LAUNCH", "--command", "run.sh", "--file", archive, "--fragment-size", "256KiB")
+	if err := s.member.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("some fragments", func() bool { _, leases := s.sent("lyon"); return len(leases) >= 4 })
+	if err := s.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("the agent to find out", func() bool { return strings.Contains(s.member.Log(), "connection refused") })
+	if err := s.server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("the result", func() bool {
+		return strings.Contains(s.must("rollout", "status", "--package", id, "--json"), `"SUCCESS":1`)
+	})
+	s.want(id, "SUCCESS", "SUCCESS_0")
+	if plain := s.requests("agent=enjambre-agent", "/download/"+id+"/"+id+"-"); plain > 0 {
+		t.Errorf("%d plain files were fetched", plain)
+	}
+	if asked := s.requests("/download/" + id + "/next"); asked < fragments {
+		t.Errorf("the origin was asked %d times for %d fragments", asked, fragments)
+	}
+	if err := s.server.Stop(); err != nil { // so that the ledger is whole
+		t.Fatal(err)
+	}
+	bytes, leases := s.sent("lyon")
+	total, again := int64(0), 0
+	for index := range core.FragmentIndex(fragments) {
+		total += bytes[index]
+		switch {
+		case leases[index] > 2:
+			t.Errorf("fragment %d was lent %d times", index, leases[index])
+		case leases[index] == 2:
+			again++
+		}
+	}
+	size, err := os.Stat(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d fragments, %d of them lent again, %d bytes sent of %d", len(bytes), again, total, size.Size())
+	// A second of the ledger may be lost with the server, which is two fragments at this rate.
+	if again > 1 || total > size.Size()+fragmentSize || total < size.Size()-3*fragmentSize {
+		t.Errorf("%d bytes sent of %d, %d fragments lent again", total, size.Size(), again)
+	}
+}
