@@ -52,17 +52,7 @@ func (s *Swarm) fetch(ctx context.Context, from link.Member, info core.Digest, i
 	stop := context.AfterFunc(ctx, func() { _ = stream.Reset() })
 	defer stop()
 	defer stream.Close()
-	ask, err := wire.Append(nil, wire.Ask{Info: info, Index: index})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := stream.Write(ask); err != nil {
-		return nil, err
-	}
-	if err := stream.CloseWrite(); err != nil {
-		return nil, err
-	}
-	answer, err := wire.Read(stream, wire.KindAsk.Answers()...)
+	answer, err := ask(stream, wire.Ask{Info: info, Index: index})
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +72,59 @@ func (s *Swarm) fetch(ctx context.Context, from link.Member, info core.Digest, i
 		return readAll(stream, size, progress)
 	}
 	panic(fmt.Sprintf("swarm: wire.Read gives a %T that nobody wanted", answer))
+}
+
+// ask says a frame and reads the head of the answer.
+func ask(stream link.Stream, question wire.Frame) (wire.Frame, error) {
+	if err := reply(stream, question); err != nil {
+		return nil, err
+	}
+	if err := stream.CloseWrite(); err != nil {
+		return nil, err
+	}
+	return wire.Read(stream, question.Kind().Answers()...)
+}
+
+// Info asks a member for a package's sealed info file, as it is: nothing of it is verified.
+func (s *Swarm) Info(ctx context.Context, from link.Member, info core.Digest) ([]byte, error) {
+	answer, err := s.document(ctx, from, wire.AskInfo{Info: info})
+	if err != nil {
+		return nil, err
+	}
+	return answer.(wire.Info).Envelope, nil
+}
+
+// Digests asks a member for a package's digests file; nothing of it is verified.
+func (s *Swarm) Digests(ctx context.Context, from link.Member, info core.Digest) ([]byte, error) {
+	answer, err := s.document(ctx, from, wire.AskDigests{Info: info})
+	if err != nil {
+		return nil, err
+	}
+	return answer.(wire.Digests).List.Bytes(), nil
+}
+
+// document asks for a document and returns its frame, or why there is none.
+func (s *Swarm) document(ctx context.Context, from link.Member, question wire.Frame) (wire.Frame, error) {
+	stream, err := s.options.Host.Open(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = stream.Reset() })
+	defer stop()
+	defer stream.Close()
+	answer, err := ask(stream, question)
+	if err != nil {
+		return nil, err
+	}
+	switch answer := answer.(type) {
+	case wire.Refusal:
+		return nil, answer
+	case wire.Busy:
+		return nil, &FetchError{Why: peer.Occupied, RetryAfter: answer.RetryAfter}
+	case wire.Missing:
+		return nil, &FetchError{Why: peer.Absent, Err: fmt.Errorf("member %s does not have the file", from.ID)}
+	}
+	return answer, nil
 }
 
 // readAll reads a fragment's bytes.

@@ -7,7 +7,8 @@
 // verifies it again.
 //
 // Nothing here decides. What neighbours say reaches the owner of the peer.Downloads as [Report]s, in order for each
-// neighbour; the owner answers with the methods.
+// neighbour; the owner answers with the methods. What they say of a package that we do not share yet is remembered until
+// [Swarm.Share].
 //
 // # Bounds
 //
@@ -19,6 +20,7 @@ package swarm
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -43,10 +45,12 @@ const (
 	maxServed   = 64 // asks that are answered at once, with Busy at least
 )
 
-// A Report is something that concerns one package's download. Leaving neighbours are reported for no package.
+// A Report is something that concerns one package's download, or that a neighbour came, before all that it says. That
+// it left is reported for no package.
 type Report struct {
+	Came  id.Peer     // zero: nobody came
 	Info  core.Digest // zero: all packages
-	Event peer.Event
+	Event peer.Event  // nil when somebody came
 }
 
 // Options are what a Swarm needs; all but Log are required.
@@ -56,6 +60,11 @@ type Options struct {
 	Weight func(id.Peer) owner.Weight // of a member that was greeted
 	Random *rand.Rand                 // of the times after which who was turned away comes again
 	Log    *slog.Logger               // nil discards
+
+	// Greeting returns what a neighbour is told first; nil: nothing. Heard is given what it says that is no download's
+	// concern: keys, epochs, progress; nil: nobody wants it. Both are called by several goroutines.
+	Greeting func() []wire.Frame
+	Heard    func(from id.Peer, said wire.Frame)
 }
 
 // A Swarm is this agent's part in its site's swarm. Its methods may be called at any time while Run runs.
@@ -74,6 +83,9 @@ type Swarm struct {
 type neighbour struct {
 	control link.Stream
 	frames  chan wire.Frame // to be sent
+
+	holdings     map[core.Digest]*holding // guarded by the Swarm's mutex, as the next
+	holdingBytes int
 }
 
 // New returns a Swarm. Run makes it work.
@@ -121,7 +133,9 @@ func (s *Swarm) Run(ctx context.Context) {
 
 // converse holds one neighbour's control stream until it ends.
 func (s *Swarm) converse(ctx context.Context, control link.Stream) {
-	n := &neighbour{control: control, frames: make(chan wire.Frame, maxQueue)}
+	n := &neighbour{
+		control: control, frames: make(chan wire.Frame, maxQueue), holdings: map[core.Digest]*holding{},
+	}
 	member := control.Peer()
 	taken, held := s.take(member, n)
 	if !taken {
@@ -136,7 +150,8 @@ func (s *Swarm) converse(ctx context.Context, control link.Stream) {
 		defer cancel()
 		s.write(ctx, n, held)
 	})
-	err := s.listen(ctx, control)
+	s.report(running, Report{Came: member})
+	err := s.listen(ctx, n)
 	cancel()
 	writing.Wait()
 	stop()
@@ -180,8 +195,15 @@ func (s *Swarm) forget(member id.Peer, n *neighbour) (was bool) {
 	return was
 }
 
-// write sends bitmaps of what is shared, then whatever comes to be sent.
+// write sends the greeting, bitmaps of what is shared, then whatever comes to be sent.
 func (s *Swarm) write(ctx context.Context, n *neighbour, shared []core.Digest) {
+	if s.options.Greeting != nil {
+		for _, frame := range s.options.Greeting() {
+			if s.send(n, frame) != nil {
+				return
+			}
+		}
+	}
 	for _, info := range shared {
 		if frame, has := s.bitmap(info); has && s.send(n, frame) != nil {
 			return
@@ -219,41 +241,33 @@ func (s *Swarm) bitmap(info core.Digest) (wire.Frame, bool) {
 }
 
 // listen reports what a neighbour says on its control stream, until it ends.
-func (s *Swarm) listen(ctx context.Context, control link.Stream) error {
+func (s *Swarm) listen(ctx context.Context, n *neighbour) error {
 	for {
-		frame, err := wire.Read(control, wire.ControlKinds()...)
+		frame, err := wire.Read(n.control, wire.ControlKinds()...)
 		if err != nil {
 			return err
 		}
-		if refusal, is := frame.(wire.Refusal); is {
-			return refusal
+		switch frame := frame.(type) {
+		case wire.Refusal:
+			return frame
+		case wire.Keys, wire.Epoch, wire.Progress:
+			if s.options.Heard != nil {
+				s.options.Heard(n.control.Peer(), frame)
+			}
+			continue
 		}
-		if report, is := s.reportOf(control.Peer(), frame); is {
-			if !s.report(ctx, report) {
+		s.mu.Lock()
+		info, events := s.note(n, frame)
+		if !s.shared[info] || s.neighbours[n.control.Peer()] != n {
+			events = nil
+		}
+		s.mu.Unlock()
+		for _, event := range events {
+			if !s.report(ctx, Report{Info: info, Event: event}) {
 				return ctx.Err()
 			}
 		}
 	}
-}
-
-// reportOf translates a frame; keys, epochs and progress are not the downloads' concern.
-func (s *Swarm) reportOf(member id.Peer, frame wire.Frame) (Report, bool) {
-	switch frame := frame.(type) {
-	case wire.Bitmap:
-		return Report{frame.Info, peer.NeighbourJoined{
-			Peer: member, Weight: s.options.Weight(member), Wants: !frame.Held.Full(), Held: frame.Held,
-		}}, true
-	case wire.Have:
-		return Report{frame.Info, peer.NeighbourHas{Peer: member, Indexes: slices.Collect(wire.Indexes(frame.Ranges))}}, true
-	case wire.Drop:
-		if len(frame.Ranges) == 0 {
-			return Report{frame.Info, peer.NeighbourLeft{Peer: member}}, true
-		}
-		return Report{frame.Info, peer.NeighbourDropped{
-			Peer: member, Indexes: slices.Collect(wire.Indexes(frame.Ranges)),
-		}}, true
-	}
-	return Report{}, false
 }
 
 // report hands a report on, and says whether it was taken.
@@ -266,36 +280,33 @@ func (s *Swarm) report(ctx context.Context, report Report) bool {
 	}
 }
 
-// Share tells every neighbour, now and as they come, what we hold of a package in the vault.
-func (s *Swarm) Share(info core.Digest) {
-	s.mu.Lock()
-	isNew := !s.shared[info] && len(s.shared) < MaxShared
-	if isNew {
-		s.shared[info] = true
-	}
-	s.mu.Unlock()
-	if frame, has := s.bitmap(info); isNew && has {
-		s.toAll(frame)
-	}
-}
-
 // Unshare tells every neighbour that we hold nothing of a package and want nothing of it.
 func (s *Swarm) Unshare(info core.Digest) {
 	s.mu.Lock()
-	was := s.shared[info]
-	delete(s.shared, info)
-	s.mu.Unlock()
-	if was {
+	defer s.mu.Unlock()
+	if s.shared[info] {
+		delete(s.shared, info)
 		s.toAll(wire.Drop{Info: info})
 	}
 }
 
-func (s *Swarm) toAll(frame wire.Frame) {
+// Tell tells every neighbour something that is no download's concern.
+func (s *Swarm) Tell(frame wire.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for member, n := range s.neighbours {
-		s.queue(member, n, frame)
+	s.toAll(frame)
+}
+
+// toAll queues a frame for everybody; the mutex is held.
+func (s *Swarm) toAll(frame wire.Frame) {
+	for _, member := range s.sortedNeighbours() {
+		s.queue(member, s.neighbours[member], frame)
 	}
+}
+
+// sortedNeighbours returns who the neighbours are, in order; the mutex is held.
+func (s *Swarm) sortedNeighbours() []id.Peer {
+	return slices.SortedFunc(maps.Keys(s.neighbours), id.Peer.Compare)
 }
 
 // queue puts a frame behind the others for a neighbour. One that takes nothing is no neighbour.

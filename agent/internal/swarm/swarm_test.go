@@ -148,7 +148,10 @@ func (m *member) own(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case report := <-m.Reports():
-			event = report.Event
+			if event = report.Event; event == nil {
+				timer.Stop()
+				continue
+			}
 		case event = <-m.events:
 		case <-timer.C:
 			event = peer.WakeDue{}
@@ -321,6 +324,17 @@ func TestDocuments(t *testing.T) {
 	a, b := newMember(t, 1, p), newMember(t, 2, p)
 	a.start()
 	b.start()
+	envelope, err := b.Info(t.Context(), a.reach(), p.sealed.Digest)
+	if err != nil || !bytes.Equal(envelope, p.sealed.Envelope) {
+		t.Errorf("got %v", err)
+	}
+	digests, err := b.Digests(t.Context(), a.reach(), p.sealed.Digest)
+	if err != nil || !bytes.Equal(digests, p.digests) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.Info(t.Context(), a.reach(), core.Digest{}); err == nil {
+		t.Error("a package that nobody has is given")
+	}
 	for _, ask := range []wire.Frame{wire.AskInfo{Info: p.sealed.Digest}, wire.AskDigests{Info: p.sealed.Digest}, wire.AskInfo{}} {
 		stream, err := b.host.Open(t.Context(), a.reach())
 		if err != nil {
@@ -354,6 +368,100 @@ func TestDocuments(t *testing.T) {
 			t.Errorf("got %+v", answer)
 		}
 		_ = stream.Close()
+	}
+}
+
+// TestHeardEarly: what a neighbour says of a package before we know it is not lost, and nothing of a package is reported
+// that is not shared.
+func TestHeardEarly(t *testing.T) {
+	p := newParcel(t)
+	a, b := newMember(t, 1, p), newMember(t, 2, p)
+	a.fill(p, 0, 1, 2)
+	a.start()
+	b.Unshare(p.sealed.Digest)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { b.Run(ctx); close(ended) }()
+	t.Cleanup(func() { cancel(); <-ended; _ = b.host.Close(); _ = b.vault.Close() })
+	if err := b.Meet(ctx, a.reach()); err != nil {
+		t.Fatal(err)
+	}
+	if report := next(t, b); report.Came != a.host.ID() || report.Event != nil {
+		t.Fatalf("got %+v", report)
+	}
+	waitFor(t, func() bool { return len(b.Sharers(p.sealed.Digest)) == 1 })
+	a.fill(p, 3)
+	a.Announce(b.host.ID(), p.sealed.Digest, []core.FragmentIndex{3})
+	waitFor(t, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.neighbours[a.host.ID()].holdings[p.sealed.Digest].set.Count() == 4
+	})
+	joined := b.Share(p.sealed.Digest)
+	if len(joined) != 1 {
+		t.Fatalf("got %+v", joined)
+	}
+	if joined := joined[0].(peer.NeighbourJoined); joined.Peer != a.host.ID() || joined.Held.Count() != 4 || !joined.Wants {
+		t.Errorf("got %+v", joined)
+	}
+	a.fill(p, 4)
+	a.Renew(p.sealed.Digest) // a whole bitmap: only what has changed is told
+	if has, is := next(t, b).Event.(peer.NeighbourHas); !is || len(has.Indexes) != 1 || has.Indexes[0] != 4 {
+		t.Errorf("got %+v", has)
+	}
+	a.Unshare(p.sealed.Digest)
+	waitFor(t, func() bool {
+		_, left := next(t, b).Event.(peer.NeighbourLeft)
+		return left
+	})
+	if got := b.Share(p.sealed.Digest); len(got) > 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// next returns what is reported next.
+func next(t *testing.T, m *member) Report {
+	t.Helper()
+	select {
+	case report := <-m.Reports():
+		return report
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing is reported")
+		return Report{}
+	}
+}
+
+// waitFor waits until a condition holds.
+func waitFor(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come about")
+		}
+	}
+}
+
+// TestHoldingsBounded: a neighbour cannot make us remember more than there is room for.
+func TestHoldingsBounded(t *testing.T) {
+	n := &neighbour{holdings: map[core.Digest]*holding{}}
+	set := fragment.NewSet(core.MaxFragments)
+	kept := 0
+	for i := range 2 * maxHoldings {
+		if n.keep(core.DigestOf([]byte{byte(i), byte(i >> 8)}), &holding{size: set.Size(), set: set}) {
+			kept++
+		}
+	}
+	if kept != maxHoldingSize/(core.MaxFragments/8) || n.holdingBytes > maxHoldingSize {
+		t.Errorf("%d kept, %d bytes", kept, n.holdingBytes)
+	}
+	for info := range n.holdings {
+		n.drop(info)
+	}
+	for i := range 2 * maxHoldings {
+		n.keep(core.DigestOf([]byte{byte(i), byte(i >> 8)}), &holding{size: 1})
+	}
+	if len(n.holdings) != maxHoldings || n.holdingBytes != 0 {
+		t.Errorf("%d kept, %d bytes", len(n.holdings), n.holdingBytes)
 	}
 }
 
