@@ -19,6 +19,7 @@ type Stream interface {
 	CloseWrite() error           // tells the other side that nothing more comes
 	Reset() error                // ends both directions at once; what is on the way is lost
 	SetDeadline(time.Time) error // of reading and writing
+	Disconnect() error           // closes the connection that the stream is of, with all its streams
 }
 
 // A stream is a Stream of libp2p's swarm.
@@ -31,6 +32,8 @@ type stream struct {
 
 func (s *stream) Peer() id.Peer { return s.from }
 func (s *stream) Ours() bool    { return s.ours }
+
+func (s *stream) Disconnect() error { return s.Conn().Close() }
 
 func (s *stream) Read(p []byte) (int, error) {
 	if s.peeked != nil {

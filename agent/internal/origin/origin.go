@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"sync"
@@ -58,6 +59,7 @@ type Client struct {
 
 	mu    sync.Mutex
 	shown []*x509.Certificate // by the server, last
+	local netip.Addr          // our end of the last connection
 	date  time.Time           // what the server's clock said last; zero if that was asked for
 	heard time.Time           // when that was, by Options.Now
 }
@@ -103,14 +105,16 @@ func New(options Options) (*Client, error) {
 		return fmt.Errorf("it redirects to %s; agents follow no redirect, so give the address itself",
 			request.URL.Redacted())
 	}
-	return &Client{
+	c := &Client{
 		options: options,
 		message: &http.Client{Transport: shared, CheckRedirect: refuse, Timeout: exchangeTimeout},
 		file:    &http.Client{Transport: shared, CheckRedirect: refuse},
 		lender:  &http.Client{Transport: own, CheckRedirect: refuse},
 
 		patience: progressTime, answerTime: answerTime, stillTime: stillTime,
-	}, nil
+	}
+	shared.DialContext, own.DialContext = c.noteLocal(shared.DialContext), c.noteLocal(own.DialContext)
+	return c, nil
 }
 
 func newTransport(proxy Proxy, config *tls.Config) *http.Transport {

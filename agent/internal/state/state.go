@@ -3,7 +3,7 @@
 //	key.pem          the agent's Ed25519 key, PKCS #8; made once, never leaves the computer
 //	device           the device ID, chosen once
 //	certificate.pem  the agent's certificate
-//	agent-ca.pem     the authority that certifies members
+//	agent-ca.pem     the authority that certifies members; after it was replaced, the one before too
 //	cacert.pem       what the server is verified with; may be replaced by a script
 //	identity.json    the deployment, the server, the pinned signing keys; written last
 //	lock, pid        held by the agent that runs
@@ -222,9 +222,21 @@ func (f *Folder) Certificate() (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// Renewed keeps a new certificate and the authority that signed it.
+// Renewed keeps a new certificate and the authority that signed it. The authority before, if it was another, is kept
+// too: other members have certificates of it until they renew theirs.
 func (f *Folder) Renewed(certificate, authority *x509.Certificate) error {
-	if err := f.write(agentCAFile, encodeCertificate(authority)); err != nil {
+	text := encodeCertificate(authority)
+	former, err := f.AgentAuthorities()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, one := range former {
+		if !one.Equal(authority) {
+			text = append(text, encodeCertificate(one)...)
+			break
+		}
+	}
+	if err := f.write(agentCAFile, text); err != nil {
 		return err
 	}
 	return f.write(certificateFile, encodeCertificate(certificate))
@@ -232,9 +244,27 @@ func (f *Folder) Renewed(certificate, authority *x509.Certificate) error {
 
 // Authorities returns the certificates that the server is verified with.
 func (f *Folder) Authorities() ([]*x509.Certificate, error) {
-	data, err := f.read(authorityFile)
+	all, err := f.certificates(authorityFile)
 	if err != nil {
 		return nil, fmt.Errorf("the server's authority: %w", err)
+	}
+	return all, nil
+}
+
+// AgentAuthorities returns the authorities that certify members: the agent CA, and the one before it if it was replaced.
+func (f *Folder) AgentAuthorities() ([]*x509.Certificate, error) {
+	all, err := f.certificates(agentCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("the agents' authority: %w", err)
+	}
+	return all, nil
+}
+
+// certificates reads a file of at least one certificate.
+func (f *Folder) certificates(name string) ([]*x509.Certificate, error) {
+	data, err := f.read(name)
+	if err != nil {
+		return nil, err
 	}
 	var all []*x509.Certificate
 	for {
@@ -245,12 +275,12 @@ func (f *Folder) Authorities() ([]*x509.Certificate, error) {
 		data = rest
 		one, err := x509.ParseCertificate(block.Bytes)
 		if block.Type != "CERTIFICATE" || err != nil {
-			return nil, core.Refuse(core.ClassFormat, "%s holds something that is no certificate", f.file(authorityFile))
+			return nil, core.Refuse(core.ClassFormat, "%s holds something that is no certificate", f.file(name))
 		}
 		all = append(all, one)
 	}
 	if len(all) == 0 {
-		return nil, core.Refuse(core.ClassFormat, "%s holds no certificate in PEM form", f.file(authorityFile))
+		return nil, core.Refuse(core.ClassFormat, "%s holds no certificate in PEM form", f.file(name))
 	}
 	return all, nil
 }
@@ -267,7 +297,7 @@ func (f *Folder) Trust(authorities []*x509.Certificate) error {
 // identityFiles are what makes an agent the one it is, in the order in which they are set aside: without the first
 // it is not enrolled.
 var identityFiles = []string{
-	identityFile, keyFile, deviceFile, certificateFile, agentCAFile, "contact.json", "machine.json",
+	identityFile, keyFile, deviceFile, certificateFile, agentCAFile, "contact.json", "machine.json", "site.json",
 }
 
 // SetAside makes the agent forget who it is, so that it can enrol anew; what it has installed is still known. The

@@ -1,7 +1,12 @@
 package state
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -120,4 +125,48 @@ func TestLockWithoutPid(t *testing.T) {
 		t.Fatal(err)
 	}
 	unlock()
+}
+
+// TestAgentAuthorities: after the agents' authority was replaced, the one before counts too, and no older one.
+func TestAgentAuthorities(t *testing.T) {
+	folder := opened(t)
+	if _, err := folder.AgentAuthorities(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("before the enrolment: got %v", err)
+	}
+	certificates := selfSigned(t, 3)
+	for i, want := range [][]int{{0}, {1, 0}, {1, 0}, {2, 1}} {
+		now := certificates[want[0]]
+		if err := folder.Renewed(now, now); err != nil {
+			t.Fatal(err)
+		}
+		got, err := folder.AgentAuthorities()
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("renewal %d: got %d, %v", i, len(got), err)
+		}
+		for j, one := range got {
+			if !one.Equal(certificates[want[j]]) {
+				t.Errorf("renewal %d: authority %d is another", i, j)
+			}
+		}
+	}
+}
+
+// selfSigned returns so many certificates.
+func selfSigned(t *testing.T, count int) []*x509.Certificate {
+	t.Helper()
+	var all []*x509.Certificate
+	for i := range count {
+		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize))
+		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), IsCA: true, BasicConstraintsValid: true}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, one)
+	}
+	return all
 }

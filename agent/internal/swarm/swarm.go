@@ -74,6 +74,8 @@ type Swarm struct {
 	uploads chan struct{} // a place for each slot
 	served  chan struct{} // a place for each ask
 
+	order sync.Mutex // held while somebody comes or leaves until that is reported, so that reports are in order
+
 	mu         sync.Mutex
 	neighbours map[id.Peer]*neighbour
 	shared     map[core.Digest]bool
@@ -131,15 +133,19 @@ func (s *Swarm) Run(ctx context.Context) {
 	}
 }
 
-// converse holds one neighbour's control stream until it ends.
+// converse holds one neighbour's control stream until it ends, and the connection with it: a member is met again only
+// by a new connection.
 func (s *Swarm) converse(ctx context.Context, control link.Stream) {
 	n := &neighbour{
 		control: control, frames: make(chan wire.Frame, maxQueue), holdings: map[core.Digest]*holding{},
 	}
-	member := control.Peer()
-	taken, held := s.take(member, n)
+	defer func() {
+		if err := control.Disconnect(); err != nil {
+			s.options.Log.Debug("neighbour not disconnected well", "member", control.Peer(), "reason", err)
+		}
+	}()
+	taken, held := s.come(ctx, n)
 	if !taken {
-		_ = control.Close()
 		return
 	}
 	running := ctx
@@ -150,15 +156,32 @@ func (s *Swarm) converse(ctx context.Context, control link.Stream) {
 		defer cancel()
 		s.write(ctx, n, held)
 	})
-	s.report(running, Report{Came: member})
 	err := s.listen(ctx, n)
 	cancel()
 	writing.Wait()
 	stop()
-	if s.forget(member, n) {
-		s.report(running, Report{Event: peer.NeighbourLeft{Peer: member}})
+	s.leave(running, n)
+	s.options.Log.Debug("neighbour left", "member", control.Peer(), "reason", err)
+}
+
+// come takes a neighbour and reports it.
+func (s *Swarm) come(ctx context.Context, n *neighbour) (taken bool, held []core.Digest) {
+	s.order.Lock()
+	defer s.order.Unlock()
+	taken, held = s.take(n.control.Peer(), n)
+	if taken {
+		s.report(ctx, Report{Came: n.control.Peer()})
 	}
-	s.options.Log.Debug("neighbour left", "member", member, "reason", err)
+	return taken, held
+}
+
+// leave forgets a neighbour and reports it, unless another conversation with it has taken this one's place.
+func (s *Swarm) leave(ctx context.Context, n *neighbour) {
+	s.order.Lock()
+	defer s.order.Unlock()
+	if member := n.control.Peer(); s.forget(member, n) {
+		s.report(ctx, Report{Event: peer.NeighbourLeft{Peer: member}})
+	}
 }
 
 // take makes a neighbour known and returns what it is to be told of. When both have dialled at once there are two

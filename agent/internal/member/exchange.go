@@ -1,0 +1,172 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"enjambre/agent/internal/swarm"
+	"enjambre/core"
+	"enjambre/peer"
+	"enjambre/peer/id"
+	"enjambre/peer/link"
+)
+
+// errNoSession says that there is nobody to ask.
+var errNoSession = errors.New("this agent takes no part in a swarm now")
+
+// fullPause is when a neighbour is asked again for a fragment for which there was no room.
+const fullPause = 200 * time.Millisecond
+
+// current returns the session, or nil.
+func (m *Member) current() *session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.session
+}
+
+// Share tells the neighbours, now and as they come, of a package in the vault, and returns what they have said of it so
+// far, for its download.
+func (m *Member) Share(info core.Digest) []peer.Event {
+	m.mu.Lock()
+	m.shared[info] = true
+	s := m.session
+	m.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.swarm.Share(info)
+}
+
+// Renew tells the neighbours anew what we hold of a package that is shared.
+func (m *Member) Renew(info core.Digest) {
+	if s := m.current(); s != nil {
+		s.swarm.Renew(info)
+	}
+}
+
+// Unshare tells the neighbours that we have nothing of a package any more.
+func (m *Member) Unshare(info core.Digest) {
+	m.mu.Lock()
+	delete(m.shared, info)
+	s := m.session
+	m.mu.Unlock()
+	if s != nil {
+		s.swarm.Unshare(info)
+	}
+}
+
+// Announce tells a neighbour of fragments that are new here.
+func (m *Member) Announce(to id.Peer, info core.Digest, ascending []core.FragmentIndex) {
+	if s := m.current(); s != nil {
+		s.swarm.Announce(to, info, ascending)
+	}
+}
+
+// Shun disconnects a neighbour that misbehaved, and does not meet it before a time.
+func (m *Member) Shun(who id.Peer, until time.Time) {
+	if s := m.current(); s != nil {
+		s.shun(who, until)
+	}
+}
+
+// Fetch fetches a fragment of size bytes from a neighbour, calling progress as bytes come. Every error is a
+// *swarm.FetchError. The bytes are not verified.
+func (m *Member) Fetch(ctx context.Context, from id.Peer, info core.Digest, index core.FragmentIndex, size int64,
+	progress func()) ([]byte, error) {
+	s := m.current()
+	if s == nil {
+		return nil, &swarm.FetchError{Why: peer.Broken, Err: errNoSession}
+	}
+	if !m.mayFetch(size) {
+		return nil, &swarm.FetchError{Why: peer.Occupied, RetryAfter: fullPause}
+	}
+	defer m.hasFetched(size)
+	return s.swarm.Fetch(ctx, link.Member{ID: from}, info, index, size, progress)
+}
+
+func (m *Member) mayFetch(size int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fetching > 0 && m.fetching+size > MaxFetchBytes {
+		return false
+	}
+	m.fetching += size
+	return true
+}
+
+func (m *Member) hasFetched(size int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fetching -= size
+}
+
+// Sharers returns neighbours that have a package's info file.
+func (m *Member) Sharers(info core.Digest) []id.Peer {
+	s := m.current()
+	if s == nil {
+		return nil
+	}
+	return s.swarm.Sharers(info)
+}
+
+// Info asks a neighbour for a package's sealed info file; nothing of it is verified.
+func (m *Member) Info(ctx context.Context, from id.Peer, info core.Digest) ([]byte, error) {
+	s := m.current()
+	if s == nil {
+		return nil, errNoSession
+	}
+	return s.swarm.Info(ctx, link.Member{ID: from}, info)
+}
+
+// Digests asks a neighbour for a package's digests file; nothing of it is verified.
+func (m *Member) Digests(ctx context.Context, from id.Peer, info core.Digest) ([]byte, error) {
+	s := m.current()
+	if s == nil {
+		return nil, errNoSession
+	}
+	return s.swarm.Digests(ctx, link.Member{ID: from}, info)
+}
+
+// A Status is where the membership stands, for display.
+type Status struct {
+	Listen     netip.AddrPort `json:"listen,omitzero"`   // where members reach this agent
+	Site       core.SiteName  `json:"site,omitempty"`    // whose swarm it is in
+	Problem    string         `json:"problem,omitempty"` // why it does not listen or is in no swarm
+	Weight     int            `json:"weight"`
+	Epoch      uint64         `json:"epoch,omitempty"` // the newest that is known
+	Members    int            `json:"members"`         // others that are believed to be there
+	Neighbours int            `json:"neighbours"`
+}
+
+// Status returns where the membership stands.
+func (m *Member) Status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	status := Status{Weight: int(m.weight), Epoch: m.epoch.Number}
+	if m.session == nil {
+		status.Problem = m.trouble
+		return status
+	}
+	status.Listen = m.session.at
+	status.Members, status.Neighbours = m.session.believed, m.session.neighbours
+	if !m.words.isRight() {
+		status.Problem = m.outside
+		return status
+	}
+	status.Site = m.words.Site
+	return status
+}
+
+// String says it in one line.
+func (s Status) String() string {
+	switch {
+	case !s.Listen.IsValid():
+		return "no: " + s.Problem
+	case s.Site == "":
+		return fmt.Sprintf("listens at %v, in no swarm: %s", s.Listen, s.Problem)
+	}
+	return fmt.Sprintf("site %s: %d other members, %d neighbours; reached at %v", s.Site, s.Members, s.Neighbours, s.Listen)
+}

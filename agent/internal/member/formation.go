@@ -1,0 +1,140 @@
+package member
+
+import (
+	"context"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+
+	"enjambre/core"
+	"enjambre/peer/id"
+	"enjambre/peer/link"
+	"enjambre/peer/mesh"
+)
+
+// A formation is our part in one site's gossip.
+type formation struct {
+	site   core.SiteName
+	keys   [][]byte
+	said   mesh.Meta
+	gossip *link.Gossip
+	cancel context.CancelFunc
+	ended  chan struct{} // of joining again and again
+}
+
+// form brings gossip into line with the words.
+func (s *session) form(ctx context.Context, running *sync.WaitGroup) {
+	m := s.member
+	m.mu.Lock()
+	now, meta := m.words, mesh.Meta{Weight: m.weight, Epoch: m.epoch.Number}
+	m.mu.Unlock()
+	if f := s.formation; f != nil && (!now.isRight() || f.site != now.Site) {
+		s.leave()
+	}
+	switch f := s.formation; {
+	case !now.isRight():
+	case f == nil:
+		s.join(ctx, now, meta)
+	default:
+		s.adjust(running, f, now, meta)
+	}
+}
+
+// join begins to gossip.
+func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
+	m := s.member
+	if m.options.Now().Before(s.formAfter) {
+		return
+	}
+	gossip, err := s.host.Gossip(link.GossipOptions{
+		Advertise: s.at.Addr(), Keys: now.Keys, Meta: meta.Append(nil), Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Known: s.known,
+	})
+	if err != nil {
+		s.formAfter = m.options.Now().Add(formPause)
+		m.options.Log.Warn("the site's members are not found", "site", now.Site, "reason", err)
+		return
+	}
+	joining, cancel := context.WithCancel(ctx)
+	f := &formation{
+		site: now.Site, keys: now.Keys, said: meta, gossip: gossip, cancel: cancel, ended: make(chan struct{}),
+	}
+	go func() { gossip.Run(joining, nil); close(f.ended) }() // leave waits for it
+	s.formation = f
+	m.options.Log.Info("in the site's swarm", "site", now.Site, "known", len(now.Members))
+}
+
+// adjust takes over new keys and what we say about ourselves.
+func (s *session) adjust(running *sync.WaitGroup, f *formation, now words, meta mesh.Meta) {
+	if !reflect.DeepEqual(f.keys, now.Keys) {
+		if err := f.gossip.UseKeys(now.Keys); err != nil {
+			s.member.options.Log.Warn("the site's new keys are not used", "reason", err)
+		}
+		f.keys = now.Keys
+	}
+	if f.said == meta {
+		return
+	}
+	f.said = meta
+	running.Go(func() { // it waits until it has been said
+		if err := f.gossip.Say(meta.Append(nil)); err != nil {
+			s.member.options.Log.Debug("not said in gossip", "reason", err)
+		}
+	})
+}
+
+// known returns whom gossip may join.
+func (s *session) known() []link.Member {
+	s.member.mu.Lock()
+	defer s.member.mu.Unlock()
+	return s.member.words.known(s.at.Addr())
+}
+
+// leave ends gossip, having told the others.
+func (s *session) leave() {
+	f := s.formation
+	if f == nil {
+		return
+	}
+	s.remember()
+	s.formation = nil
+	f.cancel()
+	<-f.ended
+	log := s.member.options.Log
+	if err := f.gossip.Leave(); err != nil {
+		log.Debug("the others were not told that this agent leaves", "reason", err)
+	}
+	if err := f.gossip.Close(); err != nil {
+		log.Warn("gossip does not end well", "reason", err)
+	}
+	log.Info("left the site's swarm", "site", f.site)
+}
+
+// remember notes who is there, neighbours first, if it is the site that we are in.
+func (s *session) remember() {
+	m := s.member
+	s.rememberAt = m.options.Now().Add(rememberEvery)
+	if s.formation == nil {
+		return
+	}
+	var there []place
+	seen := map[id.Peer]bool{}
+	add := func(member id.Peer) {
+		if address, is := s.rumours[member]; is && !seen[member] && len(there) < MaxKnown {
+			seen[member] = true
+			there = append(there, place{member, address})
+		}
+	}
+	for _, one := range s.mesh.Neighbours() {
+		add(one)
+	}
+	for one := range s.rumours {
+		add(one)
+	}
+	m.mu.Lock()
+	if m.words.isRight() && m.words.Site == s.formation.site {
+		m.words.Members = merged(there, m.words.Members)
+	}
+	m.mu.Unlock()
+	m.save()
+}

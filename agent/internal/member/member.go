@@ -1,0 +1,252 @@
+// Package member is this agent's membership in its site's swarm: where it listens, what the server has said of the site,
+// who is there, and who of them are its neighbours.
+//
+// A [Member] is told the address that leads to the server, and opens the one UDP port of agents on all addresses of that
+// family ([Member.Listen]). It is told the server's words at each contact ([Member.Told]): site, ticket, epoch, keys and
+// some members. While all of them are right it is joined: it gossips with the site's keys, admits who shows a certificate
+// of the deployment and a ticket for the same site, and meets whom peer/mesh chooses. When they are not, it leaves: gossip
+// ends, all connections are closed, nobody is admitted. What carries fragments is agent/internal/swarm, whose reports are
+// handed on. Another address is another session: everything is closed and opened anew.
+//
+// # What is remembered
+//
+// site.json in the state folder: the last words that were right, with at most [MaxKnown] members, so that a site forms
+// without its server after a restart. While the server is not reached, tickets count as long as certificates between
+// members do (identity.MemberGrace); else not a moment longer than they say.
+//
+// # Bounds
+//
+// peer/link's and swarm's; fragments on their way to us take at most [MaxFetchBytes].
+package member
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"enjambre/agent/internal/state"
+	"enjambre/agent/internal/swarm"
+	"enjambre/agent/internal/vault"
+	"enjambre/core"
+	"enjambre/core/identity"
+	"enjambre/peer/id"
+	"enjambre/peer/link"
+	"enjambre/peer/owner"
+	"enjambre/peer/ticket"
+)
+
+// DefaultPort is the UDP port of agents.
+const DefaultPort = 4901
+
+// Bounds.
+const (
+	MaxKnown      = 64       // members that are remembered
+	MaxFetchBytes = 32 << 20 // of fragments on their way; a single one may be as large as fragments are
+)
+
+// Options say how to take part. All but Off, Port and Log are required.
+type Options struct {
+	State      *state.Folder
+	Vault      *vault.Vault
+	Deployment string
+	Off        bool             // take no part
+	Port       uint16           // UDP; 0: any that is free
+	Now        func() time.Time // the server's time as far as known
+	Log        *slog.Logger     // nil discards
+}
+
+// A Member is one run's membership. Safe for concurrent use.
+type Member struct {
+	options Options
+	key     ed25519.PrivateKey
+	self    id.Peer
+	reports chan swarm.Report
+	opened  chan *session // to Run
+
+	listening sync.Mutex // held by Listen
+	saving    sync.Mutex // guards saved
+	saved     words      // as remembered on the disk
+
+	mu          sync.Mutex
+	session     *session // nil: not listening
+	trouble     string   // why it does not listen
+	weight      owner.Weight
+	words       words  // zero: not joined
+	outside     string // why it is not joined
+	epoch       ticket.Epoch
+	reached     bool // the server answered the last contact
+	identity    identity.Verifier
+	certificate []byte
+	admitted    map[id.Peer]admitted
+	shared      map[core.Digest]bool
+	fetching    int64 // bytes on their way
+}
+
+// An admitted is what a member showed when it was admitted.
+type admitted struct {
+	site   core.SiteName
+	weight owner.Weight
+}
+
+// New returns the membership of an enrolled agent, with what is remembered of its site.
+func New(options Options) (*Member, error) {
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	key, err := options.State.Key()
+	if err != nil {
+		return nil, err
+	}
+	self, err := id.FromKey(key.Public().(ed25519.PublicKey))
+	if err != nil {
+		return nil, err
+	}
+	m := &Member{
+		options: options, key: key, self: self, reports: make(chan swarm.Report), opened: make(chan *session),
+		weight: owner.Medium, admitted: map[id.Peer]admitted{}, shared: map[core.Digest]bool{}, trouble: "no contact with the server yet",
+		outside: "the server has not said anything of the site yet",
+	}
+	if options.Off {
+		m.trouble = "it is switched off in the settings"
+		return m, nil
+	}
+	if err := m.readIdentity(); err != nil {
+		return nil, err
+	}
+	m.recall()
+	return m, nil
+}
+
+// readIdentity reads what says who we are and whose word counts: both change when the certificate is renewed.
+func (m *Member) readIdentity() error {
+	authorities, err := m.options.State.AgentAuthorities()
+	if err != nil {
+		return err
+	}
+	certificate, err := m.options.State.Certificate()
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.identity = identity.Verifier{Deployment: m.options.Deployment, Authorities: authorities}
+	m.certificate = certificate.Leaf.Raw
+	return nil
+}
+
+// Self returns who this agent is among members.
+func (m *Member) Self() id.Peer { return m.self }
+
+// Weight returns the agent's share of what its site fetches, as its network is; Medium before an address is known.
+func (m *Member) Weight() owner.Weight {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.weight
+}
+
+// Joined reports whether the server's last words make the agent a member of a site with a swarm.
+func (m *Member) Joined() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.options.Off && m.words.isRight()
+}
+
+// Reports returns what neighbours say. Somebody must receive while Run runs.
+func (m *Member) Reports() <-chan swarm.Report { return m.reports }
+
+// Run takes part, once Listen has opened a port, until ctx ends; it returns when nothing of it runs.
+func (m *Member) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-m.opened:
+			s.run(ctx)
+			m.mu.Lock()
+			m.session = nil
+			m.mu.Unlock()
+			close(s.done)
+		}
+	}
+}
+
+// Listen opens the port, if it is not open, for the address of this computer that leads to the server, and returns where
+// others reach the agent and its weight; the zero AddrPort when it takes no part. Run must run.
+func (m *Member) Listen(ctx context.Context, address netip.Addr) (netip.AddrPort, owner.Weight) {
+	if m.options.Off {
+		return netip.AddrPort{}, 0
+	}
+	m.listening.Lock()
+	defer m.listening.Unlock()
+	m.mu.Lock()
+	before := m.session
+	m.mu.Unlock()
+	if before != nil && before.at.Addr() == address {
+		return before.at, m.Weight()
+	}
+	if before != nil {
+		m.options.Log.Info("another address leads to the server", "before", before.at.Addr(), "now", address)
+		close(before.stop)
+		<-before.done
+	}
+	s, err := m.open(address)
+	if err != nil {
+		m.cannotListen(err)
+		return netip.AddrPort{}, 0
+	}
+	m.mu.Lock()
+	m.session, m.trouble, m.weight = s, "", classOf(address)
+	weight, shared := m.weight, slices.Collect(maps.Keys(m.shared))
+	m.mu.Unlock()
+	for _, info := range shared {
+		s.swarm.Share(info) // nobody is there yet who has said anything
+	}
+	select {
+	case m.opened <- s:
+	case <-ctx.Done():
+		m.mu.Lock()
+		m.session = nil
+		m.mu.Unlock()
+		if err := s.host.Close(); err != nil {
+			m.options.Log.Warn("the port is not closed well", "reason", err)
+		}
+		return netip.AddrPort{}, 0
+	}
+	m.options.Log.Info("members reach this agent", "address", s.at, "weight", weight)
+	return s.at, weight
+}
+
+// cannotListen notes why, and logs it once.
+func (m *Member) cannotListen(err error) {
+	m.mu.Lock()
+	isNew := m.trouble != err.Error()
+	m.trouble = err.Error()
+	m.mu.Unlock()
+	if isNew {
+		m.options.Log.Warn("this agent takes no part in its site's swarm", "reason", err)
+	}
+}
+
+// open opens the port for an address.
+func (m *Member) open(address netip.Addr) (*session, error) {
+	if !address.IsValid() || address.IsUnspecified() || address.IsMulticast() || address.IsLinkLocalUnicast() {
+		return nil, core.Refuse(core.ClassField, "address %v leads to the server: no member can reach it", address)
+	}
+	all := netip.IPv4Unspecified()
+	if address.Is6() {
+		all = netip.IPv6Unspecified()
+	}
+	host, err := link.Listen(link.Options{
+		Key: m.key, Listen: netip.AddrPortFrom(all, m.options.Port), Hello: m.hello, Judge: m.judge, Log: m.options.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("UDP port %d: %w; choose another with --listen", m.options.Port, err)
+	}
+	return newSession(m, host, netip.AddrPortFrom(address, host.Port())), nil
+}

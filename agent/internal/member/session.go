@@ -1,0 +1,246 @@
+package member
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"enjambre/agent/internal/swarm"
+	"enjambre/core"
+	"enjambre/peer"
+	"enjambre/peer/id"
+	"enjambre/peer/link"
+	"enjambre/peer/mesh"
+	"enjambre/peer/wire"
+)
+
+// Times.
+const (
+	lookEvery     = time.Second      // at who is there
+	rememberEvery = 5 * time.Minute  // who is there
+	formPause     = time.Minute      // after gossip could not begin
+	meetTime      = 15 * time.Second // that a meeting may take
+)
+
+// A session is the time with one address and an open port. One goroutine owns it, in run.
+type session struct {
+	member *Member
+	host   *link.Host
+	at     netip.AddrPort // where others reach us
+	swarm  *swarm.Swarm
+	mesh   *mesh.Mesh
+	random *rand.Rand
+
+	stop    chan struct{} // closed to end it
+	done    chan struct{} // closed when it has ended
+	woken   chan struct{} // the words have changed
+	unmet   chan id.Peer
+	shunned chan mesh.Shunned
+
+	formation  *formation // nil: not joined
+	formAfter  time.Time
+	rememberAt time.Time
+	rumours    map[id.Peer]netip.AddrPort // who is there, by gossip
+
+	believed, neighbours int // for display; guarded by the Member's mutex
+}
+
+// maxShunned is how many neighbours wait to be shunned; more are not, and banned for fragments all the same.
+const maxShunned = 64
+
+func newSession(m *Member, host *link.Host, at netip.AddrPort) *session {
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	s := &session{
+		member: m, host: host, at: at, random: random, mesh: mesh.New(m.self, random),
+		stop: make(chan struct{}), done: make(chan struct{}), woken: make(chan struct{}, 1),
+		unmet: make(chan id.Peer, mesh.MaxMeetings), shunned: make(chan mesh.Shunned, maxShunned),
+		rememberAt: m.options.Now().Add(rememberEvery),
+	}
+	s.swarm = swarm.New(swarm.Options{
+		Host: host, Vault: m.options.Vault, Weight: m.weightOf, Log: m.options.Log,
+		Random:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Greeting: m.greeting, Heard: func(_ id.Peer, said wire.Frame) { m.heard(said) },
+	})
+	return s
+}
+
+// greeting returns what a neighbour is told first: the newest epoch.
+func (m *Member) greeting() []wire.Frame {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch.Number == 0 {
+		return nil
+	}
+	return []wire.Frame{wire.Epoch{Signed: m.words.Epoch}}
+}
+
+// heard takes over news. Keys of others are not believed, and progress is for reporters.
+func (m *Member) heard(said wire.Frame) {
+	if epoch, is := said.(wire.Epoch); is {
+		m.learn(epoch.Signed)
+	}
+}
+
+// wake tells the session that the words have changed.
+func (m *Member) wake() {
+	if s := m.current(); s != nil {
+		select {
+		case s.woken <- struct{}{}:
+		default: // it knows
+		}
+	}
+}
+
+// shun has a neighbour parted from.
+func (s *session) shun(who id.Peer, until time.Time) {
+	select {
+	case s.shunned <- mesh.Shunned{Peer: who, Until: until}:
+	default:
+	}
+}
+
+// run works until ctx ends or the session is stopped.
+func (s *session) run(outer context.Context) {
+	ctx, cancel := context.WithCancel(outer)
+	var running sync.WaitGroup
+	running.Go(func() { s.swarm.Run(ctx) })
+	running.Go(func() {
+		defer cancel()
+		select {
+		case <-s.stop:
+		case <-ctx.Done():
+		}
+	})
+	s.own(ctx, &running)
+	s.leave()
+	s.remember()
+	cancel()
+	running.Wait()
+	if err := s.host.Close(); err != nil {
+		s.member.options.Log.Warn("the port is not closed well", "reason", err)
+	}
+	for _, gone := range s.mesh.Neighbours() { // the swarm that knew them has ended
+		s.handOn(outer, swarm.Report{Event: peer.NeighbourLeft{Peer: gone}})
+	}
+}
+
+// own owns the session.
+func (s *session) own(ctx context.Context, running *sync.WaitGroup) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	s.form(ctx, running)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case report := <-s.swarm.Reports():
+			s.take(ctx, running, report)
+		case <-s.woken:
+			s.form(ctx, running)
+		case gone := <-s.unmet:
+			s.step(ctx, running, mesh.MeetFailed{Peer: gone})
+		case one := <-s.shunned:
+			s.step(ctx, running, one)
+		case <-ticker.C:
+			s.look(ctx, running)
+		}
+	}
+}
+
+// take takes over a report for the mesh, and hands it on.
+func (s *session) take(ctx context.Context, running *sync.WaitGroup, report swarm.Report) {
+	if report.Came != (id.Peer{}) {
+		s.step(ctx, running, mesh.Connected{Peer: report.Came})
+	}
+	if left, is := report.Event.(peer.NeighbourLeft); is && report.Info == (core.Digest{}) {
+		s.step(ctx, running, mesh.Disconnected{Peer: left.Peer})
+	}
+	s.handOn(ctx, report)
+}
+
+func (s *session) handOn(ctx context.Context, report swarm.Report) {
+	select {
+	case s.member.reports <- report:
+	case <-ctx.Done():
+	}
+}
+
+// look looks at who is there, and at what is due.
+func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
+	s.form(ctx, running)
+	s.expel()
+	var believed []id.Peer
+	s.rumours = map[id.Peer]netip.AddrPort{}
+	if s.formation != nil {
+		for _, rumour := range s.formation.gossip.Members() {
+			believed = append(believed, rumour.ID)
+			s.rumours[rumour.ID] = rumour.Address
+		}
+	}
+	s.step(ctx, running, mesh.Believed{Peers: believed})
+	if !s.member.options.Now().Before(s.rememberAt) {
+		s.remember()
+	}
+}
+
+// step tells the mesh an event and does what it orders.
+func (s *session) step(ctx context.Context, running *sync.WaitGroup, event mesh.Event) {
+	for _, action := range s.mesh.Step(s.member.options.Now(), event) {
+		switch action := action.(type) {
+		case mesh.Meet:
+			member := link.Member{ID: action.Peer, Address: s.rumours[action.Peer]}
+			running.Go(func() { s.meet(ctx, member) })
+		case mesh.Part:
+			s.disconnect(action.Peer)
+		}
+	}
+	s.member.mu.Lock()
+	defer s.member.mu.Unlock()
+	s.believed, s.neighbours = len(s.rumours), len(s.mesh.Neighbours())
+}
+
+// meet connects to a member; that it came is reported by the swarm. In the end it is called unmet in any case: whoever
+// came is connected by then, to which that means nothing.
+func (s *session) meet(ctx context.Context, member link.Member) {
+	meeting, cancel := context.WithTimeout(ctx, meetTime)
+	defer cancel()
+	if err := s.swarm.Meet(meeting, member); err == nil {
+		<-meeting.Done()
+	} else {
+		s.member.options.Log.Debug("member not met", "member", member.ID, "address", member.Address, "reason", err)
+	}
+	select {
+	case s.unmet <- member.ID:
+	case <-ctx.Done():
+	}
+}
+
+func (s *session) disconnect(member id.Peer) {
+	if err := s.host.Disconnect(member); err != nil {
+		s.member.options.Log.Debug("member not disconnected well", "member", member, "reason", err)
+	}
+}
+
+// expel disconnects whoever was admitted to another site than the one we are in now, and forgets who is gone.
+func (s *session) expel() {
+	m := s.member
+	connected := s.host.Connected()
+	m.mu.Lock()
+	var strangers []id.Peer
+	for _, one := range connected {
+		if m.admitted[one].site != m.words.Site || !m.words.isRight() {
+			strangers = append(strangers, one)
+		}
+	}
+	if len(m.admitted) > 4*link.MaxPeers { // those being greeted now are told anew when they come again
+		maps.DeleteFunc(m.admitted, func(one id.Peer, _ admitted) bool { return !slices.Contains(connected, one) })
+	}
+	m.mu.Unlock()
+	for _, one := range strangers {
+		s.disconnect(one)
+	}
+}

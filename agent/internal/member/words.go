@@ -1,0 +1,260 @@
+package member
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"enjambre/core"
+	"enjambre/core/identity"
+	"enjambre/core/ocs"
+	"enjambre/peer/admit"
+	"enjambre/peer/id"
+	"enjambre/peer/link"
+	"enjambre/peer/owner"
+	"enjambre/peer/ticket"
+	"enjambre/peer/wire"
+)
+
+// siteName is the file of the words, site.json.
+const siteName = "site"
+
+// words are the server's of a site, and who was there last. The zero words are none.
+type words struct {
+	Site       core.SiteName `json:"site,omitempty"`
+	Ticket     []byte        `json:"ticket,omitempty"`
+	Epoch      []byte        `json:"epoch,omitempty"`
+	OnlineKeys [][]byte      `json:"onlineKeys,omitempty"`
+	Keys       [][]byte      `json:"keys,omitempty"` // of gossip; the first is used
+	Members    []place       `json:"members,omitempty"`
+}
+
+// A place is where a member was.
+type place struct {
+	ID      id.Peer        `json:"id"`
+	Address netip.AddrPort `json:"address"`
+}
+
+// isRight reports whether they make a member.
+func (w words) isRight() bool { return w.Site != "" }
+
+// isOf reports whether two words are of the same swarm, whoever is in it.
+func (w words) isOf(other words) bool { return w.Site == other.Site }
+
+// verifier returns whose word on the site counts.
+func (w words) verifier(deployment string) ticket.Verifier {
+	verifier := ticket.Verifier{Deployment: deployment, Site: w.Site}
+	for _, key := range w.OnlineKeys {
+		verifier.Keys = append(verifier.Keys, ed25519.PublicKey(key))
+	}
+	return verifier
+}
+
+// known returns the members that can be reached from an address.
+func (w words) known(from netip.Addr) []link.Member {
+	var list []link.Member
+	for _, one := range w.Members {
+		if one.Address.Addr().Is4() == from.Is4() {
+			list = append(list, link.Member{ID: one.ID, Address: one.Address})
+		}
+	}
+	return list
+}
+
+// recall takes over what is remembered, if it still holds.
+func (m *Member) recall() {
+	var kept words
+	if err := m.options.State.Load(siteName, &kept); err != nil {
+		m.options.Log.Warn("what was known of the site is forgotten", "reason", err)
+		return
+	}
+	if !kept.isRight() {
+		return
+	}
+	kept.Members = kept.Members[:min(len(kept.Members), MaxKnown)]
+	if err := m.check(kept, identity.MemberGrace); err != nil {
+		m.outside = "what was known of the site does not hold any more: " + err.Error()
+		return
+	}
+	m.words, m.saved = kept, kept
+	m.epoch, _ = kept.verifier(m.options.Deployment).Epoch(kept.Epoch, m.options.Now()) // zero if it does not hold
+}
+
+// check holds words to what makes a member of us.
+func (m *Member) check(w words, grace time.Duration) error {
+	if len(w.Keys) == 0 || len(w.Keys) > link.MaxKeys {
+		return core.Refuse(core.ClassLimit, "%d gossip keys: there should be 1 to %d", len(w.Keys), link.MaxKeys)
+	}
+	for _, key := range w.Keys {
+		if len(key) != link.KeySize {
+			return core.Refuse(core.ClassField, "a gossip key has %d bytes, want %d", len(key), link.KeySize)
+		}
+	}
+	_, err := w.verifier(m.options.Deployment).Ticket(w.Ticket, m.self, m.options.Now(), grace)
+	return err
+}
+
+// Told takes over what the server says of the site: nil when it says nothing. What is not complete and right makes the
+// agent leave.
+func (m *Member) Told(said *ocs.Swarm) {
+	if m.options.Off {
+		return
+	}
+	if err := m.readIdentity(); err != nil { // it was renewed just before, or a script is writing there
+		m.options.Log.Warn("who this agent is among members is not read anew", "reason", err)
+	}
+	fresh, reason := m.wordsOf(said)
+	m.mu.Lock()
+	before := m.words
+	if !fresh.isRight() && m.outside != reason || fresh.Site != before.Site {
+		m.options.Log.Info("the agent's site", "swarm", fresh.Site, "reason", reason)
+	}
+	m.outside, m.reached = reason, true
+	if fresh.isRight() && fresh.isOf(before) {
+		fresh.Members = merged(fresh.Members, before.Members)
+		if len(fresh.Epoch) == 0 {
+			fresh.Epoch = before.Epoch
+		}
+	} else {
+		m.epoch = ticket.Epoch{}
+	}
+	m.words = fresh
+	m.mu.Unlock()
+	if len(fresh.Epoch) > 0 {
+		m.learn(fresh.Epoch)
+	}
+	m.save()
+	m.wake()
+}
+
+// wordsOf returns what the server says, as far as it makes a member; else why it does not.
+func (m *Member) wordsOf(said *ocs.Swarm) (words, string) {
+	switch {
+	case said == nil:
+		return words{}, "the server says nothing of a site"
+	case said.Site == "":
+		return words{}, "the server knows of no site for this computer"
+	case len(said.Keys) == 0:
+		return words{}, "the server gives no keys for site " + string(said.Site)
+	case len(said.Ticket) == 0:
+		return words{}, "the server gives no ticket for site " + string(said.Site)
+	}
+	fresh := words{Site: said.Site, Ticket: said.Ticket, Epoch: said.Epoch, OnlineKeys: said.OnlineKeys}
+	for _, key := range said.Keys {
+		fresh.Keys = append(fresh.Keys, key.Key)
+	}
+	for _, one := range said.Members {
+		member, err := id.Parse(one.ID)
+		if err == nil && member != m.self && len(fresh.Members) < MaxKnown {
+			fresh.Members = append(fresh.Members, place{member, one.Address})
+		}
+	}
+	if err := m.check(fresh, 0); err != nil {
+		return words{}, "what the server says of site " + string(said.Site) + " is not right: " + err.Error()
+	}
+	return fresh, ""
+}
+
+// merged returns the first, then the others that are not among them, at most MaxKnown.
+func merged(first, others []place) []place {
+	list := slices.Clone(first)
+	for _, one := range others {
+		isKnown := slices.ContainsFunc(list, func(p place) bool { return p.ID == one.ID })
+		if !isKnown && len(list) < MaxKnown {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// Unreached notes that the server did not answer: until it does, tickets count longer.
+func (m *Member) Unreached() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reached = false
+}
+
+// save remembers the words, unless they are as they were remembered last.
+func (m *Member) save() {
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.mu.Lock()
+	now := m.words
+	m.mu.Unlock()
+	if reflect.DeepEqual(now, m.saved) {
+		return
+	}
+	if err := m.options.State.Save(siteName, now); err != nil {
+		m.options.Log.Warn("what is known of the site cannot be remembered", "reason", err)
+		return
+	}
+	m.saved = now
+}
+
+// epochPause is how much later the same epoch must be issued to be passed on: who is told of it tells everybody.
+const epochPause = time.Minute
+
+// learn takes over a signed epoch that is newer than the one we know, and tells the neighbours.
+func (m *Member) learn(signed []byte) {
+	m.mu.Lock()
+	epoch, err := m.words.verifier(m.options.Deployment).Epoch(signed, m.options.Now())
+	known := m.epoch
+	isNews := err == nil && (epoch.Number > known.Number ||
+		epoch.Number == known.Number && epoch.Issued.After(known.Issued.Add(epochPause)))
+	if isNews {
+		m.epoch, m.words.Epoch = epoch, bytes.Clone(signed)
+	}
+	s := m.session
+	m.mu.Unlock()
+	switch {
+	case err != nil:
+		m.options.Log.Debug("an epoch is not believed", "reason", err)
+	case isNews && s != nil:
+		s.swarm.Tell(wire.Epoch{Signed: signed})
+		m.wake()
+	}
+}
+
+// hello returns what we say to a member.
+func (m *Member) hello() (wire.Hello, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.words.isRight() {
+		return wire.Hello{}, core.Refuse(core.ClassIdent, "this agent is in no swarm: %s", m.outside)
+	}
+	return wire.Hello{
+		Version: wire.Version, Weight: m.weight, Certificate: m.certificate, Ticket: m.words.Ticket,
+	}, nil
+}
+
+// judge reports why a member is not one of our site now; nil if it is.
+func (m *Member) judge(from id.Peer, hello wire.Hello) (wire.Code, error) {
+	m.mu.Lock()
+	gate := admit.Gate{Identity: m.identity, Ticket: m.words.verifier(m.options.Deployment)}
+	if !m.reached {
+		gate.TicketGrace = identity.MemberGrace
+	}
+	isRight, outside, site := m.words.isRight(), m.outside, m.words.Site
+	m.mu.Unlock()
+	if !isRight {
+		return wire.CodeTicket, core.Refuse(core.ClassIdent, "this agent is in no swarm: %s", outside)
+	}
+	shown, code, err := gate.Admit(hello, from, m.options.Now())
+	if err != nil {
+		return code, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.admitted[from] = admitted{site, shown.Weight}
+	return 0, nil
+}
+
+// weightOf returns the weight of a member that was admitted.
+func (m *Member) weightOf(member id.Peer) owner.Weight {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.admitted[member].weight
+}
