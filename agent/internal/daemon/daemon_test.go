@@ -92,7 +92,7 @@ func newPackage(t *testing.T, d *daemon, count int64) (*vault.Package, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := d.vault.Add(sealed, digests.Bytes(), func(core.PackageID) bool { return false })
+	p, err := d.vault.Add(sealed, digests.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func (d *daemon) obtain(ctx context.Context, assignment plan.Assignment) (*vault
 			return nil, &finalError{outcome.BadDigest, fmt.Errorf("%sdigests: %w", place, err)}
 		}
 	}
-	return d.vault.Add(sealed, digests, func(core.PackageID) bool { return false })
+	return d.vault.Add(sealed, digests)
 }
 
 // judge holds a verified info file to what was assigned and to this computer.

@@ -104,7 +104,7 @@ func newMember(t *testing.T, n byte, p parcel) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.pack, err = m.vault.Add(p.sealed, p.digests, func(core.PackageID) bool { return false }); err != nil {
+	if m.pack, err = m.vault.Add(p.sealed, p.digests); err != nil {
 		t.Fatal(err)
 	}
 	m.Swarm = New(Options{

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"enjambre/agent/internal/durable"
 	"enjambre/agent/internal/failpoint"
@@ -32,6 +33,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type Package struct {
 	folder string
 	sealed Sealed
+	ended  time.Time // zero: it is assigned; else it is only kept. Guarded by the vault's mutex
 
 	mu      sync.Mutex
 	plan    fragment.Plan

@@ -4,6 +4,7 @@
 //	ID/digests    the digest of each fragment; only with an archive, as the next two
 //	ID/data       the archive, allocated whole before the first fragment; fragment n at n times its size
 //	ID/have       which fragments data holds, 12 bytes each, appended
+//	ID/ended      when it ended: it is only kept, for other members
 //	open          the vault is in use, or was when the computer stopped
 //
 // # Crash safety
@@ -19,8 +20,8 @@
 //
 // # Bounds
 //
-// The vault never takes more than its quota, nor the file system's last reserve; room is made by dropping
-// packages that are finished, the oldest first.
+// The vault never takes more than its quota, nor the file system's last reserve; room is made by dropping packages that
+// are only kept, those first that ended first, and never one that is assigned. What is kept has a quota of its own.
 package vault
 
 import (
@@ -64,6 +65,9 @@ type Options struct {
 	MaxBytes   int64                       // of all archives together; default 20 GiB
 	Reserve    int64                       // bytes that stay free on the file system; default 1 GiB
 	Free       func(string) (int64, error) // bytes free for a folder; default: the file system's answer
+	Size       func(string) (int64, error) // of the file system of a folder, in bytes; default: its answer
+	KeepBytes  int64                       // of all kept packages; default 20 GiB or a tenth of the file system
+	Evicted    func(core.Digest)           // is told of kept packages that are removed; it must not call the vault
 }
 
 const (
@@ -80,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Free == nil {
 		o.Free = freeBytes
+	}
+	if o.Size == nil {
+		o.Size = sizeBytes
 	}
 	return o
 }
@@ -141,7 +148,7 @@ func (v *Vault) load(name string, wasOpen bool) error {
 		return core.Refuse(core.ClassHash, "the folder holds package %s", sealed.Info.ID)
 	}
 	p := &Package{folder: v.file(name), sealed: sealed}
-	if err := p.open(wasOpen); err != nil {
+	if err := errors.Join(p.readEnded(), p.open(wasOpen)); err != nil {
 		return errors.Join(err, p.close())
 	}
 	v.packages[id] = p
@@ -194,9 +201,10 @@ func (v *Vault) IDs() []core.PackageID {
 	return ids
 }
 
-// Add takes a package in, with its digests file if it has an archive, and allocates the archive's room. Packages
-// for which mayDrop says so are removed to make room, the oldest first. ErrNoSpace says that there is none.
-func (v *Vault) Add(sealed Sealed, digests []byte, mayDrop func(core.PackageID) bool) (*Package, error) {
+// Add takes a package in, with its digests file if it has an archive, and allocates the archive's room. Kept packages are
+// removed to make room, those first that ended first; one that is kept itself is claimed. ErrNoSpace says that there is no
+// room.
+func (v *Vault) Add(sealed Sealed, digests []byte) (*Package, error) {
 	id := sealed.Info.ID
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -204,13 +212,13 @@ func (v *Vault) Add(sealed Sealed, digests []byte, mayDrop func(core.PackageID) 
 		if known.sealed.Digest != sealed.Digest {
 			return nil, core.Refuse(core.ClassHash, "package %s: its info file has changed, which one never does", id)
 		}
-		return known, nil
+		return known, v.claim(known)
 	}
 	if archive := sealed.Info.Archive; archive != nil {
 		if _, err := fragment.ParseDigests(digests, archive.Plan, archive.Digests); err != nil {
 			return nil, err
 		}
-		if err := v.makeRoom(archive.Plan.ArchiveSize(), mayDrop); err != nil {
+		if err := v.makeRoom(archive.Plan.ArchiveSize()); err != nil {
 			return nil, fmt.Errorf("package %s: %w", id, err)
 		}
 	}
@@ -258,20 +266,17 @@ func (v *Vault) create(sealed Sealed, digests []byte) (p *Package, err error) {
 	return p, nil
 }
 
-// makeRoom drops finished packages until size bytes fit into the quota and the file system.
-func (v *Vault) makeRoom(size int64, mayDrop func(core.PackageID) bool) error {
+// makeRoom drops kept packages until size bytes fit into the quota and the file system.
+func (v *Vault) makeRoom(size int64) error {
 	if size > v.options.MaxBytes {
 		return fmt.Errorf("%w: it has %d bytes, the vault may have %d", ErrNoSpace, size, v.options.MaxBytes)
 	}
 	for {
 		var used int64
-		var oldest core.PackageID
-		for id, p := range v.packages {
+		for _, p := range v.packages {
 			used += p.size()
-			if (oldest == 0 || id < oldest) && p.size() > 0 && mayDrop(id) {
-				oldest = id
-			}
 		}
+		oldest := v.oldestKept()
 		free, err := v.options.Free(v.folder)
 		if err != nil {
 			return err
@@ -279,14 +284,14 @@ func (v *Vault) makeRoom(size int64, mayDrop func(core.PackageID) bool) error {
 		switch {
 		case used+size <= v.options.MaxBytes && free-size >= v.options.Reserve:
 			return nil
-		case oldest == 0 && used+size > v.options.MaxBytes:
+		case oldest == nil && used+size > v.options.MaxBytes:
 			return fmt.Errorf("%w: it has %d bytes, and unfinished ones take %d of the %d that the vault may have",
 				ErrNoSpace, size, used, v.options.MaxBytes)
-		case oldest == 0:
+		case oldest == nil:
 			return fmt.Errorf("%w: it has %d bytes; %d are free, of which %d must stay free", ErrNoSpace, size, free,
 				v.options.Reserve)
 		}
-		if err := v.remove(oldest); err != nil {
+		if err := v.evict(oldest); err != nil {
 			return err
 		}
 	}

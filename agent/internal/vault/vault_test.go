@@ -94,11 +94,9 @@ func opened(t testing.TB, folder string, options Options) *Vault {
 	return v
 }
 
-func none(core.PackageID) bool { return false }
-
 func added(t testing.TB, v *Vault, s sample) *Package {
 	t.Helper()
-	p, err := v.Add(s.sealed, s.digests.Bytes(), none)
+	p, err := v.Add(s.sealed, s.digests.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +266,7 @@ func TestBitRot(t *testing.T) {
 	}
 }
 
-// TestRoom: finished packages make way, unfinished ones do not, and the last reserve stays free.
+// TestRoom: kept packages make way, assigned ones do not, and the last reserve stays free.
 func TestRoom(t *testing.T) {
 	o := options()
 	o.MaxBytes = 5 * fragmentSize
@@ -278,15 +276,17 @@ func TestRoom(t *testing.T) {
 	first, second, third := newSample(t, 1, 2*fragmentSize), newSample(t, 2, 2*fragmentSize), newSample(t, 3, 3*fragmentSize)
 	added(t, v, first)
 	added(t, v, second)
-	if _, err := v.Add(third.sealed, third.digests.Bytes(), none); !errors.Is(err, ErrNoSpace) {
+	if _, err := v.Add(third.sealed, third.digests.Bytes()); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("got %v", err)
 	}
-	finished := func(id core.PackageID) bool { return id == 1 }
-	if _, err := v.Add(third.sealed, third.digests.Bytes(), finished); err != nil || v.Find(1) != nil {
+	if err := v.Keep(1, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Add(third.sealed, third.digests.Bytes()); err != nil || v.Find(1) != nil {
 		t.Errorf("got %v", err)
 	}
 	huge := newSample(t, 4, 6*fragmentSize)
-	if _, err := v.Add(huge.sealed, huge.digests.Bytes(), finished); !errors.Is(err, ErrNoSpace) ||
+	if _, err := v.Add(huge.sealed, huge.digests.Bytes()); !errors.Is(err, ErrNoSpace) ||
 		!strings.Contains(err.Error(), "the vault may have") {
 		t.Errorf("got %v", err)
 	}
@@ -294,7 +294,7 @@ func TestRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	free = 2 * fragmentSize
-	if _, err := v.Add(first.sealed, first.digests.Bytes(), none); !errors.Is(err, ErrNoSpace) ||
+	if _, err := v.Add(first.sealed, first.digests.Bytes()); !errors.Is(err, ErrNoSpace) ||
 		!strings.Contains(err.Error(), "must stay free") {
 		t.Errorf("got %v", err)
 	}
@@ -359,10 +359,10 @@ func TestUnseal(t *testing.T) {
 	added(t, v, s)
 	other := *s.sealed.Info
 	other.Target = "/opt/y"
-	if _, err := v.Add(sealedOf(t, other, key), s.digests.Bytes(), none); core.ClassOf(err) != core.ClassHash {
+	if _, err := v.Add(sealedOf(t, other, key), s.digests.Bytes()); core.ClassOf(err) != core.ClassHash {
 		t.Errorf("another info for the same ID: %v", err)
 	}
-	if _, err := v.Add(newSample(t, 5, fragmentSize).sealed, s.digests.Bytes(), none); core.ClassOf(err) != core.ClassHash {
+	if _, err := v.Add(newSample(t, 5, fragmentSize).sealed, s.digests.Bytes()); core.ClassOf(err) != core.ClassHash {
 		t.Errorf("another's digests: %v", err)
 	}
 }
@@ -374,7 +374,7 @@ func TestReallyFull(t *testing.T) {
 	o.Free = func(string) (int64, error) { return 1 << 40, nil }
 	v := opened(t, folder, o)
 	s := newSample(t, 1, 64*fragmentSize)
-	if _, err := v.Add(s.sealed, s.digests.Bytes(), none); !errors.Is(err, ErrNoSpace) {
+	if _, err := v.Add(s.sealed, s.digests.Bytes()); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
@@ -424,7 +424,7 @@ func TestNoArchive(t *testing.T) {
 		ID: 7, OS: core.Linux, Action: core.Execute, Target: "true", Protocol: info.HTTPS, ExecTime: time.Hour,
 		Issued: time.Unix(7, 0).UTC(), Deployment: deployment,
 	}
-	p, err := v.Add(sealedOf(t, i, key), nil, none)
+	p, err := v.Add(sealedOf(t, i, key), nil)
 	if err != nil || p.Missing() != 0 || p.Rehash(t.Context()) != nil || p.Flush() != nil {
 		t.Errorf("got %v", err)
 	}
