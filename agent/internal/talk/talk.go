@@ -27,7 +27,7 @@ import (
 	"enjambre/core/ocs"
 )
 
-// Options are what a Talker needs. All but Proxy are required.
+// Options are what a Talker needs. All but Proxy and Complete are required.
 type Options struct {
 	State  *state.Folder
 	Ledger *ledger.Ledger
@@ -38,6 +38,9 @@ type Options struct {
 	// Inventory surveys the computer. It returns the document's content and a function that is called once the
 	// server has accepted it.
 	Inventory func(context.Context, []ocs.AccountField) (inventory ocs.Inventory, accepted func() error, err error)
+
+	// Complete adds to a PROLOG what is not the Talker's to say, just before it is sent; nil: nothing.
+	Complete func(context.Context, *ocs.Prolog)
 }
 
 // A Talker speaks for one agent. Its exchanges must not overlap; Client may be called at any time.
@@ -171,6 +174,9 @@ func (t *Talker) prolog(ctx context.Context, before said) (ocs.PrologReply, erro
 		ders = append(ders, one.Raw)
 	}
 	message.Trusts = ocs.TrustDigest(ders)
+	if t.options.Complete != nil {
+		t.options.Complete(ctx, &message)
+	}
 	answer, err := t.exchange(ctx, message.Append(nil, t.known.Device))
 	if err != nil {
 		return ocs.PrologReply{}, err
