@@ -22,6 +22,7 @@ import (
 type runFlags struct {
 	*place
 	proxy   string
+	listen  string
 	debug   bool
 	service bool
 	once    bool
@@ -32,6 +33,8 @@ func (p *program) runFlags(command *cobra.Command, f *runFlags) {
 	f.place = p.place(command)
 	command.Flags().StringVar(&f.proxy, "proxy", "",
 		"none, system, or the address of a proxy (default: what the settings say, else none)")
+	command.Flags().StringVar(&f.listen, "listen", "",
+		"UDP port for other agents of the site; 0: any that is free; off: none (default: what the settings say, else 4901)")
 	command.Flags().BoolVar(&f.debug, "debug", false, "log every decision")
 }
 
@@ -45,6 +48,17 @@ func chosenProxy(settings config.Config, flag string) (origin.Proxy, error) {
 		return origin.Proxy{}, &usageError{fmt.Errorf("--proxy: %w", err)}
 	}
 	return proxy, nil
+}
+
+// chosenListen returns the port for members: the flag's, else that of the settings.
+func chosenListen(settings config.Config, flag string) (port uint16, off bool, err error) {
+	if flag == "" {
+		return config.ParseListen(settings.Listen)
+	}
+	if port, off, err = config.ParseListen(flag); err != nil {
+		return 0, false, &usageError{fmt.Errorf("--listen: %w", err)}
+	}
+	return port, off, nil
 }
 
 func (p *program) run() *cobra.Command {
@@ -125,6 +139,9 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 		return err
 	}
 	if options.VaultReserve, err = config.ParseSize(settings.VaultReserve); err != nil {
+		return err
+	}
+	if options.SwarmPort, options.SwarmOff, err = chosenListen(settings, f.listen); err != nil {
 		return err
 	}
 	if !f.once {

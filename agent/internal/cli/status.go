@@ -100,8 +100,12 @@ func (s status) write(w io.Writer) {
 	if s.Unreported > 0 {
 		row("results to report", s.Unreported)
 	}
+	row("swarm", s.Swarm)
 	for _, task := range s.Packages {
 		row("package "+task.Package.String(), inWords(task))
+	}
+	for _, one := range s.Sources {
+		row("bytes of "+one.Package.String(), fmt.Sprintf("%d from the server, %d from members", one.Origin, one.Members))
 	}
 }
 

@@ -49,12 +49,14 @@ type Config struct {
 	LogKeep      int    `toml:"log_keep"`      // old logs that are kept, 1 to 100
 	VaultMax     string `toml:"vault_max"`     // most that packages take on the disk, as ParseSize reads it
 	VaultReserve string `toml:"vault_reserve"` // what they leave free there, likewise
+	Listen       string `toml:"listen"`        // where members of the site reach the agent, as ParseListen reads it
 }
 
 // Default returns what holds without a file.
 func Default() Config {
 	return Config{
 		Proxy: "none", LogFile: LogAuto, LogMaxMB: 10, LogKeep: 5, VaultMax: "20GiB", VaultReserve: "1GiB",
+		Listen: "4901",
 	}
 }
 
@@ -159,6 +161,9 @@ func (c Config) Validate() error {
 	if _, err := ParseSize(c.VaultReserve); err != nil {
 		wrong("vault_reserve", "%w", err)
 	}
+	if _, _, err := ParseListen(c.Listen); err != nil {
+		wrong("listen", "%w", err)
+	}
 	return errors.Join(mistakes...)
 }
 
@@ -193,4 +198,19 @@ func ParseSize(text string) (int64, error) {
 		return number * unit.bytes, nil
 	}
 	return 0, fmt.Errorf("%.40q is no size; use a whole number above 0 of KiB, MiB, GiB or TiB, such as 20GiB", text)
+}
+
+// ListenOff as Listen means that the agent takes no part in its site's swarm.
+const ListenOff = "off"
+
+// ParseListen reads a UDP port, in digits; 0 is any that is free, and ListenOff none.
+func ParseListen(text string) (port uint16, off bool, err error) {
+	if text == ListenOff {
+		return 0, true, nil
+	}
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || strconv.FormatUint(number, 10) != text {
+		return 0, false, fmt.Errorf("%.40q is no UDP port; use 1 to 65535, 0 for any that is free, or %q", text, ListenOff)
+	}
+	return uint16(number), false, nil
 }

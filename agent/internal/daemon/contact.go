@@ -18,6 +18,7 @@ func (d *daemon) contact(ctx context.Context, progress ocs.Progress) answer {
 	return func() plan.Event {
 		d.shown.contact(d.clock.now(), err)
 		d.learnTime()
+		d.told(reply, err)
 		if err != nil {
 			d.options.Log.Warn("no contact with the server", "reason", err)
 			d.contacted = err

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -30,7 +29,6 @@ import (
 	"enjambre/agent/internal/vault"
 	"enjambre/core"
 	"enjambre/core/cycle"
-	"enjambre/peer/owner"
 )
 
 // Options say how to run. State, Program and Log are required.
@@ -44,6 +42,9 @@ type Options struct {
 
 	VaultBytes   int64 // most that the vault takes; 0 = its default
 	VaultReserve int64 // bytes that stay free on the disk; 0 = its default
+
+	SwarmOff  bool   // no part in the site's swarm
+	SwarmPort uint16 // UDP, where members reach the agent; 0 = any that is free
 }
 
 // Names of what is remembered in the state folder.
@@ -93,6 +94,7 @@ type daemon struct {
 
 	unflushed map[core.PackageID]bool
 	flushAt   time.Time
+	swarm     swarming
 	shown     display
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
@@ -151,14 +153,17 @@ func (d *daemon) open() (err error) {
 	}
 	d.vault, err = vault.Open(d.options.State.Path(vaultName), vault.Options{
 		Policy: d.known.Policy(), Deployment: d.known.Deployment, Log: d.options.Log,
-		MaxBytes: d.options.VaultBytes, Reserve: d.options.VaultReserve,
+		MaxBytes: d.options.VaultBytes, Reserve: d.options.VaultReserve, Evicted: d.evicted,
 	})
 	if err != nil {
 		return err
 	}
+	if err := d.openSwarm(); err != nil {
+		return err
+	}
 	d.talker, err = talk.New(talk.Options{
 		State: d.options.State, Ledger: d.ledger, Proxy: d.options.Proxy, Log: d.options.Log, Now: d.clock.now,
-		Inventory: d.survey,
+		Inventory: d.survey, Complete: d.listen,
 	})
 	return err
 }
@@ -184,14 +189,7 @@ func (d *daemon) work(ctx context.Context) error {
 		d.options.Log.Error("what was assigned is forgotten", "reason", err)
 		d.memory = memory{Conf: cycle.DefaultOptions()}
 	}
-	self, err := d.self()
-	if err != nil {
-		return err
-	}
-	made, err := plan.New(plan.Options{
-		Once: d.options.Once, Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		Self: self, Weight: owner.Medium,
-	}, d.memory.Conf, len(d.ledger.At(ledger.Ended)))
+	made, err := plan.New(d.self(ctx), d.memory.Conf, len(d.ledger.At(ledger.Ended)))
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.options.State.Path(workName+".json"), err)
 	}
@@ -204,6 +202,7 @@ func (d *daemon) work(ctx context.Context) error {
 	defer d.publish() // how it stood at the end
 	defer d.effects.Wait()
 	defer cancel()
+	d.effects.Go(func() { d.swarm.member.Run(effects) })
 	d.step(effects, resumed)
 	for _, one := range running {
 		d.spawn(effects, func(ctx context.Context) answer { return d.watch(ctx, one) })
@@ -236,6 +235,10 @@ func (d *daemon) loop(ctx context.Context) error {
 			return d.unfinished()
 		case answer := <-d.answers:
 			if event := answer(); event != nil {
+				d.step(ctx, event)
+			}
+		case report := <-d.reports():
+			if event := d.reported(report); event != nil {
 				d.step(ctx, event)
 			}
 		case <-timer.C:
@@ -280,8 +283,10 @@ func (d *daemon) step(ctx context.Context, event plan.Event) {
 			d.options.Log.Debug("decided", "event", fmt.Sprintf("%T", event), "action", fmt.Sprintf("%T%+v", action, action))
 			d.do(ctx, action)
 		}
+		d.follow(event)
 	}
 	d.flush()
+	d.tidy()
 	d.show()
 }
 
@@ -299,7 +304,7 @@ func (d *daemon) do(ctx context.Context, action plan.Action) {
 	case plan.FetchFragment:
 		assignment, _ := d.plan.Assignment(action.Package)
 		d.spawn(ctx, func(ctx context.Context) answer { return d.fetchFragment(ctx, assignment, action.Index) })
-	case plan.AskNext, plan.Acknowledge, plan.Meet:
+	case plan.AskNext, plan.Acknowledge:
 		d.lend(ctx, action)
 	case plan.Run:
 		assignment, _ := d.plan.Assignment(action.Package)
@@ -319,6 +324,8 @@ func (d *daemon) do(ctx context.Context, action plan.Action) {
 	case plan.Drop:
 		d.options.Log.Info("package dropped: it is not assigned any more", "package", action.Package)
 		d.forget(action.Package)
+	case plan.FetchFromMember, plan.CancelFetch, plan.Announce, plan.Misbehaved, plan.Meet:
+		d.doSwarm(ctx, action)
 	}
 }
 

@@ -3,8 +3,10 @@ package daemon
 import (
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
+	"enjambre/agent/internal/member"
 	"enjambre/agent/internal/plan"
 	"enjambre/core"
 )
@@ -30,6 +32,8 @@ type Status struct {
 	SwitchedOff bool          `json:"switchedOff,omitempty"`
 	Unreported  int           `json:"unreported"` // results that the server has not acknowledged
 	Packages    []plan.Task   `json:"packages"`
+	Sources     []Source      `json:"sources,omitempty"` // where bytes came from, of packages in the order of their first
+	Swarm       member.Status `json:"swarm"`
 }
 
 // A display is what of the status the daemon keeps, and when it was shown.
@@ -65,6 +69,10 @@ func (d *daemon) show() {
 	s.status.NextContact, _ = d.plan.NextContact()
 	s.status.SwitchedOff = d.plan.Conf().Paused
 	s.status.Unreported = d.plan.Unreported()
+	s.status.Sources = slices.Clone(d.swarm.sources)
+	if d.swarm.member != nil {
+		s.status.Swarm = d.swarm.member.Status()
+	}
 	s.pending = !reflect.DeepEqual(s.status, s.written)
 	if s.pending && (now.Before(s.at) || !now.Before(s.at.Add(displayEvery))) {
 		d.publish()

@@ -74,35 +74,61 @@ type finalError struct {
 
 func (e *finalError) Unwrap() error { return e.error }
 
-// obtain brings a package's info file into the vault. A *finalError says that it never will.
+// A sealed is a package's verified info file with its digests.
+type sealed struct {
+	vault.Sealed
+	digests []byte // none without archive
+}
+
+// obtain brings a package's info file into the vault, from a member or from the server. A *finalError says that it
+// never will.
 func (d *daemon) obtain(ctx context.Context, assignment plan.Assignment) (*vault.Package, error) {
+	had, isHad := d.documents(ctx, assignment)
+	if !isHad {
+		var err error
+		if had, err = d.download(ctx, assignment); err != nil {
+			return nil, err
+		}
+	}
+	return d.vault.Add(had.Sealed, had.digests)
+}
+
+// download fetches a package's info file and digests from the server, and verifies both.
+func (d *daemon) download(ctx context.Context, assignment plan.Assignment) (sealed, error) {
 	client := d.talker.Client()
 	place := fmt.Sprintf("https://%s/%s/", assignment.InfoLocation, assignment.Package)
 	envelope, err := client.Get(ctx, place+"info.dsse", seal.MaxEnvelope)
 	if errors.Is(err, origin.ErrNotThere) {
-		return nil, &finalError{outcome.BadID, err}
+		return sealed{}, &finalError{outcome.BadID, err}
 	}
 	if err != nil {
-		return nil, err
+		return sealed{}, err
 	}
-	sealed, err := vault.Unseal(envelope, d.known.Policy(), d.known.Deployment)
+	had, err := d.unseal(envelope, assignment)
 	if err != nil {
-		return nil, &finalError{outcome.BadDigest, fmt.Errorf("%sinfo.dsse: %w", place, err)}
+		return sealed{}, fmt.Errorf("%sinfo.dsse: %w", place, err)
 	}
-	if err := judge(sealed, assignment); err != nil {
-		return nil, err
+	archive := had.Info.Archive
+	if archive == nil {
+		return had, nil
 	}
-	var digests []byte
-	if archive := sealed.Info.Archive; archive != nil {
-		digests, err = client.Get(ctx, place+"digests", archive.Plan.Count()*len(core.Digest{}))
-		if err != nil {
-			return nil, err
-		}
-		if _, err := fragment.ParseDigests(digests, archive.Plan, archive.Digests); err != nil {
-			return nil, &finalError{outcome.BadDigest, fmt.Errorf("%sdigests: %w", place, err)}
-		}
+	had.digests, err = client.Get(ctx, place+"digests", archive.Plan.Count()*len(core.Digest{}))
+	if err != nil {
+		return sealed{}, err
 	}
-	return d.vault.Add(sealed, digests)
+	if _, err := fragment.ParseDigests(had.digests, archive.Plan, archive.Digests); err != nil {
+		return sealed{}, &finalError{outcome.BadDigest, fmt.Errorf("%sdigests: %w", place, err)}
+	}
+	return had, nil
+}
+
+// unseal verifies an envelope and holds it to what was assigned.
+func (d *daemon) unseal(envelope []byte, assignment plan.Assignment) (sealed, error) {
+	verified, err := vault.Unseal(envelope, d.known.Policy(), d.known.Deployment)
+	if err != nil {
+		return sealed{}, &finalError{outcome.BadDigest, err}
+	}
+	return sealed{Sealed: verified}, judge(verified, assignment)
 }
 
 // judge holds a verified info file to what was assigned and to this computer.
@@ -140,6 +166,7 @@ func (d *daemon) fetchFragment(ctx context.Context, assignment plan.Assignment, 
 	return func() plan.Event {
 		if err == nil {
 			d.stored(p)
+			d.count(id, info.Archive.Plan.Size(index), 0)
 			return plan.FragmentStored{Package: id, Index: index}
 		}
 		d.options.Log.Warn("fragment not to be had", "package", id, "fragment", index+1, "reason", err)

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -11,8 +10,6 @@ import (
 	"enjambre/agent/internal/plan"
 	"enjambre/core"
 	"enjambre/core/ocs"
-	"enjambre/peer"
-	peerid "enjambre/peer/id"
 	"enjambre/peer/next"
 )
 
@@ -43,20 +40,6 @@ func (d *daemon) originOf(swarm *ocs.Swarm) plan.Origin {
 	return told
 }
 
-// self returns who this agent is among the members of its site.
-func (d *daemon) self() (peerid.Peer, error) {
-	certificate, err := d.options.State.Certificate()
-	if err != nil {
-		return peerid.Peer{}, err
-	}
-	public, isEd25519 := certificate.Leaf.PublicKey.(ed25519.PublicKey)
-	if !isEd25519 {
-		return peerid.Peer{}, core.Refuse(core.ClassType, "the key of this agent is a %T, want Ed25519",
-			certificate.Leaf.PublicKey)
-	}
-	return peerid.FromKey(public)
-}
-
 // lend sets about what concerns an origin that grants leases.
 func (d *daemon) lend(ctx context.Context, action plan.Action) {
 	address := func(number core.PackageID) string {
@@ -73,8 +56,6 @@ func (d *daemon) lend(ctx context.Context, action plan.Action) {
 	case plan.Acknowledge:
 		at := address(action.Package)
 		d.spawn(ctx, func(ctx context.Context) answer { return d.acknowledge(ctx, at, action) })
-	case plan.Meet: // nobody can be met without a swarm
-		d.queue = append(d.queue, plan.NeighbourReported{Package: action.Package, Event: peer.MeetFailed(action.Meet)})
 	}
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"enjambre/agent/internal/durable"
 	"enjambre/agent/internal/execute"
@@ -47,6 +48,14 @@ func (d *daemon) resume() (plan.Resumed, []ledger.Attempt, error) {
 		resumed.Assignments = append(resumed.Assignments, assignment)
 	}
 	for _, id := range d.vault.IDs() {
+		assigned := slices.ContainsFunc(resumed.Assignments, func(a plan.Assignment) bool { return a.Package == id })
+		kept, err := d.resumeKept(id, assigned)
+		if err != nil {
+			return plan.Resumed{}, nil, err
+		}
+		if kept {
+			continue
+		}
 		resumed.Stored = append(resumed.Stored, infoStored(d.vault.Find(id)))
 	}
 	return resumed, running, nil

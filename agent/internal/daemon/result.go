@@ -43,7 +43,7 @@ func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
 		if !result.Installed {
 			d.failed = append(d.failed, id)
 		}
-		d.forget(id)
+		d.retire(id)
 		return plan.Ended{Package: id, Left: len(d.ledger.At(ledger.Ended))}
 	}
 }
@@ -54,6 +54,9 @@ func (d *daemon) forget(id core.PackageID) {
 	delete(d.cancels, id)
 	if d.begun.id == id {
 		d.begun = begun{}
+	}
+	if p := d.vault.Find(id); p != nil {
+		d.evicted(p.InfoDigest())
 	}
 	if err := d.vault.Remove(id); err != nil {
 		d.options.Log.Warn("files of a package cannot be removed", "package", id, "reason", err)

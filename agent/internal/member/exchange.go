@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"enjambre/agent/internal/swarm"
@@ -17,8 +18,12 @@ import (
 // errNoSession says that there is nobody to ask.
 var errNoSession = errors.New("this agent takes no part in a swarm now")
 
-// fullPause is when a neighbour is asked again for a fragment for which there was no room.
-const fullPause = 200 * time.Millisecond
+// Times.
+const (
+	MeetTime  = 15 * time.Second       // that a meeting may take
+	meetPause = 500 * time.Millisecond // until a meeting is tried again
+	fullPause = 200 * time.Millisecond // until a neighbour is asked again for a fragment for which there was no room
+)
 
 // current returns the session, or nil.
 func (m *Member) current() *session {
@@ -85,6 +90,36 @@ func (m *Member) Fetch(ctx context.Context, from id.Peer, info core.Digest, inde
 	}
 	defer m.hasFetched(size)
 	return s.swarm.Fetch(ctx, link.Member{ID: from}, info, index, size, progress)
+}
+
+// Meet connects to a member that the server names as the holder of a fragment, and waits, for at most [MeetTime], until it
+// has said that it shares the package. Gossip may hear of it later than the server.
+func (m *Member) Meet(ctx context.Context, who id.Peer, info core.Digest) error {
+	ctx, cancel := context.WithTimeout(ctx, MeetTime)
+	defer cancel()
+	tick := time.NewTicker(meetPause)
+	defer tick.Stop()
+	var err error
+	for {
+		s := m.current()
+		if s == nil {
+			return errNoSession
+		}
+		if slices.Contains(s.swarm.Sharers(info), who) {
+			return nil
+		}
+		m.mu.Lock()
+		address, isThere := s.rumours[who]
+		m.mu.Unlock()
+		if isThere {
+			err = s.swarm.Meet(ctx, link.Member{ID: who, Address: address})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("member %v is not met: %w", who, errors.Join(ctx.Err(), err))
+		}
+	}
 }
 
 func (m *Member) mayFetch(size int64) bool {

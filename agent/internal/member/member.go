@@ -150,6 +150,13 @@ func (m *Member) Weight() owner.Weight {
 	return m.weight
 }
 
+// See notes the address that leads to the server, before Listen is called: Weight depends on it.
+func (m *Member) See(address netip.Addr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.weight = classOf(address)
+}
+
 // Joined reports whether the server's last words make the agent a member of a site with a swarm.
 func (m *Member) Joined() bool {
 	m.mu.Lock()

@@ -20,10 +20,9 @@ import (
 
 // Times.
 const (
-	lookEvery     = time.Second      // at who is there
-	rememberEvery = 5 * time.Minute  // who is there
-	formPause     = time.Minute      // after gossip could not begin
-	meetTime      = 15 * time.Second // that a meeting may take
+	lookEvery     = time.Second     // at who is there
+	rememberEvery = 5 * time.Minute // who is there
+	formPause     = time.Minute     // after gossip could not begin
 )
 
 // A session is the time with one address and an open port. One goroutine owns it, in run.
@@ -44,9 +43,10 @@ type session struct {
 	formation  *formation // nil: not joined
 	formAfter  time.Time
 	rememberAt time.Time
-	rumours    map[id.Peer]netip.AddrPort // who is there, by gossip
 
-	believed, neighbours int // for display; guarded by the Member's mutex
+	// Written by the owner with the Member's mutex held, so that others may read them with it.
+	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
+	believed, neighbours int                        // for display
 }
 
 // maxShunned is how many neighbours wait to be shunned; more are not, and banned for fragments all the same.
@@ -174,13 +174,16 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	s.form(ctx, running)
 	s.expel()
 	var believed []id.Peer
-	s.rumours = map[id.Peer]netip.AddrPort{}
+	rumours := map[id.Peer]netip.AddrPort{}
 	if s.formation != nil {
 		for _, rumour := range s.formation.gossip.Members() {
 			believed = append(believed, rumour.ID)
-			s.rumours[rumour.ID] = rumour.Address
+			rumours[rumour.ID] = rumour.Address
 		}
 	}
+	s.member.mu.Lock()
+	s.rumours = rumours
+	s.member.mu.Unlock()
 	s.step(ctx, running, mesh.Believed{Peers: believed})
 	if !s.member.options.Now().Before(s.rememberAt) {
 		s.remember()
@@ -206,7 +209,7 @@ func (s *session) step(ctx context.Context, running *sync.WaitGroup, event mesh.
 // meet connects to a member; that it came is reported by the swarm. In the end it is called unmet in any case: whoever
 // came is connected by then, to which that means nothing.
 func (s *session) meet(ctx context.Context, member link.Member) {
-	meeting, cancel := context.WithTimeout(ctx, meetTime)
+	meeting, cancel := context.WithTimeout(ctx, MeetTime)
 	defer cancel()
 	if err := s.swarm.Meet(meeting, member); err == nil {
 		<-meeting.Done()
