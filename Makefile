@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: build test check demo demo-once fuzz golden clean
+.PHONY: build test check demo demo-once lab fuzz golden clean
 
 build: ## the programs, for this machine, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/enjambre-server ./server
@@ -28,11 +28,14 @@ demo-once: ## the same, and ends; exit 0 only if every package succeeded
 	sh e2e/prepare.sh
 	$(GO) run ./e2e/demo --once
 
+lab: ## the swarm's promises in namespaces, as root, an hour at most; writes the table of docs/swarm-measured.md
+	$(GO) test ./e2e/lab/cases -count=1 -v -timeout 90m -lab
+
 fuzz: ## every fuzz target for ten seconds
 	sh e2e/fuzz.sh 10s
 
 golden: ## write the golden files anew; read the difference before you commit it
-	$(GO) test ./core/info ./core/ocs ./agent/internal/inventory -update
+	$(GO) test ./core/info ./core/ocs ./agent/internal/inventory ./e2e/lab/cases -update
 	cp agent/internal/inventory/testdata/inventory.xml server/internal/ocsapi/testdata/agent-inventory.xml
 
 clean:

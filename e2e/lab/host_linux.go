@@ -17,14 +17,14 @@ import (
 )
 
 // Command returns a command that runs in a host's network: its files, users and environment are the machine's. It is
-// the leader of a process group, and is killed when this process ends.
-func (l *Lab) Command(host, name string, args ...string) *exec.Cmd {
+// the leader of a process group, and is killed when ctx or this process ends.
+func (l *Lab) Command(ctx context.Context, host, name string, args ...string) *exec.Cmd {
 	s, found := l.spaces[host]
 	if !found {
 		return &exec.Cmd{Path: name, Args: append([]string{name}, args...), Err: fmt.Errorf("lab: there is no host %q", host)}
 	}
 	// nsenter becomes the program, so that the process is the program's.
-	command := exec.Command("nsenter", append([]string{"--net=" + s.path(), "--", name}, args...)...)
+	command := exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + s.path(), "--", name}, args...)...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return command
 }
@@ -42,7 +42,10 @@ func (l *Lab) Counters() ([]Counter, error) {
 		if err != nil {
 			return nil, err
 		}
-		counters = append(counters, Counter{Site: site.Name, Down: down, Up: up})
+		counters = append(counters, Counter{
+			Site: site.Name, Down: down, Up: up,
+			Sideways: Traffic{site.wire.sidewaysBytes.Load(), site.wire.sidewaysPackets.Load()},
+		})
 	}
 	return counters, nil
 }

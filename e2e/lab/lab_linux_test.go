@@ -183,12 +183,35 @@ func TestDelayAndCounters(t *testing.T) {
 			t.Errorf("round trip %v, want %v", least, want)
 		}
 		expected := Traffic{Bytes: pings * (size + 28), Packets: pings}
+		if got := before[i].Sideways; got != (Traffic{}) {
+			t.Errorf("from site %d to other sites: %v", i, got)
+		}
 		after := counters(t, lab)
 		for j := range after {
 			down, up := minus(after[j].Down, before[j].Down), minus(after[j].Up, before[j].Up)
 			if j == i && (down != expected || up != expected) || j != i && (down != Traffic{} || up != Traffic{}) {
 				t.Errorf("pings to site %d: at site %d came %v, from it %v", i, j, down, up)
 			}
+		}
+	}
+}
+
+// TestSideways: what sites send to each other is told from what they send to the server.
+func TestSideways(t *testing.T) {
+	lab := started(t,
+		Site{Name: "a", Hosts: 1, Down: 10_000_000, Up: 10_000_000},
+		Site{Name: "b", Hosts: 1, Down: 10_000_000, Up: 10_000_000})
+	conn := socket(t, lab, "a-1", first(0).Addr())
+	go echo(socket(t, lab, "b-1", first(1).Addr()))
+	go echo(socket(t, lab, ServerHost, ServerAddress))
+	for _, to := range []netip.AddrPort{first(1), netip.AddrPortFrom(ServerAddress, 9000)} {
+		if _, err := ping(conn, to, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, one := range counters(t, lab) {
+		if want := (Traffic{Bytes: 128, Packets: 1}); one.Sideways != want {
+			t.Errorf("from site %s to other sites: got %v, want %v", one.Site, one.Sideways, want)
 		}
 	}
 }
@@ -232,7 +255,7 @@ func TestBroken(t *testing.T) {
 			}
 		}
 	}
-	elsewhere := lab.Command("c-1", "true").Run()
+	elsewhere := lab.Command(t.Context(), "c-1", "true").Run()
 	for _, err := range []error{lab.Cut("c"), lab.PullCable("a-3"), lab.Plug(ServerHost), elsewhere} {
 		if err == nil || !strings.Contains(err.Error(), "lab: ") {
 			t.Errorf("of what is not there: got %v", err)
@@ -258,7 +281,7 @@ func TestConfined(t *testing.T) {
 			}
 		}
 	}
-	output, err := lab.Command("a-2", "cat", "/proc/net/fib_trie").CombinedOutput()
+	output, err := lab.Command(t.Context(), "a-2", "cat", "/proc/net/fib_trie").CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "10.86.1.12") {
 		t.Errorf("a command in a host: %v\n%s", err, output)
 	}
@@ -292,7 +315,7 @@ func ownNetwork(t *testing.T) string {
 func TestDown(t *testing.T) {
 	lab := started(t, Site{Name: "a", Hosts: 1, Down: 10_000_000, Up: 10_000_000})
 	script := `trap "" TERM; sleep 600 & echo $!; echo ready; while :; do sleep 1; done`
-	command := lab.Command("a-1", "sh", "-c", script)
+	command := lab.Command(t.Context(), "a-1", "sh", "-c", script)
 	stdout, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +360,7 @@ func hold() int {
 		fmt.Println(err)
 		return 1
 	}
-	command := lab.Command("a-1", "sleep", "600")
+	command := lab.Command(context.Background(), "a-1", "sleep", "600")
 	if err := command.Start(); err != nil {
 		fmt.Println(err)
 		return 1

@@ -25,7 +25,7 @@ func Up(context.Context, Topology) (*Lab, error) { return nil, errSystem }
 func (l *Lab) Down() error { return errSystem }
 
 // Command returns a command that cannot be started.
-func (l *Lab) Command(_, name string, args ...string) *exec.Cmd {
+func (l *Lab) Command(_ context.Context, _, name string, args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: name, Args: args, Err: errSystem}
 }
 

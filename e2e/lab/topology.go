@@ -110,4 +110,7 @@ type Counter struct {
 	Site core.SiteName
 	Down Traffic // at the site
 	Up   Traffic // from the site
+
+	// Sideways is the part of Up that is for other sites, and not for the server. Here it is the line that counts.
+	Sideways Traffic
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ type wire struct {
 	delay time.Duration // of one direction
 	cut   atomic.Bool   // what is sent is lost
 	wait  sync.WaitGroup
+
+	sidewaysBytes, sidewaysPackets atomic.Uint64 // from the second end, and not for the server
 }
 
 // A packet is on its way.
@@ -97,6 +100,10 @@ func (w *wire) carry(from, to *os.File, buffers *sync.Pool) {
 			if w.cut.Load() {
 				continue
 			}
+			if from == w.ends[1] && isSideways(buffer[:n]) {
+				w.sidewaysBytes.Add(uint64(n))
+				w.sidewaysPackets.Add(1)
+			}
 			select {
 			case line <- packet{time.Now().Add(w.delay), buffer, n}:
 			default: // full: as a router, which has no memory either
@@ -110,6 +117,15 @@ func (w *wire) carry(from, to *os.File, buffers *sync.Pool) {
 			buffers.Put(one.bytes)
 		}
 	})
+}
+
+// isSideways reports whether a packet is an IPv4 packet that is not for the server.
+func isSideways(packet []byte) bool {
+	const destination = 16 // in the header
+	if len(packet) < destination+4 || packet[0]>>4 != 4 {
+		return false
+	}
+	return netip.AddrFrom4([4]byte(packet[destination:destination+4])) != ServerAddress
 }
 
 // close removes both devices and waits until nothing is carried any more.

@@ -31,6 +31,9 @@ type Member struct {
 	State  string
 	Env    []string // added to our own environment
 
+	// Command makes every process, such as one in another network namespace; nil is exec.CommandContext.
+	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
+
 	command *exec.Cmd
 	ended   chan error
 	log     *os.File
@@ -43,14 +46,19 @@ func NewMember(ctx context.Context, server *Server, binary, folder, name, site s
 	if err != nil {
 		return nil, err
 	}
-	_, err = m.Run(ctx, "enroll", "--state", m.State, "--server", server.Address, "--token", strings.TrimSpace(token),
+	return m, m.Enrol(ctx, server, token)
+}
+
+// Enrol enrols the agent at a server with a token.
+func (m *Member) Enrol(ctx context.Context, server *Server, token string) error {
+	_, err := m.Run(ctx, "enroll", "--state", m.State, "--server", server.Address, "--token", strings.TrimSpace(token),
 		"--ca", filepath.Join(server.Data, "cacert.pem"), "--stock-folder", "")
-	return m, err
+	return err
 }
 
 // Run runs one command of the agent and returns all that it says.
 func (m *Member) Run(ctx context.Context, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, m.Binary, args...)
+	command := process(ctx, m.Command, m.Binary, args...)
 	command.Env = append(os.Environ(), m.Env...)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
@@ -67,7 +75,7 @@ func (m *Member) Once(ctx context.Context) (string, error) {
 
 // JSON runs a command with --json on the state folder and decodes what it prints.
 func (m *Member) JSON(ctx context.Context, into any, command string) error {
-	output, err := exec.CommandContext(ctx, m.Binary, command, "--state", m.State, "--json").Output()
+	output, err := process(ctx, m.Command, m.Binary, command, "--state", m.State, "--json").Output()
 	if err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
@@ -86,9 +94,9 @@ func (m *Member) Start() error {
 	if err != nil {
 		return err
 	}
-	m.command = exec.Command(m.Binary, "run", "--state", m.State, "--debug")
+	m.command = process(context.Background(), m.Command, m.Binary, "run", "--state", m.State, "--debug")
+	apart(m.command)
 	m.command.Env = append(os.Environ(), m.Env...)
-	m.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop the agent
 	m.command.Stdout, m.command.Stderr = log, log
 	if err := m.command.Start(); err != nil {
 		return errors.Join(fmt.Errorf("start the agent: %w", err), log.Close())

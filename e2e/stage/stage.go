@@ -42,6 +42,9 @@ type Server struct {
 	Address string // https://127.0.0.1:port, once it runs
 	HTTP    string // http://127.0.0.1:port, once it runs with plain HTTP
 
+	// Command makes every process, such as one in another network namespace; nil is exec.CommandContext.
+	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
+
 	listen, listenHTTP string // of the last start, so that the next one is at the same place
 
 	command *exec.Cmd
@@ -56,6 +59,23 @@ func NewServer(ctx context.Context, binary, folder string) (*Server, error) {
 	return s, err
 }
 
+// process returns a command, made by maker unless that is nil.
+func process(ctx context.Context, maker func(context.Context, string, ...string) *exec.Cmd, name string,
+	args ...string) *exec.Cmd {
+	if maker == nil {
+		maker = exec.CommandContext
+	}
+	return maker(ctx, name, args...)
+}
+
+// apart makes a command the leader of a process group: Ctrl-C is for us, and we stop it.
+func apart(command *exec.Cmd) {
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	command.SysProcAttr.Setpgid = true
+}
+
 // Run runs one command on the data folder and returns its stdout. --data is added.
 func (s *Server) Run(ctx context.Context, args ...string) (string, error) {
 	words := 1 // "init" is one word, "package build" two
@@ -64,7 +84,7 @@ func (s *Server) Run(ctx context.Context, args ...string) (string, error) {
 	}
 	full := append([]string{}, args[:words]...)
 	full = append(append(full, "--data", s.Data), args[words:]...)
-	command := exec.CommandContext(ctx, s.Binary, full...)
+	command := process(ctx, s.Command, s.Binary, full...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
@@ -95,8 +115,9 @@ func (s *Server) Start(ctx context.Context) error {
 
 // StartAt starts the server at these addresses and waits until it serves.
 func (s *Server) StartAt(ctx context.Context, listen, listenHTTP string) error {
-	s.command = exec.Command(s.Daemon, "run", "--data", s.Data, "--listen", listen, "--listen-http", listenHTTP)
-	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop the server
+	s.command = process(context.WithoutCancel(ctx), s.Command, s.Daemon,
+		"run", "--data", s.Data, "--listen", listen, "--listen-http", listenHTTP)
+	apart(s.command)
 	s.stderr, s.ended = &bytes.Buffer{}, make(chan error, 1)
 	s.command.Stderr = s.stderr
 	stdout, err := s.command.StdoutPipe()
