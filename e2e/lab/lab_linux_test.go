@@ -67,12 +67,8 @@ func socket(t *testing.T, lab *Lab, host string, address netip.Addr) *net.UDPCon
 	return conn
 }
 
-// first is the address of a site's first host.
-func first(index int) netip.AddrPort {
-	address := Network(index).Addr().As4()
-	address[3] = 11
-	return netip.AddrPortFrom(netip.AddrFrom4(address), 9000)
-}
+// first is a socket of a site's first host.
+func first(index int) netip.AddrPort { return netip.AddrPortFrom(HostAddress(index, 1), 9000) }
 
 // TestRate: three lines that are offered more than they carry; each carries what it should, within 2 %.
 func TestRate(t *testing.T) {

@@ -99,6 +99,13 @@ func Network(index int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 86, byte(index + 1), 0}), 24)
 }
 
+// HostAddress returns the address of a host by its number, from 1, and its site's place in the topology, from 0.
+func HostAddress(index, number int) netip.Addr {
+	address := Network(index).Addr().As4()
+	address[3] = byte(10 + number)
+	return netip.AddrFrom4(address)
+}
+
 // ServerAddress is the server's address in every lab.
 var ServerAddress = netip.AddrFrom4([4]byte{10, 86, 0, 2})
 

@@ -160,23 +160,22 @@ func (l *Lab) addSite(index int, site Site) error {
 		router.route(lan, atSite, wan), gateway.route(everything, atCore, "wan0"),
 		gateway.bridge("br0"), gateway.address("br0", inner), gateway.up("br0"))
 	for number := 1; number <= site.Hosts && err == nil; number++ {
-		err = l.addHost(gateway, site.Host(number), number, inner)
+		err = l.addHost(gateway, site.Host(number), HostAddress(index, number), number)
 	}
 	return err
 }
 
 // addHost connects a new host to a gateway's bridge.
-func (l *Lab) addHost(gateway *space, name string, number int, inner netip.Prefix) error {
+func (l *Lab) addHost(gateway *space, name string, address netip.Addr, number int) error {
 	host, err := l.add(name, false)
 	if err != nil {
 		return err
 	}
-	address := inner.Addr().As4()
-	address[3] = byte(10 + number)
+	lan := netip.PrefixFrom(address, 24)
 	return errors.Join(
 		cable(gateway, port(number), host), gateway.join(port(number), "br0"), gateway.up(port(number)),
-		host.address("eth0", netip.PrefixFrom(netip.AddrFrom4(address), 24)), host.up("eth0"),
-		host.route(everything, inner.Addr(), "eth0"), host.route(multicast, netip.Addr{}, "eth0"))
+		host.address("eth0", lan), host.up("eth0"),
+		host.route(everything, lan.Masked().Addr().Next(), "eth0"), host.route(multicast, netip.Addr{}, "eth0"))
 }
 
 // cable joins a device of one namespace with eth0 in another.

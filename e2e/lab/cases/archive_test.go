@@ -13,7 +13,7 @@ import (
 )
 
 // writeArchive writes a tar.gz that holds a script run.sh and data, the same for the same size, that does not
-// shrink. It returns the file's size, which is at most 2 KiB more than asked for.
+// shrink. It returns the file's size, which is a little less than asked for.
 func writeArchive(path string, bytes int64) (size int64, err error) {
 	file, err := os.Create(path)
 	if err != nil {

@@ -195,6 +195,16 @@ func firstByte(bodies []body) (first time.Time) {
 	return first
 }
 
+// lastByte returns when the last body of a package ended.
+func lastByte(bodies []body) (last time.Time) {
+	for _, one := range bodies {
+		if one.ended.After(last) {
+			last = one.ended
+		}
+	}
+	return last
+}
+
 // payloadBytes is the sum of all bodies.
 func payloadBytes(bodies []body) (sum int64) {
 	for _, one := range bodies {

@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,9 +32,10 @@ type fleet struct {
 // A member is an agent on a host.
 type member struct {
 	*stage.Member
-	host string
-	site core.SiteName
-	log  *events
+	host    string
+	address netip.Addr
+	site    core.SiteName
+	log     *events
 }
 
 // A plan is what a fleet is like.
@@ -74,9 +76,9 @@ func newFleet(t *testing.T, p plan) *fleet {
 		f.must(append([]string{"site", "set", string(site.Name), "--network", lab.Network(i).String()}, p.set...)...)
 	}
 	f.token = f.must("enroll", "token", "--site", string(p.sites[0].Name), "--uses", "1000")
-	for _, site := range p.sites {
+	for i, site := range p.sites {
 		for number := 1; number <= site.Hosts; number++ {
-			f.members = append(f.members, f.enrol(site, number))
+			f.members = append(f.members, f.enrol(i, number))
 		}
 	}
 	started := f.members[:len(f.members)-p.idle]
@@ -128,13 +130,14 @@ func (f *fleet) must(args ...string) string {
 	return output
 }
 
-// enrol makes the agent of a host.
-func (f *fleet) enrol(site lab.Site, number int) *member {
+// enrol makes the agent of a host of a site.
+func (f *fleet) enrol(index, number int) *member {
 	f.Helper()
+	site := f.topology.Sites[index]
 	host := site.Host(number)
 	m := &member{
 		Member: &stage.Member{Binary: agentProgram, State: filepath.Join(f.folder, host), Command: f.at(host)},
-		host:   host, site: site.Name,
+		host:   host, address: lab.HostAddress(index, number), site: site.Name,
 	}
 	m.log = &events{path: m.State + ".log"}
 	if err := m.Enrol(f.Context(), f.server, f.token); err != nil {
