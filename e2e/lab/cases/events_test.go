@@ -122,7 +122,8 @@ type body struct {
 var accessLine = regexp.MustCompile(
 	`^time=(\S+) .* remote=(\S+) .*path=(\S+) .*status=(20[06]) bytes=(\d+) ms=(\d+)`)
 
-// bodies returns the answers with payload of a package, as the server's access log tells.
+// bodies returns the answers with payload of a package to agents, as the server's access log tells. The server asks
+// itself, too, when a package is activated.
 func (f *fleet) bodies(p payload) []body {
 	f.Helper()
 	var file tail
@@ -143,7 +144,7 @@ func (f *fleet) bodies(p payload) []body {
 		if err := errors.Join(err, sizeErr, tookErr); err != nil {
 			f.Fatalf("access log: %q: %v", line, err)
 		}
-		if size > 0 {
+		if size > 0 && f.siteOf(string(fields[2])) >= 0 {
 			began := ended.Add(-time.Duration(took) * time.Millisecond)
 			found = append(found, body{began, ended, string(fields[2]), size})
 		}

@@ -96,7 +96,8 @@ func TestEvents(t *testing.T) {
 		got  time.Time
 		want int
 	}{
-		"assigned": {e.assigned[id], 1}, "complete": {e.complete[id], 2}, "runs": {e.runs[id], 4}, "ended": {e.ended[id], 5},
+		"assigned": {e.assigned[id], 1}, "complete": {e.complete[id], 2},
+		"runs": {e.runs[id], 4}, "ended": {e.ended[id], 5},
 	} {
 		if want := start.Add(time.Duration(one.want) * time.Second); !one.got.Equal(want) {
 			t.Errorf("%s: got %v, want %v", name, one.got, want)
