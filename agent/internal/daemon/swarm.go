@@ -171,10 +171,11 @@ func (d *daemon) doSwarm(ctx context.Context, action plan.Action) {
 	switch action := action.(type) {
 	case plan.FetchFromMember:
 		key := memberFetch{action.Package, action.Peer, action.Index}
-		ctx, cancel := context.WithCancel(ctx)
+		fetching, cancel := context.WithCancel(ctx)
 		this := &underWay{cancel}
 		d.swarm.fetches[key] = this
-		d.spawn(ctx, func(ctx context.Context) answer { return d.fetchFromMember(ctx, key, this) })
+		// The answer is heard also when the fetch is cancelled or over: only the end of everything is no one's news.
+		d.spawn(ctx, func(context.Context) answer { return d.fetchFromMember(fetching, key, this) })
 	case plan.CancelFetch:
 		key := memberFetch{action.Package, action.Peer, action.Index}
 		if this := d.swarm.fetches[key]; this != nil {
