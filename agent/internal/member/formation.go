@@ -17,6 +17,8 @@ type formation struct {
 	site   core.SiteName
 	keys   [][]byte
 	said   mesh.Meta
+	known  []place       // that the server or the disk named when joining was last hurried
+	hurry  chan struct{} // to join now
 	gossip *link.Gossip
 	cancel context.CancelFunc
 	ended  chan struct{} // of joining again and again
@@ -57,9 +59,10 @@ func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
 	}
 	joining, cancel := context.WithCancel(ctx)
 	f := &formation{
-		site: now.Site, keys: now.Keys, said: meta, gossip: gossip, cancel: cancel, ended: make(chan struct{}),
+		site: now.Site, keys: now.Keys, said: meta, known: now.Members, hurry: make(chan struct{}, 1), gossip: gossip,
+		cancel: cancel, ended: make(chan struct{}),
 	}
-	go func() { gossip.Run(joining, nil); close(f.ended) }() // leave waits for it
+	go func() { gossip.Run(joining, f.hurry); close(f.ended) }() // leave waits for it
 	s.formation = f
 	m.options.Log.Info("in the site's swarm", "site", now.Site, "known", len(now.Members))
 }
@@ -71,6 +74,13 @@ func (s *session) adjust(running *sync.WaitGroup, f *formation, now words, meta 
 			s.member.options.Log.Warn("the site's new keys are not used", "reason", err)
 		}
 		f.keys = now.Keys
+	}
+	if !reflect.DeepEqual(f.known, now.Members) {
+		f.known = now.Members
+		select {
+		case f.hurry <- struct{}{}:
+		default: // it is about to
+		}
 	}
 	if f.said == meta {
 		return

@@ -148,6 +148,7 @@ func (s *Swarm) converse(ctx context.Context, control link.Stream) {
 	if !taken {
 		return
 	}
+	s.options.Log.Debug("neighbour joined", "member", control.Peer())
 	running := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = control.Reset() })

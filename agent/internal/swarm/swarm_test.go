@@ -38,7 +38,10 @@ type parcel struct {
 	archive []byte
 }
 
-func newParcel(t *testing.T) parcel {
+func newParcel(t *testing.T) parcel { return newParcelOf(t, fragmentSize) }
+
+// newParcelOf makes a package with fragments of so many bytes.
+func newParcelOf(t *testing.T, fragmentSize int64) parcel {
 	t.Helper()
 	archive := make([]byte, fragments*fragmentSize-1234)
 	chance := rand.NewChaCha8([32]byte{1})
@@ -239,6 +242,26 @@ func TestExchange(t *testing.T) {
 		if err := members[i].Meet(t.Context(), members[i+1].reach()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, m := range members {
+		m.isDone()
+	}
+}
+
+// TestLargeFragments: several large fragments come at once, in both directions, on one connection.
+func TestLargeFragments(t *testing.T) {
+	p := newParcelOf(t, 512<<10)
+	var members []*member
+	for n := byte(1); n <= 2; n++ {
+		m := newMember(t, n, p)
+		for index := core.FragmentIndex(n - 1); index < fragments; index += 2 {
+			m.fill(p, index)
+		}
+		m.start()
+		members = append(members, m)
+	}
+	if err := members[0].Meet(t.Context(), members[1].reach()); err != nil {
+		t.Fatal(err)
 	}
 	for _, m := range members {
 		m.isDone()
