@@ -22,7 +22,7 @@ type events struct {
 	path string
 	tail
 
-	contacts int
+	contacts, neighbours int
 	assigned map[core.PackageID]time.Time // when the info file was had
 	complete map[core.PackageID]time.Time // when it was whole and due
 	runs     map[core.PackageID]time.Time // when its command was started
@@ -83,6 +83,10 @@ func (e *events) read(t *testing.T) {
 		switch string(head[2]) {
 		case "contact":
 			e.contacts++
+		case `"neighbour joined"`:
+			e.neighbours++
+		case `"neighbour left"`:
+			e.neighbours--
 		case "decided":
 			note(&e.complete, runOrder.FindSubmatch(line), at)
 		case `"package assigned"`:

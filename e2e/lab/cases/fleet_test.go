@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"enjambre/core/wanrate"
 	"enjambre/e2e/lab"
 	"enjambre/e2e/stage"
+	"enjambre/peer/mesh"
 )
 
 // A fleet is a server and agents in a laboratory, one agent on each host.
@@ -91,8 +93,25 @@ func newFleet(t *testing.T, p plan) *fleet {
 		}
 		return true
 	})
+	if !slices.Contains(p.set, "off") {
+		f.await(2*time.Minute, "every agent has found its neighbours", func() bool { return f.haveMet(started) })
+	}
 	f.watch = watchOver(f.T, f.lab)
 	return f
+}
+
+// haveMet reports whether each of some members has as many neighbours as its site can give it, or an agent needs.
+func (f *fleet) haveMet(members []*member) bool {
+	there := map[core.SiteName]int{}
+	for _, m := range members {
+		there[m.site]++
+	}
+	for _, m := range members {
+		if m.log.read(f.T); m.log.neighbours < min(there[m.site]-1, mesh.MaxNeighbours) {
+			return false
+		}
+	}
+	return true
 }
 
 // at makes the commands of a host.
