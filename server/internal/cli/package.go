@@ -32,9 +32,10 @@ func (p *program) packageBuild() *cobra.Command {
 			}
 			p.warn(built.Warnings...)
 			answer := struct {
-				ID       core.PackageID `json:"id"`
-				Warnings []string       `json:"warnings,omitempty"`
-			}{built.Package.ID, built.Warnings}
+				ID        core.PackageID `json:"id"`
+				Fragments int            `json:"fragments"`
+				Warnings  []string       `json:"warnings,omitempty"`
+			}{built.Package.ID, built.Package.Fragments, built.Warnings}
 			return p.print(answer, func(w *tabwriter.Writer) {
 				row(w, "package", built.Package.ID)
 				row(w, "fragments", built.Package.Fragments)
