@@ -95,6 +95,7 @@ type daemon struct {
 	unflushed map[core.PackageID]bool
 	flushAt   time.Time
 	swarm     swarming
+	following following
 	shown     display
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
@@ -235,12 +236,16 @@ func (d *daemon) loop(ctx context.Context) error {
 			return d.unfinished()
 		case answer := <-d.answers:
 			if event := answer(); event != nil {
-				d.step(ctx, event)
+				d.queue = append(d.queue, event)
 			}
+			d.stepQueue(ctx)
 		case report := <-d.reports():
 			if event := d.reported(report); event != nil {
 				d.step(ctx, event)
 			}
+		case <-d.changed():
+			d.lookAtSite(ctx)
+			d.stepQueue(ctx)
 		case <-timer.C:
 			d.step(ctx, plan.WakeDue{})
 		}
@@ -268,12 +273,21 @@ func (d *daemon) pause() time.Duration {
 	if at, wanted := d.shown.due(); wanted {
 		consider(at)
 	}
+	if at, wanted := d.pulseDue(); wanted {
+		consider(at)
+	}
 	return pause
 }
 
 // step tells the plan one event, remembers what it decides, and sets about it.
 func (d *daemon) step(ctx context.Context, event plan.Event) {
 	d.queue = append(d.queue, event)
+	d.stepQueue(ctx)
+}
+
+// stepQueue tells the plan all events that wait, also those that come of it.
+func (d *daemon) stepQueue(ctx context.Context) {
+	d.beat(ctx)
 	for len(d.queue) > 0 {
 		event := d.queue[0]
 		d.queue = d.queue[1:]
@@ -283,7 +297,7 @@ func (d *daemon) step(ctx context.Context, event plan.Event) {
 			d.options.Log.Debug("decided", "event", fmt.Sprintf("%T", event), "action", fmt.Sprintf("%T%+v", action, action))
 			d.do(ctx, action)
 		}
-		d.follow(event)
+		d.follow(ctx, event)
 	}
 	d.flush()
 	d.tidy()

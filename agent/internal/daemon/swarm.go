@@ -136,11 +136,13 @@ func (d *daemon) reported(report swarm.Report) plan.Event {
 }
 
 // follow does for the swarm what an event means, once the plan has been told.
-func (d *daemon) follow(event plan.Event) {
+func (d *daemon) follow(ctx context.Context, event plan.Event) {
 	if d.swarm.member == nil {
 		return
 	}
 	switch event := event.(type) {
+	case plan.ContactAnswered:
+		d.followContact(ctx)
 	case plan.Resumed:
 		for _, one := range event.Stored {
 			d.share(one.Package)

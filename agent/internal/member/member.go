@@ -68,6 +68,7 @@ type Member struct {
 	self    id.Peer
 	reports chan swarm.Report
 	opened  chan *session // to Run
+	changed chan struct{}
 
 	listening sync.Mutex // held by Listen
 	saving    sync.Mutex // guards saved
@@ -80,7 +81,10 @@ type Member struct {
 	words       words  // zero: not joined
 	outside     string // why it is not joined
 	epoch       ticket.Epoch
-	reached     bool // the server answered the last contact
+	contacted   ticket.Epoch   // that the last contact brought
+	toldBy      id.Peer        // of the epoch
+	others      []owner.Member // who is believed to be there
+	reached     bool           // the server answered the last contact
 	identity    identity.Verifier
 	certificate []byte
 	admitted    map[id.Peer]admitted
@@ -109,7 +113,8 @@ func New(options Options) (*Member, error) {
 	}
 	m := &Member{
 		options: options, key: key, self: self, reports: make(chan swarm.Report), opened: make(chan *session),
-		weight: owner.Medium, admitted: map[id.Peer]admitted{}, shared: map[core.Digest]bool{}, trouble: "no contact with the server yet",
+		changed: make(chan struct{}, 1),
+		weight:  owner.Medium, admitted: map[id.Peer]admitted{}, shared: map[core.Digest]bool{}, trouble: "no contact with the server yet",
 		outside: "the server has not said anything of the site yet",
 	}
 	if options.Off {
@@ -176,8 +181,9 @@ func (m *Member) Run(ctx context.Context) {
 		case s := <-m.opened:
 			s.run(ctx)
 			m.mu.Lock()
-			m.session = nil
+			m.session, m.others = nil, nil
 			m.mu.Unlock()
+			m.note()
 			close(s.done)
 		}
 	}

@@ -151,9 +151,15 @@ func (c *computer) start(options ...func(*Options)) *running {
 	var all sync.WaitGroup
 	all.Go(func() { m.Run(ctx) })
 	all.Go(func() {
+		var told ticket.Epoch
 		for {
 			select {
 			case <-m.Reports():
+			case <-m.Changed(): // peer/pulse would tell a new epoch on
+				if view := m.View(); view.Epoch.After(told) {
+					told = view.Epoch
+					m.Tell(view.From)
+				}
 			case <-ctx.Done():
 				return
 			}

@@ -15,6 +15,7 @@ import (
 	"enjambre/peer/id"
 	"enjambre/peer/link"
 	"enjambre/peer/mesh"
+	"enjambre/peer/owner"
 	"enjambre/peer/wire"
 )
 
@@ -63,7 +64,7 @@ func newSession(m *Member, host *link.Host, at netip.AddrPort) *session {
 	s.swarm = swarm.New(swarm.Options{
 		Host: host, Vault: m.options.Vault, Weight: m.weightOf, Log: m.options.Log,
 		Random:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		Greeting: m.greeting, Heard: func(_ id.Peer, said wire.Frame) { m.heard(said) },
+		Greeting: m.greeting, Heard: m.heard,
 	})
 	return s
 }
@@ -79,9 +80,13 @@ func (m *Member) greeting() []wire.Frame {
 }
 
 // heard takes over news. Keys of others are not believed, and progress is for reporters.
-func (m *Member) heard(said wire.Frame) {
-	if epoch, is := said.(wire.Epoch); is {
-		m.learn(epoch.Signed)
+func (m *Member) heard(from id.Peer, said wire.Frame) {
+	epoch, is := said.(wire.Epoch)
+	if !is {
+		return
+	}
+	if _, err := m.learn(epoch.Signed, from); err != nil {
+		m.options.Log.Debug("an epoch is not believed", "member", from, "reason", err)
 	}
 }
 
@@ -174,16 +179,25 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	s.form(ctx, running)
 	s.expel()
 	var believed []id.Peer
+	var others []owner.Member
 	rumours := map[id.Peer]netip.AddrPort{}
 	if s.formation != nil {
 		for _, rumour := range s.formation.gossip.Members() {
 			believed = append(believed, rumour.ID)
 			rumours[rumour.ID] = rumour.Address
+			if meta, err := mesh.ParseMeta(rumour.Meta); err == nil {
+				others = append(others, owner.Member{Peer: rumour.ID, Weight: meta.Weight})
+			}
 		}
 	}
 	s.member.mu.Lock()
 	s.rumours = rumours
+	isOther := !slices.Equal(others, s.member.others)
+	s.member.others = others
 	s.member.mu.Unlock()
+	if isOther {
+		s.member.note()
+	}
 	s.step(ctx, running, mesh.Believed{Peers: believed})
 	if !s.member.options.Now().Before(s.rememberAt) {
 		s.remember()

@@ -1,7 +1,6 @@
 package member
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"net/netip"
 	"reflect"
@@ -115,16 +114,20 @@ func (m *Member) Told(said *ocs.Swarm) {
 	m.outside, m.reached = reason, true
 	if fresh.isRight() && fresh.isOf(before) {
 		fresh.Members = merged(fresh.Members, before.Members)
-		if len(fresh.Epoch) == 0 {
-			fresh.Epoch = before.Epoch
-		}
+		fresh.Epoch = before.Epoch // until learn has compared the two
 	} else {
-		m.epoch = ticket.Epoch{}
+		m.epoch, fresh.Epoch = ticket.Epoch{}, nil
 	}
-	m.words = fresh
+	m.words, m.contacted = fresh, ticket.Epoch{}
 	m.mu.Unlock()
-	if len(fresh.Epoch) > 0 {
-		m.learn(fresh.Epoch)
+	if fresh.isRight() && len(said.Epoch) > 0 {
+		epoch, err := m.learn(said.Epoch, m.self)
+		if err != nil {
+			m.options.Log.Warn("the server's word on what is new at the site is not believed", "reason", err)
+		}
+		m.mu.Lock()
+		m.contacted = epoch
+		m.mu.Unlock()
 	}
 	m.save()
 	m.wake()
@@ -192,30 +195,6 @@ func (m *Member) save() {
 		return
 	}
 	m.saved = now
-}
-
-// epochPause is how much later the same epoch must be issued to be passed on: who is told of it tells everybody.
-const epochPause = time.Minute
-
-// learn takes over a signed epoch that is newer than the one we know, and tells the neighbours.
-func (m *Member) learn(signed []byte) {
-	m.mu.Lock()
-	epoch, err := m.words.verifier(m.options.Deployment).Epoch(signed, m.options.Now())
-	known := m.epoch
-	isNews := err == nil && (epoch.Number > known.Number ||
-		epoch.Number == known.Number && epoch.Issued.After(known.Issued.Add(epochPause)))
-	if isNews {
-		m.epoch, m.words.Epoch = epoch, bytes.Clone(signed)
-	}
-	s := m.session
-	m.mu.Unlock()
-	switch {
-	case err != nil:
-		m.options.Log.Debug("an epoch is not believed", "reason", err)
-	case isNews && s != nil:
-		s.swarm.Tell(wire.Epoch{Signed: signed})
-		m.wake()
-	}
 }
 
 // hello returns what we say to a member.

@@ -27,6 +27,11 @@
 // not speak this language, fragments are fetched as plain files until the next contact. A package that it says is
 // withdrawn stops, and the server is asked what holds.
 //
+// # News
+//
+// A command starts on an answer of the server that is not older than [FreshFor] and than the last news (NewsHeard); else
+// the server is asked first. If it does not answer, what it said last holds for [RunOffline].
+//
 // # The shell's duties
 //
 //  1. One goroutine owns a Plan.

@@ -150,6 +150,13 @@ type Ended struct {
 	Left    int // results that the server has not acknowledged by now, this one among them
 }
 
+// NewsHeard reports that something has changed for the agents of the site after the last contact: what that has brought
+// is old, and no command starts on it.
+type NewsHeard struct{}
+
+// CallDue reports that a contact is due, for news.
+type CallDue struct{}
+
 // WakeDue reports that the time named by NextWake has come.
 type WakeDue struct{}
 
@@ -175,6 +182,8 @@ func (Acknowledged) event()      {}
 func (RunPostponed) event()      {}
 func (FragmentsLost) event()     {}
 func (Ended) event()             {}
+func (NewsHeard) event()         {}
+func (CallDue) event()           {}
 func (WakeDue) event()           {}
 
 // An Action is something the shell must do; it reports the outcome as an Event.

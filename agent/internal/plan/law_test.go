@@ -255,7 +255,7 @@ func TestLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newChaos(t)
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			w.move(rapid.IntRange(0, 10).Draw(t, "move"))
+			w.move(rapid.IntRange(0, 12).Draw(t, "move"))
 		}
 		w.settle()
 	})
@@ -281,6 +281,10 @@ func (w *chaos) move(kind int) {
 		w.askedNext()
 	case kind == 8 && len(w.acks) > 0:
 		w.told()
+	case kind == 9:
+		w.step(NewsHeard{})
+	case kind == 10:
+		w.step(CallDue{})
 	case len(w.ends) > 0:
 		w.end(take(w, &w.ends))
 	}

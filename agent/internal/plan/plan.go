@@ -122,6 +122,7 @@ type Plan struct {
 
 	answeredAt time.Time // when a contact was last answered
 	triedAt    time.Time // when one last ended, answered or not
+	newsAt     time.Time // when it was last heard that something has changed since
 
 	unreported int  // results not acknowledged
 	news       bool // progress that the server does not know
@@ -210,6 +211,10 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		actions = p.fragmentShared(now, event)
 	case NeighbourReported:
 		actions = p.neighbourReported(now, event)
+	case NewsHeard:
+		p.newsAt = now
+	case CallDue:
+		p.calls.Hurry(now)
 	case WakeDue:
 		actions = p.carry(now, p.schedule.Step(now, cycle.WakeDue{}))
 		actions = append(actions, p.wakeDownloads(now)...)
@@ -225,8 +230,10 @@ func (p *Plan) shift(by time.Duration) {
 	p.reports.Shift(by)
 	p.newsAfter = p.newsAfter.Add(by)
 	p.answeredAt = p.answeredAt.Add(by)
-	if !p.triedAt.IsZero() {
-		p.triedAt = p.triedAt.Add(by)
+	for _, at := range []*time.Time{&p.triedAt, &p.newsAt} {
+		if !at.IsZero() {
+			*at = at.Add(by)
+		}
 	}
 	for _, t := range p.tasks {
 		t.fetchNext = t.fetchNext.Add(by)
@@ -360,12 +367,13 @@ func (p *Plan) run(now time.Time, t *task) []Action {
 	return []Action{Run{t.Package}}
 }
 
-// freshAt returns until when a run waits because the server's last answer is old. It makes a contact due.
+// freshAt returns until when a run waits because the server's last answer is old, or older than news. It makes a contact
+// due.
 func (p *Plan) freshAt(now time.Time, t *task) time.Time {
 	switch {
-	case !p.triedAt.IsZero() && now.Sub(p.answeredAt) < FreshFor:
+	case !p.triedAt.IsZero() && now.Sub(p.answeredAt) < FreshFor && !p.answeredAt.Before(p.newsAt):
 		return now
-	case now.Sub(p.triedAt) >= FreshFor: // the first since the start too
+	case now.Sub(p.triedAt) >= FreshFor, p.triedAt.Before(p.newsAt): // the first since the start too
 		p.calls.Hurry(now)
 		return now.Add(runPause)
 	case now.Sub(p.answeredAt) < RunOffline:

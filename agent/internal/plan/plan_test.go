@@ -408,6 +408,48 @@ func TestFresh(t *testing.T) {
 	}
 }
 
+// TestNews: no command starts on an answer that is older than news, and news make the server be asked.
+func TestNews(t *testing.T) {
+	conf := quick()
+	p := newPlan(t, conf, false)
+	resumed := Resumed{
+		Assignments: []Assignment{{Package: 7, NotifiedAt: start}}, Answered: start,
+		Stored: []InfoStored{{Package: 7, Priority: 1, Held: fragment.NewSet(0)}},
+	}
+	step(t, p, start, resumed, Contact{})
+	now := start.Add(time.Second)
+	p.Step(now, NewsHeard{}) // while the server is being asked
+	if actions := p.Step(now, CallDue{}); len(actions) != 0 {
+		t.Errorf("two contacts at once: %+v", actions)
+	}
+	now = now.Add(2 * runPause)
+	if actions := p.Step(now, WakeDue{}); slices.Contains(actions, Action(Run{7})) {
+		t.Error("it runs before any answer")
+	}
+	p.Step(now, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}})
+	p.Step(now.Add(1), NewsHeard{}) // that answer was given before
+	ran := false
+	for range 10 {
+		now = now.Add(runPause)
+		actions := p.Step(now, WakeDue{})
+		switch {
+		case slices.Contains(actions, Action(Run{7})):
+			t.Fatal("it runs on old news")
+		case slices.Contains(actions, Action(Contact{})):
+			ran = slices.Contains(p.Step(now, ContactAnswered{Conf: &conf, Offers: []Offer{offer(7, Unknown)}}), Action(Run{7}))
+			for range 3 {
+				now = now.Add(runPause)
+				ran = ran || slices.Contains(p.Step(now, WakeDue{}), Action(Run{7}))
+			}
+			if !ran {
+				t.Error("it does not run once the server has answered")
+			}
+			return
+		}
+	}
+	t.Error("the server is not asked")
+}
+
 // TestAdopted: a command that runs since before the start keeps others from running, and its result counts.
 func TestAdopted(t *testing.T) {
 	p := newPlan(t, quick(), false)

@@ -69,6 +69,16 @@ func (p *Plan) Progress() ocs.Progress {
 // NextContact returns when the server is called next, and how often in a row that has failed.
 func (p *Plan) NextContact() (at time.Time, failures int) { return p.calls.Next(), p.calls.Failures() }
 
+// Downloads reports whether fragments are on their way or wanted.
+func (p *Plan) Downloads() bool {
+	for _, t := range p.tasks {
+		if t.download != nil && t.download.Missing() > 0 && !t.gone && !t.expired && !p.conf.Paused {
+			return true
+		}
+	}
+	return false
+}
+
 // Answered returns when the server last answered a contact; zero if never.
 func (p *Plan) Answered() time.Time { return p.answeredAt }
 

@@ -314,11 +314,15 @@ func (s *Swarm) Unshare(info core.Digest) {
 	}
 }
 
-// Tell tells every neighbour something that is no download's concern.
-func (s *Swarm) Tell(frame wire.Frame) {
+// Tell tells every neighbour but one something that is no download's concern; the zero ID spares nobody.
+func (s *Swarm) Tell(frame wire.Frame, except id.Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.toAll(frame)
+	for _, member := range s.sortedNeighbours() {
+		if member != except {
+			s.queue(member, s.neighbours[member], frame)
+		}
+	}
 }
 
 // toAll queues a frame for everybody; the mutex is held.

@@ -43,7 +43,7 @@ type Options struct {
 	Complete func(context.Context, *ocs.Prolog)
 }
 
-// A Talker speaks for one agent. Its exchanges must not overlap; Client may be called at any time.
+// A Talker speaks for one agent. Its exchanges must not overlap; Ask and Client may be called at any time.
 type Talker struct {
 	options Options
 	known   state.Identity
@@ -225,6 +225,23 @@ func (t *Talker) Report(ctx context.Context, progress ocs.Progress) error {
 		return errCloned
 	}
 	return t.report(ctx, progress)
+}
+
+// Ask tells the server how far packages are and returns its word on what is new at the site, signed and not verified;
+// nothing from a server that has none to say. It may be called at any time.
+func (t *Talker) Ask(ctx context.Context, progress ocs.Progress) ([]byte, error) {
+	switch said, err := t.lastContact(); {
+	case err != nil:
+		return nil, err
+	case said.Cloned:
+		return nil, errCloned
+	}
+	answer, err := t.exchange(ctx, progress.Append(nil, t.known.Device))
+	if err != nil {
+		return nil, err
+	}
+	reply, err := ocs.ParseProgressReply(answer)
+	return reply.Epoch, err
 }
 
 // renew renews the certificate if that is due. A failure is fatal for the contact only when the old one is no

@@ -1,0 +1,174 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"enjambre/agent/internal/member"
+	"enjambre/agent/internal/plan"
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/peer/pulse"
+	"enjambre/peer/ticket"
+)
+
+// following is how the daemon follows its site's news: peer/pulse decides. Only the goroutine that owns the plan uses it.
+type following struct {
+	pulse *pulse.Pulse // nil: in no swarm, or the server has said nothing of news
+	seen  member.View  // what the pulse was told
+	busy  bool         // as the pulse was told
+
+	alone  core.SiteName // where the server has named nobody
+	lookAt time.Time     // when it is asked again for members, once for each site; zero: never
+}
+
+// When all computers of a site are switched on together, the server cannot name any of them to the others yet. Whoever
+// was named nobody and knows nobody asks once more after a pause between lookPause and twice that.
+const lookPause = 30 * time.Second
+
+// changed tells when there is something to follow; nil for a single contact, which follows nothing.
+func (d *daemon) changed() <-chan struct{} {
+	if d.swarm.member == nil || d.options.Once {
+		return nil
+	}
+	return d.swarm.member.Changed()
+}
+
+// lookAtSite tells the pulse what has changed at the site.
+func (d *daemon) lookAtSite(ctx context.Context) {
+	view := d.swarm.member.View()
+	before := d.following.seen
+	d.following.seen = view
+	switch {
+	case view.Site == "" || view.Epoch.Number == 0:
+		d.following.pulse = nil
+		return
+	case d.following.pulse == nil || view.Site != before.Site:
+		d.following.busy = false
+		d.following.pulse = pulse.New(d.clock.now(), pulse.Options{
+			Self: d.swarm.member.Self(), Weight: d.swarm.member.Weight(), Site: view.Site,
+			Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		}, view.Epoch)
+		d.pulse(ctx, pulse.MembersChanged{Members: view.Others})
+		return
+	}
+	if !slices.Equal(view.Others, before.Others) {
+		d.pulse(ctx, pulse.MembersChanged{Members: view.Others})
+	}
+	if view.Epoch != before.Epoch {
+		from := view.From
+		if from == d.swarm.member.Self() { // the server has said it
+			from = [len(from)]byte{}
+		}
+		d.pulse(ctx, pulse.Heard{Epoch: view.Epoch, From: from})
+	}
+}
+
+// followContact tells the pulse that a contact was answered, which has brought all news up to what it said; and the plan,
+// which has been told of the contact, if it knows of newer ones.
+func (d *daemon) followContact(ctx context.Context) {
+	if d.changed() == nil {
+		return
+	}
+	d.lookAtSite(ctx)
+	if d.following.pulse == nil {
+		return
+	}
+	d.lookAgain()
+	d.pulse(ctx, pulse.Contacted{Epoch: d.following.seen.Contacted})
+	if d.following.pulse.Behind() {
+		d.queue = append(d.queue, plan.NewsHeard{})
+	}
+}
+
+// lookAgain makes another contact due if the first at a site has named nobody.
+func (d *daemon) lookAgain() {
+	f := &d.following
+	if len(f.seen.Others) == 0 && f.alone != f.seen.Site {
+		f.lookAt = d.clock.now().Add(lookPause + rand.N(lookPause))
+	}
+	f.alone = f.seen.Site
+}
+
+// beat lets the pulse see to what has come due, and to whether fragments are being fetched.
+func (d *daemon) beat(ctx context.Context) {
+	if d.following.pulse == nil {
+		return
+	}
+	if at := d.following.lookAt; !at.IsZero() && !d.clock.now().Before(at) {
+		d.following.lookAt = time.Time{}
+		if len(d.following.seen.Others) == 0 {
+			d.queue = append(d.queue, plan.CallDue{})
+		}
+	}
+	if busy := d.plan.Downloads(); busy != d.following.busy {
+		d.following.busy = busy
+		d.pulse(ctx, pulse.TransferChanged{Busy: busy})
+	}
+	if at, wanted := d.following.pulse.NextWake(); wanted && !d.clock.now().Before(at) {
+		d.pulse(ctx, pulse.WakeDue{})
+	}
+}
+
+// pulseDue returns when beat has something to do.
+func (d *daemon) pulseDue() (time.Time, bool) {
+	if d.following.pulse == nil {
+		return time.Time{}, false
+	}
+	at, wanted := d.following.pulse.NextWake()
+	if look := d.following.lookAt; !look.IsZero() && (!wanted || look.Before(at)) {
+		return look, true
+	}
+	return at, wanted
+}
+
+// pulse steps the pulse and does what it orders.
+func (d *daemon) pulse(ctx context.Context, event pulse.Event) {
+	wasBehind := d.following.pulse.Behind()
+	for _, action := range d.following.pulse.Step(d.clock.now(), event) {
+		switch action := action.(type) {
+		case pulse.Ask:
+			progress := d.plan.Progress()
+			d.spawn(ctx, func(ctx context.Context) answer { return d.ask(ctx, progress) })
+		case pulse.Tell:
+			d.swarm.member.Tell(action.Except)
+		case pulse.Call:
+			d.queue = append(d.queue, plan.CallDue{})
+		}
+	}
+	if isBehind := d.following.pulse.Behind(); isBehind && !wasBehind {
+		d.options.Log.Info("there are news at the site", "epoch", d.following.pulse.Newest().Number)
+		d.queue = append(d.queue, plan.NewsHeard{})
+	}
+}
+
+// errNoEpoch says that the server answers and says nothing of news.
+var errNoEpoch = errors.New("the server says nothing of the site's news")
+
+// ask asks the server for its word, for the whole site.
+func (d *daemon) ask(ctx context.Context, progress ocs.Progress) answer {
+	signed, err := d.talker.Ask(ctx, progress)
+	if err == nil && len(signed) == 0 {
+		err = errNoEpoch
+	}
+	return func() plan.Event {
+		if d.following.pulse == nil {
+			return nil
+		}
+		d.learnTime()
+		var epoch ticket.Epoch
+		if err == nil {
+			epoch, err = d.swarm.member.Learn(signed)
+		}
+		if err != nil {
+			d.options.Log.Debug("the server does not say what is new", "reason", err)
+			d.pulse(ctx, pulse.AskFailed{})
+			return nil
+		}
+		d.pulse(ctx, pulse.Heard{Epoch: epoch})
+		return nil
+	}
+}
