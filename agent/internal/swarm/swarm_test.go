@@ -38,10 +38,10 @@ type parcel struct {
 	archive []byte
 }
 
-func newParcel(t *testing.T) parcel { return newParcelOf(t, fragmentSize) }
+func newParcel(t testing.TB) parcel { return newParcelOf(t, fragmentSize, fragments) }
 
-// newParcelOf makes a package with fragments of so many bytes.
-func newParcelOf(t *testing.T, fragmentSize int64) parcel {
+// newParcelOf makes a package of so many fragments of so many bytes.
+func newParcelOf(t testing.TB, fragmentSize, fragments int64) parcel {
 	t.Helper()
 	archive := make([]byte, fragments*fragmentSize-1234)
 	chance := rand.NewChaCha8([32]byte{1})
@@ -77,7 +77,7 @@ func policy() seal.Policy {
 // A member is an agent's swarm with a real vault and a real connection, and the owner of its one download.
 type member struct {
 	*Swarm
-	t        *testing.T
+	t        testing.TB
 	host     *link.Host
 	vault    *vault.Vault
 	pack     *vault.Package
@@ -86,7 +86,7 @@ type member struct {
 	done     chan struct{}
 }
 
-func newMember(t *testing.T, n byte, p parcel) *member {
+func newMember(t testing.TB, n byte, p parcel) *member {
 	t.Helper()
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
 	m := &member{t: t, events: make(chan peer.Event), done: make(chan struct{})}
@@ -250,7 +250,7 @@ func TestExchange(t *testing.T) {
 
 // TestLargeFragments: several large fragments come at once, in both directions, on one connection.
 func TestLargeFragments(t *testing.T) {
-	p := newParcelOf(t, 512<<10)
+	p := newParcelOf(t, 512<<10, fragments)
 	var members []*member
 	for n := byte(1); n <= 2; n++ {
 		m := newMember(t, n, p)

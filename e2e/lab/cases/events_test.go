@@ -23,10 +23,10 @@ type events struct {
 	tail
 
 	contacts, neighbours int
-	assigned map[core.PackageID]time.Time // when the info file was had
-	complete map[core.PackageID]time.Time // when it was whole and due
-	runs     map[core.PackageID]time.Time // when its command was started
-	ended    map[core.PackageID]time.Time
+	assigned             map[core.PackageID]time.Time // when the info file was had
+	complete             map[core.PackageID]time.Time // when it was whole and due
+	runs                 map[core.PackageID]time.Time // when its command was started
+	ended                map[core.PackageID]time.Time
 }
 
 // tail is how far a growing file was read.
