@@ -105,7 +105,8 @@ func (s status) write(w io.Writer) {
 		row("package "+task.Package.String(), inWords(task))
 	}
 	for _, one := range s.Sources {
-		row("bytes of "+one.Package.String(), fmt.Sprintf("%d from the server, %d from members", one.Origin, one.Members))
+		row("bytes of "+one.Package.String(), fmt.Sprintf("%d from the server, %d from members; %d neighbours share it",
+			one.Origin, one.Members, s.Holders[one.Package]))
 	}
 }
 

@@ -34,6 +34,9 @@ type Status struct {
 	Packages    []plan.Task   `json:"packages"`
 	Sources     []Source      `json:"sources,omitempty"` // where bytes came from, of packages in the order of their first
 	Swarm       member.Status `json:"swarm"`
+
+	// Holders says how many neighbours share a package that is here, as of the last time that the status was shown.
+	Holders map[core.PackageID]int `json:"holders,omitempty"`
 }
 
 // A display is what of the status the daemon keeps, and when it was shown.
@@ -82,6 +85,7 @@ func (d *daemon) show() {
 // publish writes the status.
 func (d *daemon) publish() {
 	s := &d.shown
+	s.status.Holders = d.holders()
 	if err := d.options.State.Publish(StatusName, s.status); err != nil {
 		d.options.Log.Warn("the status cannot be shown", "reason", err)
 	}

@@ -298,6 +298,20 @@ func (d *daemon) count(id core.PackageID, origin, members int64) {
 	d.swarm.sources = append(d.swarm.sources, Source{id, origin, members})
 }
 
+// holders counts the neighbours that share each package that is here.
+func (d *daemon) holders() map[core.PackageID]int {
+	if d.swarm.member == nil {
+		return nil
+	}
+	count := map[core.PackageID]int{}
+	for _, id := range d.vault.IDs() {
+		if n := len(d.swarm.member.Sharers(d.vault.Find(id).InfoDigest())); n > 0 {
+			count[id] = n
+		}
+	}
+	return count
+}
+
 // documents asks a few neighbours for an assignment's info file and digests. What they give is verified as what the
 // server gives; false says that it must be asked.
 func (d *daemon) documents(ctx context.Context, assignment plan.Assignment) (sealed, bool) {
