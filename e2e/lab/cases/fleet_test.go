@@ -45,7 +45,7 @@ type plan struct {
 	sites    []lab.Site
 	settings []string // of the deployment, such as "CONTACT_SECONDS 5"; they win over the defaults below
 	set      []string // flags of "site set" for every site besides its network
-	idle     int      // hosts of the first site whose agents are enrolled and not started
+	idle     int      // the last hosts, whose agents call once, so that the server knows them, and are stopped
 }
 
 // defaults are settings with which a case takes seconds: agents call often until a package is affected.
@@ -83,10 +83,9 @@ func newFleet(t *testing.T, p plan) *fleet {
 			f.members = append(f.members, f.enrol(i, number))
 		}
 	}
-	started := f.members[:len(f.members)-p.idle]
-	f.each(started, "start", func(m *member) error { return m.Start() })
+	f.each(f.members, "start", func(m *member) error { return m.Start() })
 	f.await(time.Minute, "every agent has called", func() bool {
-		for _, m := range started {
+		for _, m := range f.members {
 			if m.log.read(f.T); m.log.contacts == 0 {
 				return false
 			}
@@ -94,8 +93,9 @@ func newFleet(t *testing.T, p plan) *fleet {
 		return true
 	})
 	if !slices.Contains(p.set, "off") {
-		f.await(2*time.Minute, "every agent has found its neighbours", func() bool { return f.haveMet(started) })
+		f.await(2*time.Minute, "every agent has found its neighbours", func() bool { return f.haveMet(f.members) })
 	}
+	f.each(f.members[len(f.members)-p.idle:], "stop", func(m *member) error { return m.Stop() })
 	f.watch = watchOver(f.T, f.lab)
 	return f
 }
