@@ -30,6 +30,7 @@ type Member struct {
 	Binary string
 	State  string
 	Env    []string // added to our own environment
+	Listen string   // for --listen; "" leaves it to the agent
 
 	// Command makes every process, such as one in another network namespace; nil is exec.CommandContext.
 	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
@@ -70,7 +71,14 @@ func (m *Member) Run(ctx context.Context, args ...string) (string, error) {
 
 // Once runs the agent until nothing is left to do, at most a minute.
 func (m *Member) Once(ctx context.Context) (string, error) {
-	return m.Run(ctx, "once", "--state", m.State, "--max-time", "60s", "--debug")
+	return m.Run(ctx, append([]string{"once", "--state", m.State, "--max-time", "60s", "--debug"}, m.listen()...)...)
+}
+
+func (m *Member) listen() []string {
+	if m.Listen == "" {
+		return nil
+	}
+	return []string{"--listen", m.Listen}
 }
 
 // JSON runs a command with --json on the state folder and decodes what it prints.
@@ -94,7 +102,8 @@ func (m *Member) Start() error {
 	if err != nil {
 		return err
 	}
-	m.command = process(context.Background(), m.Command, m.Binary, "run", "--state", m.State, "--debug")
+	args := append([]string{"run", "--state", m.State, "--debug"}, m.listen()...)
+	m.command = process(context.Background(), m.Command, m.Binary, args...)
 	apart(m.command)
 	m.command.Env = append(os.Environ(), m.Env...)
 	m.command.Stdout, m.command.Stderr = log, log
