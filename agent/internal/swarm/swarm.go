@@ -43,6 +43,10 @@ const (
 	minBusy     = 20 * time.Millisecond
 	maxQueue    = 256
 	maxServed   = 64 // asks that are answered at once, with Busy at least
+
+	// atOnce is how long two members that dial each other may take until both have greeted: link's times to dial and to
+	// greet. Whoever comes later although we have a conversation with it has lost that one.
+	atOnce = 15 * time.Second
 )
 
 // A Report is something that concerns one package's download, or that a neighbour came, before all that it says. That
@@ -84,6 +88,7 @@ type Swarm struct {
 // A neighbour is a member whose control stream we have.
 type neighbour struct {
 	control link.Stream
+	began   time.Time
 	frames  chan wire.Frame // to be sent
 
 	holdings     map[core.Digest]*holding // guarded by the Swarm's mutex, as the next
@@ -137,7 +142,8 @@ func (s *Swarm) Run(ctx context.Context) {
 // by a new connection.
 func (s *Swarm) converse(ctx context.Context, control link.Stream) {
 	n := &neighbour{
-		control: control, frames: make(chan wire.Frame, maxQueue), holdings: map[core.Digest]*holding{},
+		control: control, began: time.Now(), frames: make(chan wire.Frame, maxQueue),
+		holdings: map[core.Digest]*holding{},
 	}
 	defer func() {
 		if err := control.Disconnect(); err != nil {
@@ -165,13 +171,17 @@ func (s *Swarm) converse(ctx context.Context, control link.Stream) {
 	s.options.Log.Debug("neighbour left", "member", control.Peer(), "reason", err)
 }
 
-// come takes a neighbour and reports it.
+// come takes a neighbour and reports it. What it said in a conversation whose place this one takes does not hold.
 func (s *Swarm) come(ctx context.Context, n *neighbour) (taken bool, held []core.Digest) {
 	s.order.Lock()
 	defer s.order.Unlock()
-	taken, held = s.take(n.control.Peer(), n)
+	member := n.control.Peer()
+	taken, before, held := s.take(member, n)
+	if before {
+		s.report(ctx, Report{Event: peer.NeighbourLeft{Peer: member}})
+	}
 	if taken {
-		s.report(ctx, Report{Came: n.control.Peer()})
+		s.report(ctx, Report{Came: member})
 	}
 	return taken, held
 }
@@ -185,15 +195,18 @@ func (s *Swarm) leave(ctx context.Context, n *neighbour) {
 	}
 }
 
-// take makes a neighbour known and returns what it is to be told of. When both have dialled at once there are two
-// conversations, of which both keep the one that the smaller peer has dialled.
-func (s *Swarm) take(member id.Peer, n *neighbour) (taken bool, held []core.Digest) {
+// take makes a neighbour known and returns what it is to be told of, and whether another conversation with it ends.
+// When both have dialled at once there are two conversations, of which both keep the one that the smaller peer has
+// dialled. Otherwise the other one is lost: it started anew, perhaps, which QUIC takes half a minute to find out.
+func (s *Swarm) take(member id.Peer, n *neighbour) (taken, before bool, held []core.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other := s.neighbours[member]; other != nil {
-		if s.smallerDialled(other.control) || !s.smallerDialled(n.control) {
-			return false, nil
+		isLost := other.control.Ours() == n.control.Ours() || n.began.Sub(other.began) > atOnce
+		if !isLost && s.smallerDialled(other.control) {
+			return false, false, nil
 		}
+		before = true
 		_ = other.control.Reset()
 	}
 	s.neighbours[member] = n
@@ -201,7 +214,7 @@ func (s *Swarm) take(member id.Peer, n *neighbour) (taken bool, held []core.Dige
 		held = append(held, info)
 	}
 	slices.SortFunc(held, func(a, b core.Digest) int { return slices.Compare(a[:], b[:]) })
-	return true, held
+	return true, before, held
 }
 
 func (s *Swarm) smallerDialled(control link.Stream) bool {
