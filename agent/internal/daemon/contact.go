@@ -15,6 +15,9 @@ import (
 // contact talks to the server.
 func (d *daemon) contact(ctx context.Context, progress ocs.Progress) answer {
 	reply, err := d.talker.Contact(ctx, progress)
+	if err != nil { // it perhaps failed before the PROLOG, and a site goes on without its server
+		d.listen(ctx, &ocs.Prolog{})
+	}
 	return func() plan.Event {
 		d.shown.contact(d.clock.now(), err)
 		d.learnTime()

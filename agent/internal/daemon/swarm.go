@@ -88,6 +88,9 @@ func (d *daemon) self(ctx context.Context) plan.Options {
 // listen opens the port for members and fills in where it is.
 func (d *daemon) listen(ctx context.Context, prolog *ocs.Prolog) {
 	local, err := d.talker.Client().Local(ctx)
+	if err != nil { // such as no name service without the WAN
+		local, err = d.swarm.member.Toward(ctx)
+	}
 	if err != nil {
 		d.options.Log.Debug("no address for members", "reason", err)
 		return

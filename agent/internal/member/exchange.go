@@ -93,7 +93,7 @@ func (m *Member) Fetch(ctx context.Context, from id.Peer, info core.Digest, inde
 }
 
 // Meet connects to a member that the server names as the holder of a fragment, and waits, for at most [MeetTime], until it
-// has said that it shares the package. Gossip may hear of it later than the server.
+// has said that it shares the package. Gossip may hear of it later than the server, which may have told us of it.
 func (m *Member) Meet(ctx context.Context, who id.Peer, info core.Digest) error {
 	ctx, cancel := context.WithTimeout(ctx, MeetTime)
 	defer cancel()
@@ -108,10 +108,7 @@ func (m *Member) Meet(ctx context.Context, who id.Peer, info core.Digest) error 
 		if slices.Contains(s.swarm.Sharers(info), who) {
 			return nil
 		}
-		m.mu.Lock()
-		address, isThere := s.rumours[who]
-		m.mu.Unlock()
-		if isThere {
+		if address, isKnown := m.placeOf(s, who); isKnown {
 			err = s.swarm.Meet(ctx, link.Member{ID: who, Address: address})
 		}
 		select {
@@ -120,6 +117,21 @@ func (m *Member) Meet(ctx context.Context, who id.Peer, info core.Digest) error 
 			return fmt.Errorf("member %v is not met: %w", who, errors.Join(ctx.Err(), err))
 		}
 	}
+}
+
+// placeOf returns where a member is: by gossip, else by the server's last word.
+func (m *Member) placeOf(s *session, who id.Peer) (netip.AddrPort, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if address, isThere := s.rumours[who]; isThere {
+		return address, true
+	}
+	for _, one := range m.words.Members {
+		if one.ID == who {
+			return one.Address, true
+		}
+	}
+	return netip.AddrPort{}, false
 }
 
 func (m *Member) mayFetch(size int64) bool {

@@ -22,9 +22,11 @@ package member
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -160,6 +162,23 @@ func (m *Member) See(address netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.weight = classOf(address)
+}
+
+// Toward returns the address of this computer that leads to a member that was known last: for a site that is cut off from
+// its server, perhaps before the agent started. No packet leaves.
+func (m *Member) Toward(ctx context.Context) (netip.Addr, error) {
+	m.mu.Lock()
+	known := m.words.Members
+	m.mu.Unlock()
+	err := errors.New("no member is known")
+	for _, one := range known { // at most MaxKnown
+		var conn net.Conn
+		if conn, err = new(net.Dialer).DialContext(ctx, "udp", one.Address.String()); err == nil {
+			at, parseErr := netip.ParseAddrPort(conn.LocalAddr().String())
+			return at.Addr().Unmap().WithZone(""), errors.Join(parseErr, conn.Close())
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("the address that leads to other members: %w", err)
 }
 
 // Joined reports whether the server's last words make the agent a member of a site with a swarm.

@@ -269,9 +269,29 @@ func TestWithoutServer(t *testing.T) {
 	if !a.Joined() {
 		t.Error("not joined")
 	}
+	if at, err := a.Toward(t.Context()); err != nil || at != loopback {
+		t.Errorf("toward other members: %v, %v", at, err)
+	}
 	a.stop()
 	if a = first.start(later(60 * 24 * time.Hour)); a.Joined() {
 		t.Error("joined with a ticket of two months ago")
+	}
+	if at, err := a.Toward(t.Context()); err == nil {
+		t.Errorf("toward nobody: %v", at)
+	}
+}
+
+// TestPlaceOf: a member that gossip does not know is where the server said.
+func TestPlaceOf(t *testing.T) {
+	d := newDeployment(t)
+	a, silent := d.computer("a").start(), id.Peer{5}
+	at := netip.MustParseAddrPort("127.0.0.1:9")
+	a.Told(d.words(a.Self(), "lyon", 1, ocs.Member{ID: silent.String(), Address: at}))
+	if got, isKnown := a.placeOf(a.current(), silent); !isKnown || got != at {
+		t.Errorf("got %v, %v", got, isKnown)
+	}
+	if got, isKnown := a.placeOf(a.current(), id.Peer{6}); isKnown {
+		t.Errorf("nobody is at %v", got)
 	}
 }
 
