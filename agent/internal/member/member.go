@@ -87,6 +87,7 @@ type Member struct {
 	toldBy      id.Peer        // of the epoch
 	others      []owner.Member // who is believed to be there
 	reached     bool           // the server answered the last contact
+	named       int            // members that the server named then
 	identity    identity.Verifier
 	certificate []byte
 	admitted    map[id.Peer]admitted

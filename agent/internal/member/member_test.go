@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,6 +280,41 @@ func TestWithoutServer(t *testing.T) {
 	if at, err := a.Toward(t.Context()); err == nil {
 		t.Errorf("toward nobody: %v", at)
 	}
+}
+
+// TestLonely: that nobody answers is a problem after a minute, and none any more when somebody does.
+func TestLonely(t *testing.T) {
+	d := newDeployment(t)
+	var passed atomic.Int64
+	a := d.computer("a").start(func(o *Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+	})
+	silent := ocs.Member{ID: id.Peer{5}.String(), Address: netip.MustParseAddrPort("127.0.0.1:9")}
+	isLonely := func(s Status) bool {
+		return s.Site == "lyon" && strings.Contains(s.String(), "UDP blocked") && strings.Contains(s.Problem, "there are 1")
+	}
+	isFine := func(s Status) bool { return s.Site == "lyon" && s.Problem == "" }
+	a.Told(d.words(a.Self(), "lyon", 1, silent))
+	a.becomes("a neighbour is missing", func(Status) bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.session != nil && !a.session.lonelySince.IsZero()
+	})
+	if status := a.Status(); !isFine(status) {
+		t.Errorf("at once: %v", status)
+	}
+	passed.Store(int64(lonelyAfter))
+	a.becomes("lonely", isLonely)
+	t.Log("the server names nobody")
+	a.Told(d.words(a.Self(), "lyon", 1))
+	a.becomes("alone, which is no problem", isFine)
+	a.Told(d.words(a.Self(), "lyon", 1, silent))
+	passed.Add(int64(2 * lonelyAfter))
+	a.becomes("lonely again", func(s Status) bool { passed.Add(int64(time.Second)); return isLonely(s) })
+	t.Log("somebody comes")
+	b := d.computer("b").start()
+	b.Told(d.words(b.Self(), "lyon", 1, a.place()))
+	a.becomes("fine", isFine)
 }
 
 // TestPlaceOf: a member that gossip does not know is where the server said.

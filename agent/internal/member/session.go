@@ -47,7 +47,8 @@ type session struct {
 
 	// Written by the owner with the Member's mutex held, so that others may read them with it.
 	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
-	believed, neighbours int                        // for display
+	believed, neighbours int                        // for display, as the next
+	lonelySince          time.Time                  // zero: there is a neighbour, or nobody to be one
 }
 
 // maxShunned is how many neighbours wait to be shunned; more are not, and banned for fragments all the same.
@@ -218,6 +219,7 @@ func (s *session) step(ctx context.Context, running *sync.WaitGroup, event mesh.
 	s.member.mu.Lock()
 	defer s.member.mu.Unlock()
 	s.believed, s.neighbours = len(s.rumours), len(s.mesh.Neighbours())
+	s.feelLonely(s.member.options.Now())
 }
 
 // meet connects to a member; that it came is reported by the swarm. In the end it is called unmet in any case: whoever

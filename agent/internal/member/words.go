@@ -111,7 +111,7 @@ func (m *Member) Told(said *ocs.Swarm) {
 	if !fresh.isRight() && m.outside != reason || fresh.Site != before.Site {
 		m.options.Log.Info("the agent's site", "swarm", fresh.Site, "reason", reason)
 	}
-	m.outside, m.reached = reason, true
+	m.outside, m.reached, m.named = reason, true, len(fresh.Members)
 	if fresh.isRight() && fresh.isOf(before) {
 		fresh.Members = merged(fresh.Members, before.Members)
 		fresh.Epoch = before.Epoch // until learn has compared the two
