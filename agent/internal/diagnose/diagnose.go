@@ -77,6 +77,7 @@ func Run(ctx context.Context, options Options) []Check {
 	r.ledger()
 	r.inventory(ctx)
 	r.agent()
+	r.members()
 	return r.checks
 }
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"enjambre/agent/internal/config"
 	"enjambre/agent/internal/daemon"
+	"enjambre/agent/internal/member"
 	"enjambre/agent/internal/notify"
 	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/state"
@@ -89,7 +91,7 @@ func enrolled(t *testing.T, address string, authority *x509.Certificate, now tim
 // options look at a folder and at no more of this computer than must be.
 func options(t *testing.T, folder string) Options {
 	settings := config.Default()
-	settings.State = folder
+	settings.State, settings.Listen = folder, "0" // no port that others may hold
 	o := Options{
 		Settings: settings, Programs: []string{},
 		Free: func(context.Context, string) (int64, error) { return 100 << 30, nil },
@@ -158,7 +160,7 @@ func TestGood(t *testing.T) {
 		names = append(names, check.Name)
 	}
 	order := "state folder, identity, certificate, clock, authority, name, connection, TLS, proxy, answer, disk, dialog, " +
-		"ledger, inventory, agent"
+		"ledger, inventory, agent, swarm"
 	if got := strings.Join(names, ", "); got != order {
 		t.Errorf("got %s", got)
 	}
@@ -306,6 +308,30 @@ func TestComputer(t *testing.T) {
 				return notify.Session{User: "ana", Display: ":0"}, true, nil
 			}
 		}, "dialog", Warn, "ana"},
+		"no swarm": {func(_ *testing.T, _ *state.Folder, o *Options) {
+			o.Settings.Listen = config.ListenOff
+		}, "swarm", OK, "switched off"},
+		"port taken": {func(t *testing.T, _ *state.Folder, o *Options) {
+			taken, err := net.ListenUDP("udp", &net.UDPAddr{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = taken.Close() })
+			_, o.Settings.Listen, _ = net.SplitHostPort(taken.LocalAddr().String())
+		}, "swarm", Warn, "choose another port"},
+		"nobody answers": {func(t *testing.T, folder *state.Folder, _ *Options) {
+			unlock, err := folder.Lock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(unlock)
+			err = folder.Publish(daemon.StatusName, daemon.Status{Swarm: member.Status{
+				Listen: netip.MustParseAddrPort("10.0.0.1:4901"), Site: "lyon", Problem: "no other member answers",
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, "swarm", Warn, "let UDP pass"},
 		"a running agent with a problem": {func(t *testing.T, folder *state.Folder, _ *Options) {
 			unlock, err := folder.Lock()
 			if err != nil {

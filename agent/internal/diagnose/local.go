@@ -297,12 +297,10 @@ func (r *run) agent() {
 		r.skip("no state folder", name)
 		return
 	}
-	running := false
-	if _, err := os.Stat(r.folder.Path("lock")); err == nil { // or asking would make it
-		if running, err = r.folder.Running(); err != nil {
-			r.add(name, Warn, err.Error(), "")
-			return
-		}
+	running, err := r.isRunning()
+	if err != nil {
+		r.add(name, Warn, err.Error(), "")
+		return
 	}
 	if !running {
 		r.add(name, Warn, "does not run", "enjambre-agent service start")
