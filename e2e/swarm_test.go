@@ -32,7 +32,6 @@ func newSwarm(t *testing.T, agents int) *swarm {
 	t.Helper()
 	s := &swarm{site: newSite(t)}
 	s.must("site", "set", "lyon", "--wan-rate", swarmRate, "--pace", "rate")
-	s.member.Listen = "0"
 	s.agents, s.devices = []*stage.Member{s.member}, []string{s.device}
 	for len(s.agents) < agents {
 		s.add()
