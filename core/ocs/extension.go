@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"net/netip"
+	"strconv"
 
 	"enjambre/core"
 	"enjambre/core/internal/strictxml"
@@ -259,6 +260,9 @@ const (
 // MaxProblem bounds a problem's text, in bytes; longer ones are cut.
 const MaxProblem = 1 << 10
 
+// MaxShared bounds what is said of a package's bytes that came from members: the largest archive there can be.
+const MaxShared int64 = core.MaxFragmentSize * core.MaxFragments
+
 // A Progress is a PROGRESS request: for display only, never a result. It is answered with a ProgressReply, and
 // packages that are not affected to the computer are left out of account.
 type Progress struct {
@@ -271,6 +275,7 @@ type PackageProgress struct {
 	Phase    Phase
 	Have, Of int    // fragments, 0 to core.MaxFragments
 	Problem  string // why it does not go on, as far as it does not, such as "origin: 503"; at most MaxProblem bytes
+	Shared   int64  // bytes of it that members of the site sent, 0 to MaxShared; 0 also from agents that do not say
 }
 
 // Progress reads a PROGRESS request.
@@ -288,7 +293,7 @@ func (r *Request) Progress() (Progress, error) {
 		one := PackageProgress{
 			Package: id, Phase: Phase(fields.text("PHASE")),
 			Have: numbers.read("HAVE", 0, core.MaxFragments), Of: numbers.read("OF", 0, core.MaxFragments),
-			Problem: printable(fields.text("PROBLEM"), MaxProblem),
+			Problem: printable(fields.text("PROBLEM"), MaxProblem), Shared: numbers.read64("SHARED", 0, MaxShared),
 		}
 		switch one.Phase {
 		case Downloading, Delayed, Installing:
@@ -302,6 +307,14 @@ func (r *Request) Progress() (Progress, error) {
 		return numbers.err
 	})
 	return progress, err
+}
+
+// appendShared appends the attribute SHARED, at most MaxShared, unless it is 0.
+func appendShared(to []byte, bytes int64) []byte {
+	if bytes <= 0 {
+		return to
+	}
+	return strictxml.AppendAttribute(to, "SHARED", strconv.FormatInt(min(bytes, MaxShared), 10))
 }
 
 // packageRoom is what one package without problem takes of a PROGRESS request at most, in bytes.
@@ -322,6 +335,7 @@ func (p Progress) Append(to []byte, device core.DeviceID) []byte {
 		to = strictxml.AppendAttribute(to, "PHASE", string(one.Phase))
 		to = appendNumber(to, "HAVE", one.Have)
 		to = appendNumber(to, "OF", one.Of)
+		to = appendShared(to, one.Shared)
 		told := appendOptional(to, "PROBLEM", printable(one.Problem, MaxProblem))
 		if len(told)-begin+(len(p.Packages)-i)*packageRoom <= MaxMessage {
 			to = told

@@ -32,7 +32,8 @@ func TestProgressBounds(t *testing.T) {
 	var progress Progress
 	for i := range MaxPacks {
 		progress.Packages = append(progress.Packages, PackageProgress{Package: core.PackageID(999_999_999_999_999_000 - i), Phase: Downloading,
-			Have: core.MaxFragments, Of: core.MaxFragments, Problem: strings.Repeat("<\n", MaxProblem)})
+			Have: core.MaxFragments, Of: core.MaxFragments, Problem: strings.Repeat("<\n", MaxProblem),
+			Shared: MaxShared + 1})
 	}
 	document := progress.Append(nil, device)
 	if len(document) > MaxMessage {
@@ -43,6 +44,7 @@ func TestProgressBounds(t *testing.T) {
 		t.Fatalf("got %d packages, %v", len(again.Packages), err)
 	}
 	if first, last := again.Packages[0].Problem, again.Packages[MaxPacks-1].Problem; last != "" ||
+		again.Packages[0].Shared != MaxShared ||
 		!strings.HasPrefix(strings.Repeat("<\n", MaxProblem), first) || len(first) < MaxProblem-1 {
 		t.Errorf("got %d bytes of the first problem, %q of the last", len(first), last)
 	}
@@ -55,7 +57,8 @@ func TestProgressBounds(t *testing.T) {
 	}
 	for fields, class := range map[string]core.Class{
 		`PHASE="DONE"`: core.ClassField, ``: core.ClassField, `PHASE="DELAYED" HAVE="-1"`: core.ClassLimit,
-		`PHASE="DELAYED" OF="99999999"`: core.ClassLimit,
+		`PHASE="DELAYED" OF="99999999"`: core.ClassLimit, `PHASE="DELAYED" SHARED="-1"`: core.ClassLimit,
+		`PHASE="DELAYED" SHARED="1099511627777"`: core.ClassLimit, `PHASE="DELAYED" SHARED="x"`: core.ClassLimit,
 	} {
 		if _, err := mustParse(t, inside(fields)).Progress(); core.ClassOf(err) != class {
 			t.Errorf("%s: got %v, want %s", fields, err, class)

@@ -148,6 +148,7 @@ func TestResultExtensions(t *testing.T) {
 		Exit:    "-5",
 		Detail:  "E_EXEC no such file",
 		Output:  "line 1\nline 2 <&>\n\ttab",
+		Shared:  1 << 33,
 	}
 	document := result.Append(nil, device)
 	golden(t, "golden-result.xml", document)
@@ -161,11 +162,19 @@ func TestResultExtensions(t *testing.T) {
 		Output:  strings.Repeat("ñ", 4000),
 		Exit:    "x",
 		Detail:  "a\u202eb",
+		Shared:  MaxShared + 1,
 	}
 	cut, err := mustParse(t, long.Append(nil, device)).Result()
 	if err != nil || len(cut.Text) != MaxResultText || len(cut.Output) != MaxResultOutput || cut.Exit != "" ||
-		cut.Detail != "a?b" {
-		t.Errorf("got %d, %d, %q, %q, %v", len(cut.Text), len(cut.Output), cut.Exit, cut.Detail, err)
+		cut.Detail != "a?b" || cut.Shared != MaxShared {
+		t.Errorf("got %d, %d, %q, %q, %d, %v", len(cut.Text), len(cut.Output), cut.Exit, cut.Detail, cut.Shared, err)
+	}
+	for _, shared := range []string{"", "x", "-1", "1.5", "1099511627777", "99999999999999999999"} {
+		odd, err := mustParse(t, []byte(`<REQUEST DEVICEID="`+string(device)+
+			`" ERR="SUCCESS_0" ID="7" QUERY="DOWNLOAD" SHARED="`+shared+`"/>`)).Result()
+		if want := (Result{Package: 7, Text: "SUCCESS_0"}); err != nil || odd != want {
+			t.Errorf("SHARED=%q: got %+v, %v", shared, odd, err)
+		}
 	}
 	none, err := mustParse(
 		t,
@@ -310,7 +319,8 @@ func TestExtensions(t *testing.T) {
 		t.Errorf("got %v, %v", again, err)
 	}
 	progress := Progress{
-		Packages: []PackageProgress{{1700000001, Downloading, 3, 8, "origin: 503\n<again>"}, {1700000002, Installing, 1, 1, ""}},
+		Packages: []PackageProgress{{1700000001, Downloading, 3, 8, "origin: 503\n<again>", 0},
+			{1700000002, Installing, 1, 1, "", 1 << 40}},
 	}
 	golden(t, "golden-progress.xml", progress.Append(nil, device))
 	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil ||

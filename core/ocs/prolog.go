@@ -286,13 +286,18 @@ func newNumbers(from *strictxml.Element) *numbers { return &numbers{from: from} 
 
 // read returns the number called name, or absent when there is none; it must lie in 0..most.
 func (n *numbers) read(name string, absent, most int) int {
+	return int(n.read64(name, int64(absent), int64(most)))
+}
+
+// read64 is read for numbers that an int may be too small for.
+func (n *numbers) read64(name string, absent, most int64) int64 {
 	text, err := field(n.from, name)
 	if err == nil && text == "" {
 		return absent
 	}
-	number := 0
+	var number int64
 	if err == nil {
-		number, err = strconv.Atoi(text)
+		number, err = strconv.ParseInt(text, 10, 64)
 		if err != nil || number < 0 || number > most {
 			err = core.Refuse(core.ClassLimit, "%s=%q: use a whole number from 0 to %d", name, printable(text, 40),
 				most)

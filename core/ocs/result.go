@@ -17,14 +17,15 @@ const (
 // UnknownCode is the text of a result that names no code.
 const UnknownCode = "UNKNOWN_CODE"
 
-// A Result is a DOWNLOAD request: how a package ended on a computer. Exit, Detail and Output are
-// Enjambre's own and absent from stock agents.
+// A Result is a DOWNLOAD request: how a package ended on a computer. Exit, Detail, Output and Shared
+// are Enjambre's own and absent from stock agents.
 type Result struct {
 	Package core.PackageID
 	Text    string // such as SUCCESS_0 or ERR_EXECUTE; never empty
 	Exit    string // exit code in decimal digits, "" when unknown
 	Detail  string // class and text of a failure
 	Output  string // the end of the command's output
+	Shared  int64  // bytes of the package that members of the site sent, 0 to MaxShared
 }
 
 // Result reads a DOWNLOAD request. Longer fields than the bounds are cut, since a result must not be
@@ -61,6 +62,10 @@ func (r *Request) Result() (Result, error) {
 	if _, err := strconv.Atoi(result.Exit); err != nil {
 		result.Exit = ""
 	}
+	numbers := newNumbers(r.root)
+	if shared := numbers.read64("SHARED", 0, MaxShared); numbers.err == nil { // else left out, as Exit is
+		result.Shared = shared
+	}
 	return result, nil
 }
 
@@ -74,6 +79,7 @@ func (r Result) Append(to []byte, device core.DeviceID) []byte {
 	to = strictxml.AppendAttribute(to, "ID", r.Package.String())
 	to = appendOptional(to, "OUTPUT", r.Output)
 	to = strictxml.AppendAttribute(to, "QUERY", string(QueryDownload))
+	to = appendShared(to, r.Shared)
 	return append(to, " />\n"...)
 }
 
