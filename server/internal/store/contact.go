@@ -242,8 +242,8 @@ func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 const maxResults = 500
 
 // SaveResult keeps a result that a computer reported, whether or not the package is affected to it, and
-// ends the affectation if there is one. An unknown computer is ErrUnknownComputer: its result is not
-// acknowledged, so that it comes again after its inventory.
+// ends the affectation if there is one; only then what it says of members counts, see Shared. An unknown computer
+// is ErrUnknownComputer: its result is not acknowledged, so that it comes again after its inventory.
 func (s *Store) SaveResult(ctx context.Context, from Caller, result ocs.Result, now time.Time) error {
 	return s.change(ctx, func(tx *transaction) error {
 		id, err := from.row(ctx, tx)
@@ -263,6 +263,11 @@ func (s *Store) SaveResult(ctx context.Context, from Caller, result ocs.Result, 
 		}
 		if err != nil {
 			return err
+		}
+		if from.Key != "" { // stock agents have no members to get anything from
+			if err := noteShared(ctx, tx, id, result.Package, result.Shared); err != nil {
+				return err
+			}
 		}
 		codes, err := outcome.ParseSuccessCodes(codeText)
 		if err != nil {

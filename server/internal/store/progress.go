@@ -78,8 +78,11 @@ const keepProgress = `INSERT OR REPLACE INTO progress (computer, package, phase,
 
 func noteProgress(ctx context.Context, tx *transaction, computer int64, touch Touch) error {
 	for _, one := range touch.Progress {
-		_, err := execute(ctx, tx, keepProgress, one.Phase, one.Have, one.Of, one.Problem, unix(touch.At), computer,
+		kept, err := execute(ctx, tx, keepProgress, one.Phase, one.Have, one.Of, one.Problem, unix(touch.At), computer,
 			one.Package, outcome.Notified)
+		if err == nil && kept > 0 {
+			err = noteShared(ctx, tx, computer, one.Package, one.Shared)
+		}
 		if err != nil {
 			return err
 		}
