@@ -197,6 +197,23 @@ func (s Schedule) At(t time.Time) (rate Rate, until time.Time) {
 	return rate, time.Time{}
 }
 
+// Lasts returns how long a link that is kept to the schedule takes at least for a number of bits, from t on; 0 where it
+// sets no bound, as it is unlimited at t. Hours are those of t's location. It ends, since no rate is below MinRate.
+func (s Schedule) Lasts(t time.Time, bits float64) time.Duration {
+	for at := t; ; {
+		rate, until := s.At(at)
+		if rate == Unlimited { // the rest takes no time
+			return at.Sub(t)
+		}
+		rest := bits / float64(rate) // seconds
+		if until.IsZero() || rest <= until.Sub(at).Seconds() {
+			return at.Sub(t) + time.Duration(rest*float64(time.Second))
+		}
+		bits -= until.Sub(at).Seconds() * float64(rate)
+		at = until
+	}
+}
+
 // nextBoundary returns the next time after t at which a window may begin or end: when the clock shows one of
 // its hours, or is put forward or back.
 func (s Schedule) nextBoundary(t time.Time) time.Time {

@@ -147,6 +147,37 @@ func TestAt(t *testing.T) {
 	}
 }
 
+// TestLasts: the bits of each hour go at its rate.
+func TestLasts(t *testing.T) {
+	morning := time.Date(2026, 11, 24, 7, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		schedule string
+		from     time.Time
+		bits     float64
+		want     time.Duration
+	}{
+		{"", morning, 1e12, 0},
+		{"4mbit", morning, 0, 0},
+		{"4mbit", morning, 1e6, 250 * time.Millisecond},
+		{"4mbit", morning, 4e6 * 3600 * 24 * 365, 365 * 24 * time.Hour},
+		{"20mbit 4mbit@08:00-18:00", morning, 20e6 * 3600, time.Hour},
+		{"20mbit 4mbit@08:00-18:00", morning, 20e6*3600 + 4e6*1800, 90 * time.Minute},
+		{"20mbit 4mbit@08:00-18:00", morning, 20e6*3600 + 4e6*36000 + 20e6*60, 11*time.Hour + time.Minute},
+		{"20mbit 4mbit@08:00-18:00", morning.In(place(t, "Europe/Paris")), 4e6 * 60, time.Minute},
+		{"4mbit@08:00-18:00", morning, 1e12, 0},
+		{"4mbit@08:00-18:00", morning.Add(10 * time.Hour), 1e12, time.Hour},
+		{"4mbit@08:00-18:00 2mbit@18:00-08:00", morning, 2e6*3600 + 4e6*36000 + 2e6*14*3600 + 4e6, 25*time.Hour + time.Second},
+	} {
+		s, err := Parse(strings.Fields(c.schedule)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Lasts(c.from, c.bits); got != c.want {
+			t.Errorf("%q: %.0f bits from %s last %s, want %s", c.schedule, c.bits, c.from, got, c.want)
+		}
+	}
+}
+
 // drawn is a random schedule: windows between sorted times of the day, some hours left out.
 func drawn(t *rapid.T) Schedule {
 	rate := rapid.Custom(func(t *rapid.T) Rate { return Rate(rapid.IntRange(8, 20).Draw(t, "kbit")) * 1000 })
