@@ -14,6 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/core/seal"
 	"enjambre/peer/lease"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/store"
@@ -61,12 +63,52 @@ func sent(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(errors.Join(err, file.Close()))
 }
 
+// shared DATA SITE PACKAGE BYTES is a command of scripts: a computer of the site enrols, and ends the package of this name
+// with the word that members sent it so many bytes.
+func shared(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 4 {
+		ts.Fatalf("usage: shared DATA SITE PACKAGE BYTES")
+	}
+	ctx, now, device := context.Background(), time.Now(), core.DeviceID(args[1]+"-2026-01-01-00-00-00")
+	folder, err := datafolder.Open(ctx, ts.MkAbs(args[0]))
+	ts.Check(err)
+	bytes, err := strconv.ParseInt(args[3], 10, 64)
+	ts.Check(err)
+	list, err := folder.Store.PackagesOnRecord(ctx)
+	ts.Check(err)
+	key := seal.KeyID{1}
+	ts.Check(folder.Store.AddToken(ctx, args[1], store.Token{
+		Site: core.SiteName(args[1]), Uses: 1, Expires: now.Add(time.Hour),
+	}, now))
+	_, err = folder.Store.Enrol(ctx, store.Enrolment{Token: args[1], Device: device, Key: key, Certified: now}, now)
+	ts.Check(err)
+	from := store.Caller{Device: device, Key: key.String()}
+	_, err = folder.Store.SaveInventory(ctx,
+		store.Facts{Computer: store.Computer{Device: device, OS: "Debian", Family: core.Linux}, Key: from.Key}, "", now)
+	ts.Check(err)
+	for _, one := range list {
+		if one.Name != args[2] {
+			continue
+		}
+		_, err = folder.Store.AddActivation(ctx,
+			store.Activation{Package: one.ID, InfoURL: "a/d", FragmentsURL: "a/d", Site: core.SiteName(args[1]), Created: now})
+		ts.Check(err)
+		_, err = folder.Store.Affect(ctx, store.Target{Package: one.ID}, store.Selection{Devices: []core.DeviceID{device}},
+			store.AffectOptions{}, now)
+		ts.Check(err)
+		_, err = folder.Store.Contact(ctx, store.Call{Caller: from}, now)
+		ts.Check(err)
+		ts.Check(folder.Store.SaveResult(ctx, from, ocs.Result{Package: one.ID, Text: "SUCCESS_0", Shared: bytes}, now))
+	}
+	ts.Check(folder.Close())
+}
+
 // TestScript runs the program as people do. What needs a running server is tested in e2e. The condition
 // "mounts" says that a script may mount over the system's folder of units, unseen by others.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"sent": sent},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"sent": sent, "shared": shared},
 		Condition: func(name string) (bool, error) {
 			if name != "mounts" {
 				return false, fmt.Errorf("no condition %q", name)

@@ -92,6 +92,19 @@ func (s Site) RateAt(now time.Time) (wanrate.Rate, time.Time, error) {
 	return rate, until, nil
 }
 
+// Of an Ethernet frame of 1514 bytes that crosses a WAN, 1448 are payload.
+const frameBytes, framePayload = 1514, 1448
+
+// WANTime returns how long bytes of payload take at least to cross the site's WAN from a time on, at the rates that are
+// set; 0 where these set no bound, as there is none at that time.
+func (s Site) WANTime(from time.Time, bytes int64) (time.Duration, error) {
+	zone, err := ParseTimeZone(s.TimeZone)
+	if err != nil {
+		return 0, err
+	}
+	return s.Rate.Lasts(from.In(zone), float64(bytes)*8*frameBytes/framePayload), nil
+}
+
 // ParseTimeZone returns the time zone with a name of the IANA database, such as Europe/Paris.
 func ParseTimeZone(name string) (*time.Location, error) {
 	if name != "" && name != "Local" {

@@ -223,6 +223,29 @@ func TestRateAt(t *testing.T) {
 	}
 }
 
+// TestWANTime: payload takes its frames' time, by the clock of the place.
+func TestWANTime(t *testing.T) {
+	one := New("lyon")
+	one.TimeZone = "Europe/Paris"
+	var err error
+	if one.Rate, err = wanrate.Parse("4mbit@08:00-18:00"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		hour int // UTC
+		want time.Duration
+	}{{5, 0}, {6, 3028 * time.Millisecond}, {16, 0}} {
+		got, err := one.WANTime(time.Date(2026, 7, 1, c.hour, 0, 0, 0, time.UTC), 1448*1000)
+		if err != nil || got != c.want {
+			t.Errorf("at %d: got %s, %v, want %s", c.hour, got, err, c.want)
+		}
+	}
+	one.TimeZone = "Nowhere"
+	if _, err := one.WANTime(time.Time{}, 1); core.ClassOf(err) != core.ClassField {
+		t.Errorf("in no zone: got %v", err)
+	}
+}
+
 // BenchmarkJudge judges among the most networks there may be.
 func BenchmarkJudge(b *testing.B) {
 	var list []Site
