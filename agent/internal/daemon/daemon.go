@@ -159,6 +159,7 @@ func (d *daemon) open() (err error) {
 	if err != nil {
 		return err
 	}
+	d.resumeSources()
 	if err := d.openSwarm(); err != nil {
 		return err
 	}
@@ -308,10 +309,10 @@ func (d *daemon) stepQueue(ctx context.Context) {
 func (d *daemon) do(ctx context.Context, action plan.Action) {
 	switch action := action.(type) {
 	case plan.Contact:
-		progress := d.plan.Progress()
+		progress := d.toldProgress()
 		d.spawn(ctx, func(ctx context.Context) answer { return d.contact(ctx, progress) })
 	case plan.Report:
-		progress := d.plan.Progress()
+		progress := d.toldProgress()
 		d.spawn(ctx, func(ctx context.Context) answer { return d.report(ctx, progress) })
 	case plan.FetchInfo:
 		d.spawn(ctx, func(ctx context.Context) answer { return d.fetchInfo(ctx, action.Assignment) })

@@ -3,7 +3,6 @@ package daemon
 import (
 	"os"
 	"reflect"
-	"slices"
 	"time"
 
 	"enjambre/agent/internal/member"
@@ -72,7 +71,7 @@ func (d *daemon) show() {
 	s.status.NextContact, _ = d.plan.NextContact()
 	s.status.SwitchedOff = d.plan.Conf().Paused
 	s.status.Unreported = d.plan.Unreported()
-	s.status.Sources = slices.Clone(d.swarm.sources)
+	s.status.Sources = d.swarm.sources.all()
 	if d.swarm.member != nil {
 		s.status.Swarm = d.swarm.member.Status()
 	}

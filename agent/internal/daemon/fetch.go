@@ -166,7 +166,7 @@ func (d *daemon) fetchFragment(ctx context.Context, assignment plan.Assignment, 
 	return func() plan.Event {
 		if err == nil {
 			d.stored(p)
-			d.count(id, info.Archive.Plan.Size(index), 0)
+			d.swarm.sources.add(id, info.Archive.Plan.Size(index), 0)
 			return plan.FragmentStored{Package: id, Index: index}
 		}
 		d.options.Log.Warn("fragment not to be had", "package", id, "fragment", index+1, "reason", err)

@@ -131,7 +131,7 @@ func (d *daemon) pulse(ctx context.Context, event pulse.Event) {
 	for _, action := range d.following.pulse.Step(d.clock.now(), event) {
 		switch action := action.(type) {
 		case pulse.Ask:
-			progress := d.plan.Progress()
+			progress := d.toldProgress()
 			d.spawn(ctx, func(ctx context.Context) answer { return d.ask(ctx, progress) })
 		case pulse.Tell:
 			d.swarm.member.Tell(action.Except)

@@ -96,7 +96,7 @@ func (d *daemon) askNext(ctx context.Context, address string, order plan.AskNext
 			return plan.NextFailed{Package: number, Problem: err.Error()}
 		case sent:
 			d.stored(p)
-			d.count(number, p.Info().Archive.Plan.Size(got.Fragment), 0)
+			d.swarm.sources.add(number, p.Info().Archive.Plan.Size(got.Fragment), 0)
 			return plan.FragmentStored{Package: number, Index: got.Fragment}
 		}
 		return d.refused(number, got)

@@ -74,7 +74,7 @@ func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 	status, err := execute.Look(folder)
 	if err != nil { // the same at each start: it must not keep all the others from being run
 		d.options.Log.Error("what became of a command cannot be read", "package", attempt.Package, "reason", err)
-		_, err = d.ledger.End(attempt.Package, unknowable(err))
+		err = d.note(attempt.Package, unknowable(err))
 		return false, err
 	}
 	log := d.options.Log.With("package", attempt.Package, "attempt", attempt.Number)
@@ -91,7 +91,7 @@ func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 		return true, nil
 	case execute.Ended:
 		log.Info("a command has ended while the agent was not running")
-		_, err = d.ledger.End(attempt.Package, resultOf(status.Result))
+		err = d.note(attempt.Package, resultOf(status.Result))
 		return false, err
 	case execute.Interrupted:
 		if d.mayRepeat(attempt) && attempt.Interrupted < maxInterrupted {
@@ -100,7 +100,7 @@ func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 			return false, err
 		}
 		log.Error("a command was interrupted; nobody knows how far it came")
-		_, err = d.ledger.End(attempt.Package, resultOf(status.Result))
+		err = d.note(attempt.Package, resultOf(status.Result))
 		return false, err
 	}
 	return false, nil

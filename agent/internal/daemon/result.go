@@ -33,7 +33,7 @@ func detail(class core.Class, reason string) string {
 
 // end notes a package's result and returns what follows from it.
 func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
-	_, err := d.ledger.End(id, result)
+	err := d.note(id, result)
 	return func() plan.Event {
 		if err != nil {
 			d.broken = fmt.Errorf("result %s of package %s cannot be noted: %w", result.Text, id, err)

@@ -26,22 +26,15 @@ const (
 	documentTime  = 10 * time.Second // that one of them may take
 	localTime     = 2 * time.Second  // that finding out our own address may take before the first contact
 	maxMeetings   = 16               // that the server's answers cause, at once
-	maxSources    = 256              // packages of which is counted where their bytes came from
 )
 
-// A Source says where a package's bytes came from, since the agent was started.
-type Source struct {
-	Package core.PackageID `json:"package"`
-	Origin  int64          `json:"origin"`  // bytes
-	Members int64          `json:"members"` // bytes
-}
-
-// swarming is the daemon's part in the site's swarm. Only the goroutine that owns the plan uses it, but member.
+// swarming is the daemon's part in the site's swarm. Only the goroutine that owns the plan uses it, but member and
+// sources.
 type swarming struct {
 	member  *member.Member // nil in tests without swarm
 	fetches map[memberFetch]*underWay
 	meeting map[peerid.Peer]bool // at most maxMeetings
-	sources []Source             // the newest last
+	sources sources
 	tidyAt  time.Time
 }
 
@@ -266,7 +259,7 @@ func (d *daemon) fetchFromMember(ctx context.Context, key memberFetch, this *und
 			delete(d.swarm.fetches, key)
 		}
 		d.stored(p)
-		d.count(key.id, 0, size)
+		d.swarm.sources.add(key.id, 0, size)
 		return plan.FragmentShared{Package: key.id, Index: key.index, From: key.from}
 	}
 }
@@ -284,21 +277,6 @@ func (d *daemon) progress(ctx context.Context, key memberFetch) func() {
 			}
 		}
 	}
-}
-
-// count counts where bytes of a package came from.
-func (d *daemon) count(id core.PackageID, origin, members int64) {
-	for i := range d.swarm.sources {
-		if one := &d.swarm.sources[i]; one.Package == id {
-			one.Origin += origin
-			one.Members += members
-			return
-		}
-	}
-	if len(d.swarm.sources) == maxSources {
-		d.swarm.sources = d.swarm.sources[1:]
-	}
-	d.swarm.sources = append(d.swarm.sources, Source{id, origin, members})
 }
 
 // holders counts the neighbours that share each package that is here.

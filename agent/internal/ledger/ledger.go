@@ -56,6 +56,10 @@ type Result struct {
 	Detail string `json:"detail,omitempty"` // class and reason of a failure
 	Output string `json:"output,omitempty"` // the end of the command's output; dropped once reported
 
+	// Shared is how many bytes of the package came from members of the site, as it is reported; 0 also where a version
+	// that did not count them noted it.
+	Shared int64 `json:"shared,omitempty"`
+
 	// Installed says that the package is on the computer from now on: it is not run again.
 	Installed bool `json:"installed,omitempty"`
 }

@@ -299,6 +299,7 @@ func (t *Talker) result(ctx context.Context, attempt ledger.Attempt) error {
 	result := ocs.Result{
 		Package: attempt.Package, Text: attempt.Result.Text, Exit: attempt.Result.Exit,
 		Detail: attempt.Result.Detail, Output: attempt.Result.Output,
+		Shared: attempt.Result.Shared,
 	}
 	if _, err := t.exchange(ctx, result.Append(nil, t.known.Device)); err != nil {
 		return err

@@ -187,7 +187,7 @@ func (d *desk) contact() ocs.PrologReply {
 // ended notes a result that is to be reported.
 func (d *desk) ended(id core.PackageID) {
 	d.Helper()
-	if _, err := d.ledger.End(id, ledger.Result{Text: "SUCCESS"}); err != nil {
+	if _, err := d.ledger.End(id, ledger.Result{Text: "SUCCESS", Shared: int64(id)}); err != nil {
 		d.Fatal(err)
 	}
 }
@@ -201,6 +201,9 @@ func TestContact(t *testing.T) {
 	d.account = []ocs.AccountField{{Key: "TAG", Value: "given"}, {Key: "room", Value: "12"}}
 	d.contact()
 	want := []ocs.Query{ocs.QueryDownload, ocs.QueryDownload, ocs.QueryProlog, ocs.QueryInventory}
+	if result, err := d.heard[1].Result(); err != nil || result != (ocs.Result{Package: 2, Text: "SUCCESS", Shared: 2}) {
+		t.Errorf("result %+v, %v", result, err)
+	}
 	sent, err := d.heard[3].Inventory()
 	if err != nil || len(sent.Account) != 1 || sent.Account[0].Value != "T1" {
 		t.Errorf("account %+v, %v; want the tag of the enrolment", sent.Account, err)
