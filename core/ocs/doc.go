@@ -19,6 +19,7 @@
 //
 //	CONF FRAGS_PER_TURN           fragments of a package in one turn; 0 or absent: all
 //	DOWNLOAD EXIT, DETAIL, OUTPUT exit code; class and text of a failure (1 KiB); end of output (4 KiB)
+//	DOWNLOAD SHARED               bytes of the package that members of the site sent, see [MaxShared]
 //	PROLOG CONTACT, LAST          this contact and the last answered one, see [Prolog]
 //	PROLOG TRUSTS                 what the agent verifies the server with, see [TrustDigest]
 //	PROLOG LISTEN, CLASS          where members reach the agent, and its weight, see [Prolog]
