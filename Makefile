@@ -20,13 +20,13 @@ check: ## format, vet, staticcheck, tidy modules, and builds for the other syste
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./server/... ./agent/...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./server/... ./agent/...
 
-demo: ## a server and a stock agent on this machine; stays up
-	sh e2e/prepare.sh
-	$(GO) run ./e2e/demo
+demo: ## a server, three sites of agents and a stock agent on this machine; stays up
+	@sh e2e/prepare.sh
+	@$(GO) run ./e2e/demo $(ARGS)
 
-demo-once: ## the same, and ends; exit 0 only if every package succeeded
-	sh e2e/prepare.sh
-	$(GO) run ./e2e/demo --once
+demo-once: ## the same, and ends; exit 0 only if all succeeded and went into each site once; ARGS=--json: one line says so
+	@sh e2e/prepare.sh
+	@$(GO) run ./e2e/demo --once $(ARGS)
 
 lab: ## the swarm's promises in namespaces, as root, an hour at most; writes the table of docs/swarm-measured.md
 	$(GO) test ./e2e/lab/cases -count=1 -v -timeout 90m -lab

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests and the demo need and this machine lacks: a C compiler for the race detector, the
 # stock OCS agent with Perl's HTTPS support, and a display without a screen with windows to press buttons in.
-# Where it may not, it says what is missing.
+# Where it may not, it says what is missing. It says nothing on stdout, which is for the demo's results.
 set -eu
 
 missing=""
@@ -20,9 +20,9 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 	echo "e2e: tests that need it will be skipped" >&2
 	exit 0
 fi
-echo "e2e: installing$missing"
+echo "e2e: installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
+apt-get update -qq >&2
 # shellcheck disable=SC2086 # a list of words
 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 # The package's own timer would call a server of its own; the tests run the agent themselves.
