@@ -31,8 +31,9 @@ const (
 	packetSize  = 1200             // bytes of a gossip packet, so that none is cut on its way
 	reclaimTime = 10 * time.Second // after which a member may come back from another address
 	joinTime    = 10 * time.Second
-	rejoinEvery = time.Minute // D6: a swarm that fell apart never heals by itself
-	rejoinWith  = 2           // members to join each time
+	leaveTime   = 2 * time.Second // that telling may take; when a whole site stops, nobody is left who hears it
+	rejoinEvery = time.Minute     // D6: a swarm that fell apart never heals by itself
+	rejoinWith  = 2               // members to join each time
 )
 
 // GossipOptions configure gossip. Advertise and Keys are required.
@@ -203,8 +204,8 @@ func (g *Gossip) UseKeys(keys [][]byte) error {
 	return nil
 }
 
-// Leave tells the others that we go; Close without it lets them find out.
-func (g *Gossip) Leave() error { return g.list.Leave(joinTime) }
+// Leave tells the others that we go, for at most two seconds; Close without it lets them find out.
+func (g *Gossip) Leave() error { return g.list.Leave(leaveTime) }
 
 // Close ends gossip.
 func (g *Gossip) Close() error { return g.list.Shutdown() }

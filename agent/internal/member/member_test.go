@@ -224,7 +224,10 @@ func TestSite(t *testing.T) {
 		one.Told(d.words(one.Self(), "lyon", 4))
 	}
 	t.Log("one moves away")
+	lyon := d.gossip
+	d.gossip = [][]byte{bytes.Repeat([]byte{3}, 32)} // each site has its own
 	c.Told(d.words(c.Self(), "paris", 1))
+	d.gossip = lyon
 	c.becomes("alone", func(s Status) bool { return s.Site == "paris" && s.Members == 0 && s.Neighbours == 0 })
 	a.becomes("without it", together(1))
 	b.becomes("without it", together(1))
