@@ -78,7 +78,8 @@ func (s *swarm) begin(agent *stage.Member) {
 
 // A memberStatus is what "status --json" shows of the swarm.
 type memberStatus struct {
-	Swarm struct {
+	Process int
+	Swarm   struct {
 		Site, Problem       string
 		Members, Neighbours int
 	}
@@ -240,7 +241,10 @@ func TestSwarmServerLost(t *testing.T) {
 	}
 	s.begin(killed)
 	for _, agent := range []*stage.Member{asleep, killed} {
-		s.waitFor("the end without server", func() bool { return strings.Contains(s.fullLog(agent), "package ended") })
+		s.waitFor("the end without server", func() bool {
+			status := s.stands(agent)
+			return status.Process == agent.PID() && len(status.Packages) == 0
+		})
 	}
 	if err := s.server.Start(t.Context()); err != nil {
 		t.Fatal(err)
