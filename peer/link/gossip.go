@@ -110,11 +110,11 @@ func checkKeys(keys [][]byte) error {
 	return nil
 }
 
-// Run joins again and again whom it knows of, until ctx ends: at once, after a minute give or take, and when asked by
+// Run joins again and again whom it knows of, until ctx ends and the member being joined has answered or not: at once, after a minute give or take, and when asked by
 // a value on hurry, such as after the computer slept or its address changed.
 func (g *Gossip) Run(ctx context.Context, hurry <-chan struct{}) {
 	for {
-		if err := g.join(); err != nil {
+		if err := g.join(ctx); err != nil {
 			g.host.options.Log.Debug("nobody could be joined", "reason", err)
 		}
 		pause := rejoinEvery/2 + time.Duration(g.options.Random.Int64N(int64(rejoinEvery)))
@@ -130,8 +130,8 @@ func (g *Gossip) Run(ctx context.Context, hurry <-chan struct{}) {
 	}
 }
 
-// join joins a few of those that are known and not there.
-func (g *Gossip) join() error {
+// join joins a few of those that are known and not there. Each that does not answer takes seconds.
+func (g *Gossip) join(ctx context.Context) error {
 	there := map[id.Peer]bool{g.host.self: true}
 	for _, rumour := range g.Members() {
 		there[rumour.ID] = true
@@ -146,7 +146,7 @@ func (g *Gossip) join() error {
 	var problems error
 	joined := 0
 	for _, one := range known {
-		if joined == rejoinWith {
+		if joined == rejoinWith || ctx.Err() != nil {
 			break
 		}
 		if _, err := g.list.Join([]string{one.ID.String() + "/" + one.Address.String()}); err != nil {

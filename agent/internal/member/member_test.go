@@ -320,6 +320,23 @@ func TestLonely(t *testing.T) {
 	a.becomes("fine", isFine)
 }
 
+// TestLeave: an agent ends soon also while it tries to reach many that do not answer.
+func TestLeave(t *testing.T) {
+	d := newDeployment(t)
+	a := d.computer("a").start()
+	var silent []ocs.Member
+	for n := range byte(12) {
+		silent = append(silent, ocs.Member{ID: id.Peer{n + 1}.String(), Address: netip.AddrPortFrom(loopback, 9)})
+	}
+	a.Told(d.words(a.Self(), "lyon", 1, silent...))
+	a.becomes("joining", func(s Status) bool { return s.Site == "lyon" })
+	began := time.Now()
+	a.stop()
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // TestPlaceOf: a member that gossip does not know is where the server said.
 func TestPlaceOf(t *testing.T) {
 	d := newDeployment(t)
