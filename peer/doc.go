@@ -26,5 +26,6 @@
 //
 // A member of weight 0 asks the origin for itself only after [PatientTime] without a new fragment.
 //
-// What is new here is announced every [AnnounceEvery], to neighbours that lack it.
+// What the origin has sent is announced at once, since nobody else has it, what members have sent every [AnnounceEvery];
+// both to neighbours that lack it.
 package peer

@@ -22,12 +22,12 @@ const (
 	MaxBusy       = time.Minute      // that a neighbour may say it is busy
 	StallTime     = 10 * time.Second // without a byte, after which a fetch is broken off
 	HedgeTime     = 2 * time.Second  // after which a late fragment is asked of a second holder, at the end
-	AnnounceEvery = time.Second
-	PatientTime   = time.Minute    // without a new fragment, after which a member of weight 0 asks the origin
-	emptyPause    = time.Second    // until the origin is asked again when there was nothing to ask it for
-	firstBan      = time.Hour      // for a misbehaviour
-	nextBan       = 24 * time.Hour // for each further one
-	hedgeShare    = 100            // the end is when at most one in so many is missing
+	AnnounceEvery = time.Second      // what members have sent; what the origin has sent at once
+	PatientTime   = time.Minute      // without a new fragment, after which a member of weight 0 asks the origin
+	emptyPause    = time.Second      // until the origin is asked again when there was nothing to ask it for
+	firstBan      = time.Hour        // for a misbehaviour
+	nextBan       = 24 * time.Hour   // for each further one
+	hedgeShare    = 100              // the end is when at most one in so many is missing
 )
 
 // Options configure a Download. The zero Options are an agent that knows of no swarm.
@@ -205,7 +205,10 @@ func (d *Download) stored(now time.Time, event FragmentStored) []Action {
 	if len(d.verified) < MaxAcks {
 		d.verified = append(d.verified, index)
 	}
-	if len(d.news) == 0 {
+	switch {
+	case event.From == (id.Peer{}): // nobody else has it
+		d.announceAt = now
+	case len(d.news) == 0:
 		d.announceAt = now.Add(AnnounceEvery)
 	}
 	d.news = append(d.news, index)

@@ -75,7 +75,8 @@ func TestRarestFirst(t *testing.T) {
 		Failed: []Complaint{{Peer: one, Index: 2}},
 	})
 	step(t, d, start, OriginAllowed{}, Postpone{start.Add(emptyPause)})
-	step(t, d, start, FragmentStored{Index: 2}, Acknowledge{[]core.FragmentIndex{2}})
+	step(t, d, start, FragmentStored{Index: 2}, Acknowledge{[]core.FragmentIndex{2}},
+		Announce{one, []core.FragmentIndex{2, 3}}, Announce{two, []core.FragmentIndex{2}})
 	if d.Missing() != 2 || !d.Holds(2) {
 		t.Errorf("%d missing", d.Missing())
 	}
@@ -133,7 +134,7 @@ func TestHedge(t *testing.T) {
 	}
 }
 
-// TestAnnounce: once a second, to those who want and lack it.
+// TestAnnounce: once a second, to those who want and lack it; what the origin has sent at once.
 func TestAnnounce(t *testing.T) {
 	d := member(0, 3, true)
 	quiet := join(3, nil)
@@ -150,6 +151,8 @@ func TestAnnounce(t *testing.T) {
 	if _, wakes := d.NextWake(); wakes {
 		t.Error("it wakes for nothing")
 	}
+	step(t, d, now, FragmentStored{Index: 1}, Acknowledge{[]core.FragmentIndex{2, 0, 1}},
+		Announce{peerOf(1), []core.FragmentIndex{1}}, Announce{peerOf(2), []core.FragmentIndex{1}})
 }
 
 // TestWishes: a member wants first what is its own; what failed at the origin comes last.

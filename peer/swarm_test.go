@@ -129,12 +129,10 @@ func newSite(t *testing.T, seed uint64, members, fragments, views int, options c
 		}
 	}
 	for _, m := range s.members {
-		for n := range members {
+		for n := range m.number {
 			if m.knows[n] {
-				age := time.Duration(s.random.Int64N(int64(5 * time.Second))) // it hears of them one by one
-				s.after(age, func() {
-					s.step(m, peer.NeighbourJoined{Peer: s.members[n].peer, Weight: owner.Medium, Wants: true, Held: s.heldBy(s.members[n])})
-				})
+				age := time.Duration(s.random.Int64N(int64(5 * time.Second))) // it meets them one by one
+				s.after(age, func() { s.join(m, s.members[n]) })
 			}
 		}
 		told := time.Duration(s.random.Int64N(int64(time.Second)))
@@ -219,6 +217,11 @@ func (s *site) meet(m *member, meet peer.Meet) {
 		return
 	}
 	m.knows[other.number], other.knows[m.number] = true, true
+	s.join(m, other)
+}
+
+// join makes neighbours of two members: each says what it holds.
+func (s *site) join(m, other *member) {
 	for _, pair := range [][2]*member{{m, other}, {other, m}} {
 		s.step(pair[0], peer.NeighbourJoined{
 			Peer: pair[1].peer, Weight: owner.Medium, Wants: true, Held: s.heldBy(pair[1]),

@@ -35,22 +35,15 @@ func TestNeighbours(t *testing.T) {
 	if got := p.Step(start, NeighbourReported{7, joined}); !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v", got)
 	}
-	step(t, p, start, FragmentStored{7, 0}) // the origin's latency holds the last fragment up
+	// The origin's latency holds the last fragment up.
+	step(t, p, start, FragmentStored{7, 0}, Announce{7, peer.Announce{Peer: neighbour, Indexes: []core.FragmentIndex{0}}})
 	step(t, p, start, FragmentShared{7, 1, neighbour})
 	step(t, p, start, NeighbourReported{7, peer.FetchFailed{Peer: neighbour, Index: 2, Why: peer.Corrupt}},
 		Misbehaved{7, peer.Report{Peer: neighbour, Why: peer.Corrupt, Until: start.Add(time.Hour)}})
 	if task := p.Tasks()[0]; task.Have != 2 {
 		t.Errorf("got %+v", task)
 	}
-	now := start.Add(peer.AnnounceEvery)
-	if wake, wakes := p.NextWake(); !wakes || wake.After(now) {
-		t.Errorf("wake at %v", wake.Sub(start))
-	}
-	announced := Announce{7, peer.Announce{Peer: neighbour, Indexes: []core.FragmentIndex{0}}}
-	if got := p.Step(now, WakeDue{}); !slices.ContainsFunc(got, func(a Action) bool { return reflect.DeepEqual(a, announced) }) {
-		t.Errorf("got %+v", got)
-	}
-	now = start.Add(time.Hour)
+	now := start.Add(time.Hour)
 	if got := p.Step(now, WakeDue{}); !slices.Contains(got, Action(FetchFragment{7, 2})) {
 		t.Errorf("what nobody else has: got %+v", got)
 	}
