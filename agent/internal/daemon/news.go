@@ -11,12 +11,25 @@ import (
 	"enjambre/agent/internal/plan"
 	"enjambre/core"
 	"enjambre/core/ocs"
+	peerid "enjambre/peer/id"
+	"enjambre/peer/owner"
 	"enjambre/peer/pulse"
 	"enjambre/peer/ticket"
 )
 
+// A site is what of the membership concerns news; a *member.Member.
+type site interface {
+	Self() peerid.Peer
+	Weight() owner.Weight
+	View() member.View
+	Changed() <-chan struct{}
+	Learn(signed []byte) (ticket.Epoch, error)
+	Tell(except peerid.Peer)
+}
+
 // following is how the daemon follows its site's news: peer/pulse decides. Only the goroutine that owns the plan uses it.
 type following struct {
+	site  site         // nil: nothing is followed
 	pulse *pulse.Pulse // nil: in no swarm, or the server has said nothing of news
 	seen  member.View  // what the pulse was told
 	busy  bool         // as the pulse was told
@@ -29,17 +42,17 @@ type following struct {
 // was named nobody and knows nobody asks once more after a pause between lookPause and twice that.
 const lookPause = 30 * time.Second
 
-// changed tells when there is something to follow; nil for a single contact, which follows nothing.
+// changed tells when there is something to follow.
 func (d *daemon) changed() <-chan struct{} {
-	if d.swarm.member == nil || d.options.Once {
+	if d.following.site == nil {
 		return nil
 	}
-	return d.swarm.member.Changed()
+	return d.following.site.Changed()
 }
 
 // lookAtSite tells the pulse what has changed at the site.
 func (d *daemon) lookAtSite(ctx context.Context) {
-	view := d.swarm.member.View()
+	view := d.following.site.View()
 	before := d.following.seen
 	d.following.seen = view
 	switch {
@@ -49,7 +62,7 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 	case d.following.pulse == nil || view.Site != before.Site:
 		d.following.busy = false
 		d.following.pulse = pulse.New(d.clock.now(), pulse.Options{
-			Self: d.swarm.member.Self(), Weight: d.swarm.member.Weight(), Site: view.Site,
+			Self: d.following.site.Self(), Weight: d.following.site.Weight(), Site: view.Site,
 			Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		}, view.Epoch)
 		d.pulse(ctx, pulse.MembersChanged{Members: view.Others})
@@ -60,7 +73,7 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 	}
 	if view.Epoch != before.Epoch {
 		from := view.From
-		if from == d.swarm.member.Self() { // the server has said it
+		if from == d.following.site.Self() { // the server has said it
 			from = [len(from)]byte{}
 		}
 		d.pulse(ctx, pulse.Heard{Epoch: view.Epoch, From: from})
@@ -70,15 +83,18 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 // followContact tells the pulse that a contact was answered, which has brought all news up to what it said; and the plan,
 // which has been told of the contact, if it knows of newer ones.
 func (d *daemon) followContact(ctx context.Context) {
-	if d.changed() == nil {
+	if d.following.site == nil {
 		return
+	}
+	// First that this answer has brought them, or what the server has just said would be news.
+	if view := d.following.site.View(); d.following.pulse != nil && view.Site == d.following.seen.Site {
+		d.pulse(ctx, pulse.Contacted{Epoch: view.Contacted})
 	}
 	d.lookAtSite(ctx)
 	if d.following.pulse == nil {
 		return
 	}
 	d.lookAgain()
-	d.pulse(ctx, pulse.Contacted{Epoch: d.following.seen.Contacted})
 	if d.following.pulse.Behind() {
 		d.queue = append(d.queue, plan.NewsHeard{})
 	}
@@ -134,7 +150,7 @@ func (d *daemon) pulse(ctx context.Context, event pulse.Event) {
 			progress := d.toldProgress()
 			d.spawn(ctx, func(ctx context.Context) answer { return d.ask(ctx, progress) })
 		case pulse.Tell:
-			d.swarm.member.Tell(action.Except)
+			d.following.site.Tell(action.Except)
 		case pulse.Call:
 			d.queue = append(d.queue, plan.CallDue{})
 		}
@@ -161,7 +177,7 @@ func (d *daemon) ask(ctx context.Context, progress ocs.Progress) answer {
 		d.learnTime()
 		var epoch ticket.Epoch
 		if err == nil {
-			epoch, err = d.swarm.member.Learn(signed)
+			epoch, err = d.following.site.Learn(signed)
 		}
 		if err != nil {
 			d.options.Log.Debug("the server does not say what is new", "reason", err)

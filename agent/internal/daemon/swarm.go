@@ -55,6 +55,9 @@ func (d *daemon) openSwarm() (err error) {
 		State: d.options.State, Vault: d.vault, Deployment: d.known.Deployment, Off: d.options.SwarmOff,
 		Port: d.options.SwarmPort, Now: d.clock.now, Log: d.options.Log,
 	})
+	if err == nil && !d.options.Once { // a single contact follows nothing
+		d.following.site = d.swarm.member
+	}
 	return err
 }
 
