@@ -172,10 +172,10 @@ func (s *site) step(at id.Peer, event Event) {
 		switch action := action.(type) {
 		case Meet:
 			if s.dead[action.Peer] || s.chance.IntN(20) == 0 {
-				s.step(at, MeetFailed{action.Peer})
+				s.step(at, MeetFailed(action))
 				continue
 			}
-			s.step(at, Connected{action.Peer})
+			s.step(at, Connected(action))
 			s.step(action.Peer, Connected{at})
 		case Part:
 			s.part(at, action.Peer)
@@ -262,10 +262,10 @@ func TestReplace(t *testing.T) {
 		for ; len(queue) > 0; queue = queue[1:] {
 			switch action := queue[0].(type) {
 			case Meet:
-				queue = append(queue, m.Step(now, Connected{action.Peer})...)
+				queue = append(queue, m.Step(now, Connected(action))...)
 			case Part:
 				parted++
-				queue = append(queue, m.Step(now, Disconnected{action.Peer})...)
+				queue = append(queue, m.Step(now, Disconnected(action))...)
 			}
 		}
 		return parted
