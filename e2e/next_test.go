@@ -91,3 +91,23 @@ func TestNext(t *testing.T) {
 		t.Errorf("%d bytes sent of %d, %d fragments lent again", total, size.Size(), again)
 	}
 }
+
+// TestKept: a package that has ended is kept for others, until it is deleted at the server.
+func TestKept(t *testing.T) {
+	s := newSite(t)
+	id := s.deploy("--action", "STORE", "--path", s.folder+"/stored", "--file", s.script("true", 300<<10),
+		"--fragment-size", "64KiB")
+	if err := s.member.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("the result", func() bool {
+		return strings.Contains(s.must("rollout", "status", "--package", id, "--json"), `"SUCCESS":1`)
+	})
+	kept := filepath.Join(s.member.State, "packages", id, "ended")
+	s.waitFor("the package to be kept", func() bool { _, err := os.Stat(kept); return err == nil })
+	s.must("package", "delete", "--package", id)
+	s.waitFor("the package to go", func() bool { _, err := os.Stat(filepath.Dir(kept)); return os.IsNotExist(err) })
+	if log := s.member.Log(); !strings.Contains(log, "it is withdrawn") {
+		t.Error("it did not go because it was withdrawn")
+	}
+}

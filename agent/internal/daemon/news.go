@@ -34,8 +34,9 @@ type following struct {
 	seen  member.View  // what the pulse was told
 	busy  bool         // as the pulse was told
 
-	alone  core.SiteName // where the server has named nobody
-	lookAt time.Time     // when it is asked again for members, once for each site; zero: never
+	alone   core.SiteName // where the server has named nobody
+	checked uint64        // the news up to which was asked whether what is kept is still wanted
+	lookAt  time.Time     // when it is asked again for members, once for each site; zero: never
 }
 
 // When all computers of a site are switched on together, the server cannot name any of them to the others yet. Whoever
@@ -95,6 +96,7 @@ func (d *daemon) followContact(ctx context.Context) {
 		return
 	}
 	d.lookAgain()
+	d.checkKept(ctx)
 	if d.following.pulse.Behind() {
 		d.queue = append(d.queue, plan.NewsHeard{})
 	}

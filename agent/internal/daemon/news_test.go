@@ -49,7 +49,7 @@ func TestFollow(t *testing.T) {
 		d.queue = nil
 		return was
 	}
-	now := d.clock.now()
+	now := d.clock.now() // no origin is known: nothing is asked about kept packages
 	fake.contacted(1, now)
 	d.followContact(t.Context())
 	fake.contacted(2, now.Add(time.Second))

@@ -184,10 +184,11 @@ func (s *Store) PackagesOnRecord(ctx context.Context) (list []Package, err error
 }
 
 // DeletePackage forgets a package with its activations and affectations. Results that computers
-// reported stay in their history. The package's files are the caller's to remove, afterwards.
+// reported stay in their history. The package's files are the caller's to remove, afterwards. It is news also at sites where
+// all have finished: they keep it for others.
 func (s *Store) DeletePackage(ctx context.Context, id core.PackageID) error {
 	return s.change(ctx, func(tx *transaction) error {
-		concerned, err := openSites(ctx, tx, "package = ?", id)
+		concerned, err := sitesOf(ctx, tx, "package = ?", id)
 		if err != nil {
 			return err
 		}
