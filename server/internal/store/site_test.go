@@ -286,7 +286,7 @@ func TestEpochs(t *testing.T) {
 		{"activated again", func() error { anywhere = f.activate(id, ""); return nil }, ""},
 		{"affected for deletion", bulk(f.Affect, both, AffectOptions{}), "lyon paris"},
 		{"ended before deletion", func() error { ended("lyon", "SUCCESS_0"); return nil }, ""},
-		{"deleted", func() error { return f.DeletePackage(f.ctx(), id) }, "lyon paris"}, // who has finished keeps it for others,
+		{"deleted", func() error { return f.DeletePackage(f.ctx(), id) }, "lyon paris"}, // who has finished keeps it for others
 		{"setting of a computer", func() error { return f.Set(f.ctx(), device("nice"), "DOWNLOAD_SWITCH", 0) }, "nice"},
 		{"and back", unset, "nice"},
 		{"not set", unset, ""},
