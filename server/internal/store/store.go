@@ -49,6 +49,9 @@ var (
 // of 100,000 computers, takes a few seconds.
 const busyTimeout = 20 * time.Second
 
+// busyPause is when a database is opened again that another process has locked.
+const busyPause = 20 * time.Millisecond
+
 // maxComputers bounds what stock agents, which anybody can pretend to be, can make the server remember.
 const maxComputers = 250_000
 
@@ -90,6 +93,10 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	}
 	s := connect(path)
 	version, err := s.version(ctx)
+	for until := time.Now().Add(busyTimeout); isBusy(err) && ctx.Err() == nil && time.Now().Before(until); {
+		time.Sleep(busyPause) // several open it at once, and SQLite waits for most locks, but not to change to its WAL
+		version, err = s.version(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
 	}
