@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -166,6 +167,34 @@ func TestPackageDocs(t *testing.T) {
 		}
 		if !strings.HasPrefix(pkg.Doc, "Package "+name+" ") && !strings.HasPrefix(pkg.Doc, "Command ") {
 			t.Errorf("%s: no package comment that begins with %q or \"Command \"", pkg.ImportPath, "Package "+name)
+		}
+	}
+}
+
+// TestTreeOnPage: docs/ARCHITECTURE.md has a line for every package, and none for what is not there.
+func TestTreeOnPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("docs", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	above := ""
+	for _, found := range regexp.MustCompile(`(?m)^    (  )?([a-z0-9][a-z0-9/]*)/ +\S`).FindAllStringSubmatch(string(page), -1) {
+		path := found[2]
+		if found[1] == "" {
+			above = path
+		} else {
+			path = above + "/" + path
+		}
+		described = append(described, path)
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("docs/ARCHITECTURE.md: %v", err)
+		}
+	}
+	for _, pkg := range listPackages(t) {
+		path := strings.TrimPrefix(pkg.ImportPath, module+"/")
+		if path != module && !slices.Contains(described, path) {
+			t.Errorf("docs/ARCHITECTURE.md does not say what %s is for", path)
 		}
 	}
 }

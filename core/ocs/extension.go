@@ -50,6 +50,9 @@ const PolicyContactSeconds = "CONTACT_SECONDS"
 // FRAG_LATENCY, or "rate", the origin alone, which keeps the site's WAN rate for all of them together.
 const PolicyPace = "PACE"
 
+// PaceByRate is the value of PolicyPace by which the origin alone keeps the site's rate.
+const PaceByRate = "rate"
+
 // A Member is an agent to join: its peer ID and where it listens.
 type Member struct {
 	ID      string

@@ -25,6 +25,9 @@
 // A number above the one that the member's last contact brought is news: a contact is due within [CallSpread], spread by
 // chance so that a site does not call as one, and at most [MaxCalls] in [CallWindow]; further news wait. [Pulse.Behind]
 // says that it is due, so that nothing is started on old news meanwhile.
+//
+// A member that knows of nobody else after its first contact calls once more, a pause between [LookPause] and twice that
+// later: when all computers of a site are switched on together, the server cannot name any of them to the others yet.
 package pulse
 
 import (
@@ -49,6 +52,7 @@ const (
 	CallSpread  = time.Minute
 	CallWindow  = 10 * time.Minute
 	MaxCalls    = 2 // for news, in a CallWindow
+	LookPause   = 30 * time.Second
 
 	reporters   = 5                // that ask for the site; after them the word is stale
 	staleSpread = 30 * time.Second // over which those who know only stale news ask
@@ -127,10 +131,14 @@ type Pulse struct {
 	callAt  time.Time // zero: no news
 	called  bool      // a Call was ordered for the news there are
 	calls   []time.Time
+	others  int       // members besides us
+	looked  bool      // the first contact is over
+	lookAt  time.Time // when we call for want of members; zero: never
 	last    time.Time
 }
 
-// New returns the Pulse of a member that has just been told the site's epoch by the server.
+// New returns the Pulse of a member that has just been told the site's epoch by the server. If a contact told it, a
+// Contacted follows.
 func New(now time.Time, options Options, epoch ticket.Epoch) *Pulse {
 	p := &Pulse{options: options, newest: epoch, told: epoch, known: epoch.Number, last: now.Round(0)}
 	p.staleAt = p.stale(earlier(p.last, epoch.Issued))
@@ -164,6 +172,7 @@ func (p *Pulse) Step(now time.Time, event Event) []Action {
 			p.callAt = time.Time{}
 		}
 		p.called = false
+		p.look(now)
 		if p.Behind() { // news came while it was under way
 			p.news(now)
 		}
@@ -180,7 +189,7 @@ func (p *Pulse) Step(now time.Time, event Event) []Action {
 
 // shift moves our own times after the clock was set back; those of epochs are the server's.
 func (p *Pulse) shift(by time.Duration) {
-	for _, at := range []*time.Time{&p.askedAt, &p.staleAt, &p.callAt} {
+	for _, at := range []*time.Time{&p.askedAt, &p.staleAt, &p.callAt, &p.lookAt} {
 		if !at.IsZero() {
 			*at = at.Add(by)
 		}
@@ -192,11 +201,20 @@ func (p *Pulse) shift(by time.Duration) {
 
 // members finds our place among the reporters.
 func (p *Pulse) members(others []owner.Member) {
+	p.others = len(others)
 	all := append(slices.Clone(others), owner.Member{Peer: p.options.Self, Weight: p.options.Weight})
 	p.turn = slices.Index(owner.Reporters(p.options.Site, p.options.Secret, all), p.options.Self)
 	if p.turn >= reporters {
 		p.turn = -1
 	}
+}
+
+// look makes another contact due if the first has named nobody, nor gossip.
+func (p *Pulse) look(now time.Time) {
+	if !p.looked && p.others == 0 {
+		p.lookAt = now.Add(LookPause + p.spread(LookPause))
+	}
+	p.looked = true
 }
 
 // heard takes an epoch in.
@@ -263,6 +281,12 @@ func (p *Pulse) due(now time.Time) []Action {
 		p.calls = p.calls[max(0, len(p.calls)-MaxCalls):]
 		actions = append(actions, Call{})
 	}
+	if !p.lookAt.IsZero() && !now.Before(p.lookAt) {
+		p.lookAt = time.Time{}
+		if p.others == 0 {
+			actions = append(actions, Call{})
+		}
+	}
 	return actions
 }
 
@@ -294,8 +318,10 @@ func (p *Pulse) myTurn() (time.Time, bool) {
 // NextWake returns when Step wants a WakeDue, or false for never.
 func (p *Pulse) NextWake() (time.Time, bool) {
 	wake, wanted := p.nextAsk()
-	if !p.callAt.IsZero() && (!wanted || p.callAt.Before(wake)) {
-		wake, wanted = p.callAt, true
+	for _, at := range []time.Time{p.callAt, p.lookAt} {
+		if !at.IsZero() && (!wanted || at.Before(wake)) {
+			wake, wanted = at, true
+		}
 	}
 	return wake, wanted
 }

@@ -80,6 +80,7 @@ func newWorld(t *testing.T, seed uint64, count int) *world {
 	}
 	for n := range count {
 		w.step(n, MembersChanged{w.view(n, func(int) bool { return true })})
+		w.step(n, Contacted{w.word()}) // by which it has come to be
 	}
 	return w
 }
@@ -181,6 +182,10 @@ func TestNews(t *testing.T) {
 				t.Fatalf("%d members, seed %d: the server was asked %d times in 10 min, want once in %v", count, seed, w.asks,
 					ReportEvery)
 			}
+			if calls, alone := slices.Max(w.calls), count == 1; calls > 0 != alone || calls > 1 {
+				t.Fatalf("%d members, seed %d: called %v times for no news", count, seed, w.calls)
+			}
+			clear(w.calls)
 			w.epoch++
 			w.run(2 * time.Minute)
 			if behind := w.behind(); behind != 0 {
@@ -315,5 +320,47 @@ func TestSteps(t *testing.T) {
 	p.Step(at(-time.Hour), WakeDue{})
 	if wake, _ := p.NextWake(); wake.After(at(StaleAfter + staleSpread - time.Hour)) {
 		t.Errorf("after the clock was set back it asks at %v", wake.Sub(start))
+	}
+}
+
+// TestLook: who knows of nobody after its first contact calls once more, and whoever has met somebody does not.
+func TestLook(t *testing.T) {
+	for _, c := range []struct {
+		first, later int // members that are known then
+		calls        int
+	}{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}} {
+		epoch := ticket.Epoch{Number: 1, Issued: start}
+		p := New(start, Options{
+			Self: id.Peer{1}, Weight: owner.Medium, Site: "lyon", Random: rand.New(rand.NewPCG(1, 2)),
+		}, epoch)
+		others := []owner.Member{{Peer: id.Peer{2}, Weight: owner.Medium}}
+		p.Step(start, MembersChanged{others[:c.first]})
+		p.Step(start, Contacted{epoch})
+		p.Step(start, MembersChanged{others[:c.later]})
+		p.Step(start, Contacted{epoch}) // only the first counts
+		calls, now := 0, start
+		for now.Before(start.Add(5 * time.Minute)) {
+			wake, wakes := p.NextWake()
+			if !wakes || !wake.After(now) {
+				t.Fatalf("%+v: after %v it wakes at %v, %v", c, now.Sub(start), wake.Sub(start), wakes)
+			}
+			now = wake
+			for _, action := range p.Step(now, WakeDue{}) {
+				switch action.(type) {
+				case Call:
+					calls++
+					if pause := now.Sub(start); pause < LookPause || pause > 2*LookPause {
+						t.Errorf("%+v: it calls after %v", c, pause)
+					}
+					p.Step(now, Contacted{epoch})
+				case Ask:
+					epoch.Issued = now
+					p.Step(now, Heard{Epoch: epoch})
+				}
+			}
+		}
+		if calls != c.calls {
+			t.Errorf("%+v: called %d times", c, calls)
+		}
 	}
 }

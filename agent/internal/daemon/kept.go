@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 
 	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/plan"
@@ -11,11 +10,11 @@ import (
 )
 
 // checkKept asks the origin about all packages that are only kept for others, one after the other, and drops those that it
-// does not know any more. That is done after the first contact and after each that has brought news; there are as many as
-// the quota of what is kept has room for.
+// does not know any more. That is done after the first contact and after each that has brought news. The vault bounds how many
+// there are.
 func (d *daemon) checkKept(ctx context.Context) {
-	address := d.plan.Origin().Address
-	if news := d.following.seen.Contacted.Number; address == "" || news <= d.following.checked {
+	from := d.plan.Origin()
+	if news := d.following.seen.Contacted.Number; from.Address == "" || news <= d.following.checked {
 		return
 	}
 	d.following.checked = d.following.seen.Contacted.Number
@@ -26,21 +25,20 @@ func (d *daemon) checkKept(ctx context.Context) {
 		}
 	}
 	if len(kept) > 0 {
-		d.spawn(ctx, func(ctx context.Context) answer { return d.withdrawn(ctx, address, kept) })
+		d.spawn(ctx, func(ctx context.Context) answer { return d.withdrawn(ctx, from, kept) })
 	}
 }
 
 // withdrawn drops the packages of which the origin says that they are no more. It is told by the way that we hold the
 // others, which an origin that was started anew may not know.
-func (d *daemon) withdrawn(ctx context.Context, address string, kept []core.PackageID) answer {
+func (d *daemon) withdrawn(ctx context.Context, from plan.Origin, kept []core.PackageID) answer {
 	var gone []core.PackageID
 	for _, id := range kept {
 		p := d.vault.Find(id)
 		if p == nil {
 			continue
 		}
-		at := fmt.Sprintf("https://%s/download/%s/%s", address, id, next.Name)
-		got, _, err := d.talker.Client().Next(ctx, at, origin.Wish{
+		got, _, err := d.talker.Client().Next(ctx, nextAddress(from, id), origin.Wish{
 			Request: next.Request{Weight: d.swarm.member.Weight()}, Have: p.Held().Bytes(),
 		})
 		switch {

@@ -9,7 +9,6 @@ import (
 
 	"enjambre/agent/internal/member"
 	"enjambre/agent/internal/plan"
-	"enjambre/core"
 	"enjambre/core/ocs"
 	peerid "enjambre/peer/id"
 	"enjambre/peer/owner"
@@ -34,14 +33,8 @@ type following struct {
 	seen  member.View  // what the pulse was told
 	busy  bool         // as the pulse was told
 
-	alone   core.SiteName // where the server has named nobody
-	checked uint64        // the news up to which was asked whether what is kept is still wanted
-	lookAt  time.Time     // when it is asked again for members, once for each site; zero: never
+	checked uint64 // the news of this site up to which was asked whether what is kept is still wanted
 }
-
-// When all computers of a site are switched on together, the server cannot name any of them to the others yet. Whoever
-// was named nobody and knows nobody asks once more after a pause between lookPause and twice that.
-const lookPause = 30 * time.Second
 
 // changed tells when there is something to follow.
 func (d *daemon) changed() <-chan struct{} {
@@ -61,7 +54,7 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 		d.following.pulse = nil
 		return
 	case d.following.pulse == nil || view.Site != before.Site:
-		d.following.busy = false
+		d.following.busy, d.following.checked = false, 0
 		d.following.pulse = pulse.New(d.clock.now(), pulse.Options{
 			Self: d.following.site.Self(), Weight: d.following.site.Weight(), Site: view.Site,
 			Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
@@ -75,7 +68,7 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 	if view.Epoch != before.Epoch {
 		from := view.From
 		if from == d.following.site.Self() { // the server has said it
-			from = [len(from)]byte{}
+			from = peerid.Peer{}
 		}
 		d.pulse(ctx, pulse.Heard{Epoch: view.Epoch, From: from})
 	}
@@ -87,40 +80,29 @@ func (d *daemon) followContact(ctx context.Context) {
 	if d.following.site == nil {
 		return
 	}
-	// First that this answer has brought them, or what the server has just said would be news.
-	if view := d.following.site.View(); d.following.pulse != nil && view.Site == d.following.seen.Site {
+	// First that this answer has brought them, or what the server has just said would be news; unless a pulse is to begin.
+	view := d.following.site.View()
+	isKnown := d.following.pulse != nil && view.Site == d.following.seen.Site
+	if isKnown {
 		d.pulse(ctx, pulse.Contacted{Epoch: view.Contacted})
 	}
 	d.lookAtSite(ctx)
 	if d.following.pulse == nil {
 		return
 	}
-	d.lookAgain()
+	if !isKnown {
+		d.pulse(ctx, pulse.Contacted{Epoch: view.Contacted})
+	}
 	d.checkKept(ctx)
 	if d.following.pulse.Behind() {
 		d.queue = append(d.queue, plan.NewsHeard{})
 	}
 }
 
-// lookAgain makes another contact due if the first at a site has named nobody.
-func (d *daemon) lookAgain() {
-	f := &d.following
-	if len(f.seen.Others) == 0 && f.alone != f.seen.Site {
-		f.lookAt = d.clock.now().Add(lookPause + rand.N(lookPause))
-	}
-	f.alone = f.seen.Site
-}
-
 // beat lets the pulse see to what has come due, and to whether fragments are being fetched.
 func (d *daemon) beat(ctx context.Context) {
 	if d.following.pulse == nil {
 		return
-	}
-	if at := d.following.lookAt; !at.IsZero() && !d.clock.now().Before(at) {
-		d.following.lookAt = time.Time{}
-		if len(d.following.seen.Others) == 0 {
-			d.queue = append(d.queue, plan.CallDue{})
-		}
 	}
 	if busy := d.plan.Downloads(); busy != d.following.busy {
 		d.following.busy = busy
@@ -136,11 +118,7 @@ func (d *daemon) pulseDue() (time.Time, bool) {
 	if d.following.pulse == nil {
 		return time.Time{}, false
 	}
-	at, wanted := d.following.pulse.NextWake()
-	if look := d.following.lookAt; !look.IsZero() && (!wanted || look.Before(at)) {
-		return look, true
-	}
-	return at, wanted
+	return d.following.pulse.NextWake()
 }
 
 // pulse steps the pulse and does what it orders.

@@ -13,9 +13,6 @@ import (
 	"enjambre/peer/next"
 )
 
-// paceByRate is the value of ocs.PolicyPace by which the origin keeps the site's rate.
-const paceByRate = "rate"
-
 // begun is what came of a fragment whose body broke off. That of one package is kept, the last: there is one request
 // for a fragment at a time.
 type begun struct {
@@ -35,26 +32,28 @@ func (d *daemon) originOf(swarm *ocs.Swarm) plan.Origin {
 	}
 	told := plan.Origin{Address: swarm.Origin}
 	for _, field := range swarm.Policy {
-		told.AtRate = told.AtRate || field.Name == ocs.PolicyPace && field.Value == paceByRate
+		told.AtRate = told.AtRate || field.Name == ocs.PolicyPace && field.Value == ocs.PaceByRate
 	}
 	return told
 }
 
+// nextAddress returns where an origin is asked for the next fragment of a package.
+func nextAddress(from plan.Origin, number core.PackageID) string {
+	return fmt.Sprintf("https://%s/download/%s/%s", from.Address, number, next.Name)
+}
+
 // lend sets about what concerns an origin that grants leases.
 func (d *daemon) lend(ctx context.Context, action plan.Action) {
-	address := func(number core.PackageID) string {
-		return fmt.Sprintf("https://%s/download/%s/%s", d.plan.Origin().Address, number, next.Name)
-	}
 	switch action := action.(type) {
 	case plan.AskNext:
 		kept := begun{id: action.Package}
 		if d.begun.id == action.Package {
 			kept, d.begun = d.begun, begun{}
 		}
-		at := address(action.Package)
+		at := nextAddress(d.plan.Origin(), action.Package)
 		d.spawn(ctx, func(ctx context.Context) answer { return d.askNext(ctx, at, action, kept) })
 	case plan.Acknowledge:
-		at := address(action.Package)
+		at := nextAddress(d.plan.Origin(), action.Package)
 		d.spawn(ctx, func(ctx context.Context) answer { return d.acknowledge(ctx, at, action) })
 	}
 }

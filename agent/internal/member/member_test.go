@@ -285,6 +285,25 @@ func TestWithoutServer(t *testing.T) {
 	}
 }
 
+// TestNamedLater: who was named nobody joins whom the server names at the next contact, at once.
+func TestNamedLater(t *testing.T) {
+	d := newDeployment(t)
+	a, b := d.computer("a").start(), d.computer("b").start()
+	a.Told(d.words(a.Self(), "lyon", 1))
+	b.Told(d.words(b.Self(), "lyon", 1))
+	for _, one := range []*running{a, b} { // gossip has looked for others, and pauses
+		one.becomes("in the swarm", func(s Status) bool {
+			one.mu.Lock()
+			defer one.mu.Unlock()
+			return one.session != nil && !one.session.rememberAt.IsZero() && s.Site == "lyon"
+		})
+	}
+	a.Told(d.words(a.Self(), "lyon", 1, b.place()))
+	for _, one := range []*running{a, b} {
+		one.becomes("together", together(1))
+	}
+}
+
 // TestLonely: that nobody answers is a problem after a minute, and none any more when somebody does.
 func TestLonely(t *testing.T) {
 	d := newDeployment(t)

@@ -199,7 +199,7 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	if isOther {
 		s.member.note()
 	}
-	s.step(ctx, running, mesh.Believed{Peers: believed})
+	s.step(ctx, running, mesh.Believed{Peers: believed}) // which lets the mesh see to what is due, as WakeDue would
 	if !s.member.options.Now().Before(s.rememberAt) {
 		s.remember()
 	}

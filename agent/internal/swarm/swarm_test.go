@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -460,6 +461,44 @@ func waitFor(t *testing.T, holds func() bool) {
 	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not come about")
+		}
+	}
+}
+
+// TestTell: all neighbours are told but the one that is spared.
+func TestTell(t *testing.T) {
+	p := newParcel(t)
+	m, spared, told := newMember(t, 1, p), newMember(t, 2, p), newMember(t, 3, p)
+	heard := map[*member]chan wire.Frame{}
+	for _, one := range []*member{spared, told} {
+		frames := make(chan wire.Frame, 2)
+		heard[one] = frames
+		one.options.Heard = func(_ id.Peer, said wire.Frame) { frames <- said }
+	}
+	for _, one := range []*member{m, spared, told} {
+		one.start()
+	}
+	for _, one := range []*member{spared, told} {
+		if err := m.Meet(t.Context(), one.reach()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return len(m.neighbours) == 2
+	})
+	first, second := wire.Epoch{Signed: []byte{1}}, wire.Epoch{Signed: []byte{2}}
+	m.Tell(first, spared.host.ID())
+	m.Tell(second, id.Peer{})
+	for one, want := range map[*member]wire.Frame{told: first, spared: second} {
+		select {
+		case got := <-heard[one]:
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("the first word heard is %v, want %v", got, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("nothing is heard")
 		}
 	}
 }

@@ -17,6 +17,7 @@ const endedFile = "ended"
 const (
 	defaultKeepBytes = 20 << 30 // most that kept packages take by default, or
 	defaultKeepShare = 10       // one in so many of the file system's bytes, whichever is less
+	maxKept          = 256      // packages: each has a file open
 	maxEnded         = 64       // bytes of endedFile
 )
 
@@ -80,8 +81,8 @@ func (v *Vault) claim(p *Package) error {
 	return err
 }
 
-// Tidy removes kept packages: those that ended longer than age ago, then the ones that ended first, while the kept ones
-// take more than they may or the file system has less than its reserve.
+// Tidy removes kept packages: those that ended longer than age ago, then the ones that ended first, while there are more
+// than 256, they take more than they may, or the file system has less than its reserve.
 func (v *Vault) Tidy(now time.Time, age time.Duration) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -91,9 +92,11 @@ func (v *Vault) Tidy(now time.Time, age time.Duration) error {
 	}
 	for {
 		var kept int64
+		count := 0
 		for _, p := range v.packages {
 			if !p.ended.IsZero() {
 				kept += p.size()
+				count++
 			}
 		}
 		oldest := v.oldestKept()
@@ -104,7 +107,7 @@ func (v *Vault) Tidy(now time.Time, age time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if now.Sub(oldest.ended) < age && kept <= most && free >= v.options.Reserve {
+		if now.Sub(oldest.ended) < age && count <= maxKept && kept <= most && free >= v.options.Reserve {
 			return nil
 		}
 		if err := v.evict(oldest); err != nil {

@@ -88,3 +88,23 @@ func TestKeep(t *testing.T) {
 	v = opened(t, folder, o)
 	left("a damaged file", 2)
 }
+
+// TestKeepCount: so many packages are kept and no more, however small.
+func TestKeepCount(t *testing.T) {
+	o := options()
+	o.KeepBytes, o.Free = 1<<40, func(string) (int64, error) { return 1 << 40, nil }
+	v := opened(t, t.TempDir(), o)
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for i := range core.PackageID(maxKept + 2) {
+		added(t, v, newSample(t, i+1, 1))
+		if err := v.Keep(i+1, now.Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Tidy(now.Add(time.Hour), 7*24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if ids := v.IDs(); len(ids) != maxKept || ids[0] != 3 {
+		t.Errorf("%d are kept, the first is %v", len(ids), ids[0])
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"sync"
 	"time"
 
 	"enjambre/core"
@@ -144,44 +143,35 @@ func (d *Deployment) announced(made *chain, now time.Time) error {
 
 // A TrustReader gives contacts what agents are to trust, and notices within a second when that changes.
 // Safe for concurrent use.
-type TrustReader struct {
-	deployment *Deployment
-	report     func(error)
-	now        func() time.Time
+type TrustReader struct{ watched[trustWords] }
 
-	mu     sync.Mutex // guards what follows; held for reading two files, once a second
+// trustWords are what agents are told to trust.
+type trustWords struct {
 	der    [][]byte
 	digest core.Digest
-	looked time.Time
-	told   string // what was reported last
 }
 
 // NewTrustReader returns a TrustReader. What goes wrong goes to report, once; what was known before then
 // holds.
 func NewTrustReader(d *Deployment, report func(error)) *TrustReader {
-	return &TrustReader{deployment: d, report: report, now: time.Now}
+	read := func(time.Time) (trustWords, error) {
+		trust, err := d.Trust()
+		if err == nil {
+			err = trust.check()
+		}
+		if err != nil {
+			return trustWords{}, err
+		}
+		return trustWords{trust.DER(), trust.Digest()}, nil
+	}
+	return &TrustReader{watched[trustWords]{
+		read: read, broken: "agents are not told what to trust", report: report, now: time.Now,
+	}}
 }
 
 // Current returns the DER of each certificate, and the digest of the set. It returns none when there is
 // nothing that agents could be told.
 func (r *TrustReader) Current() ([][]byte, core.Digest) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.now()
-	if now.Sub(r.looked) < lookAgain {
-		return r.der, r.digest
-	}
-	r.looked = now
-	trust, err := r.deployment.Trust()
-	if err == nil {
-		err = trust.check()
-	}
-	told := ""
-	if err == nil {
-		r.der, r.digest = trust.DER(), trust.Digest()
-	} else if told = err.Error(); told != r.told {
-		r.report(fmt.Errorf("agents are not told what to trust: %w", err))
-	}
-	r.told = told
-	return r.der, r.digest
+	words := r.current()
+	return words.der, words.digest
 }

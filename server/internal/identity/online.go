@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -188,43 +187,35 @@ func (d *Deployment) RotateOnline(ctx context.Context, now time.Time) (public ed
 
 // An OnlineReader gives contacts the online key, and notices within a second when that changes. Safe for
 // concurrent use.
-type OnlineReader struct {
-	deployment *Deployment
-	report     func(error)
-	now        func() time.Time
+type OnlineReader struct{ watched[onlineWords] }
 
-	mu     sync.Mutex // guards what follows; held for reading one file, once a second
+// onlineWords are what signs, and what agents are to verify by.
+type onlineWords struct {
 	key    ed25519.PrivateKey
 	public [][]byte
-	looked time.Time
-	told   string // what was reported last
 }
 
 // NewOnlineReader returns an OnlineReader. What goes wrong goes to report, once; what was known before then holds.
 func NewOnlineReader(d *Deployment, report func(error)) *OnlineReader {
-	return &OnlineReader{deployment: d, report: report, now: time.Now}
+	read := func(now time.Time) (onlineWords, error) {
+		keys, err := d.readOnline()
+		if err != nil {
+			return onlineWords{}, err
+		}
+		words := onlineWords{key: keys.signing(now)}
+		for _, one := range keys.counting(now) {
+			words.public = append(words.public, one.key.Public().(ed25519.PublicKey))
+		}
+		return words, nil
+	}
+	return &OnlineReader{watched[onlineWords]{
+		read: read, broken: "tickets are not signed by the newest key", report: report, now: time.Now,
+	}}
 }
 
 // Current returns the key that signs tickets and epochs now, and the public keys that agents are to verify them by,
 // the newest first. Nobody may change either. The key is nil while none could be read.
 func (r *OnlineReader) Current() (ed25519.PrivateKey, [][]byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.now()
-	if now.Sub(r.looked) < lookAgain {
-		return r.key, r.public
-	}
-	r.looked = now
-	keys, err := r.deployment.readOnline()
-	told := ""
-	if err == nil {
-		r.key, r.public = keys.signing(now), nil
-		for _, one := range keys.counting(now) {
-			r.public = append(r.public, one.key.Public().(ed25519.PublicKey))
-		}
-	} else if told = err.Error(); told != r.told {
-		r.report(fmt.Errorf("tickets are not signed by the newest key: %w", err))
-	}
-	r.told = told
-	return r.key, r.public
+	words := r.current()
+	return words.key, words.public
 }

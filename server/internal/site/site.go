@@ -14,6 +14,7 @@ import (
 	_ "time/tzdata" // Windows servers have no zones of their own
 
 	"enjambre/core"
+	"enjambre/core/ocs"
 	"enjambre/core/wanrate"
 )
 
@@ -35,8 +36,8 @@ type Pace string
 
 // The paces.
 const (
-	Latency Pace = "latency" // the pauses of the schedule
-	ByRate  Pace = "rate"    // the origin, which keeps the site's rate
+	Latency Pace = "latency"      // the pauses of the schedule
+	ByRate  Pace = ocs.PaceByRate // the origin, which keeps the site's rate
 )
 
 // ParsePace reads a pace.
