@@ -271,9 +271,11 @@ func (s *swarm) has(agent *stage.Member, p parcel) int {
 // announced yet. When it is back, it gets from members what they have.
 func TestSwarmHolderKilled(t *testing.T) {
 	s := newSwarm(t, 3)
-	p := s.tell(12, 256)
+	p := s.tell(24, 256)
 	victim := s.agents[1]
-	s.waitFor("some fragments", func() bool { return s.has(victim, p) >= p.fragments/3 })
+	for _, agent := range s.agents { // what the victim had before the others were told would go again too
+		s.waitFor("some fragments", func() bool { return s.has(agent, p) >= p.fragments/3 })
+	}
 	if err := victim.Kill(); err != nil {
 		t.Fatal(err)
 	}
