@@ -16,49 +16,94 @@ import (
 // errTooMany is why a stream is reset.
 var errTooMany = errors.New("too many streams wait already")
 
-func (h *Host) isGreeted(conn network.Conn) bool {
+// A greeting is that of a connection, which there is once: its dialler makes it, and everybody else waits for its end.
+type greeting struct {
+	isBegun, isGood bool          // good: both have been judged well
+	ended           chan struct{} // closed when it is good, or its connection has ended
+}
+
+// greetingOf returns a connection's greeting; the mutex is held. That of a connection that has ended has ended.
+func (h *Host) greetingOf(conn network.Conn) *greeting {
+	g := h.greetings[conn.ID()]
+	if g == nil {
+		g = &greeting{ended: make(chan struct{})}
+		if conn.IsClosed() {
+			g.isBegun = true
+			close(g.ended)
+			return g
+		}
+		h.greetings[conn.ID()] = g
+	}
+	return g
+}
+
+// begin reports whether the caller is the one who is to make a connection's greeting.
+func (h *Host) begin(conn network.Conn) (*greeting, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.greeted[conn.ID()]
+	g := h.greetingOf(conn)
+	isFirst := !g.isBegun
+	g.isBegun = true
+	return g, isFirst
 }
 
 // disconnected forgets a connection.
 func (h *Host) disconnected(_ network.Network, conn network.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.greeted, conn.ID())
+	if g := h.greetings[conn.ID()]; g != nil && !g.isGood {
+		close(g.ended)
+	}
+	delete(h.greetings, conn.ID())
 }
 
-// greet greets the other side of a connection, once; whoever comes while that is under way waits for its end.
+// greet makes the greeting of a connection that we dialled, once, or waits for its end.
 func (h *Host) greet(ctx context.Context, conn network.Conn) error {
-	for {
-		h.mu.Lock()
-		if h.greeted[conn.ID()] {
-			h.mu.Unlock()
-			return nil
-		}
-		underWay, others := h.greets[conn.ID()]
-		if !others {
-			done := make(chan struct{})
-			h.greets[conn.ID()] = done
-			h.mu.Unlock()
-			err := h.greetNow(ctx, conn)
-			h.mu.Lock()
-			delete(h.greets, conn.ID())
-			h.mu.Unlock()
-			close(done)
-			return err
-		}
-		h.mu.Unlock()
-		select {
-		case <-underWay:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if conn.IsClosed() {
-			return ErrNotGreeted
+	if conn.Stat().Direction == network.DirOutbound {
+		if _, isFirst := h.begin(conn); isFirst {
+			return h.greetNow(ctx, conn)
 		}
 	}
+	return h.awaitGreeting(ctx, conn)
+}
+
+// awaitGreeting waits until a connection has been greeted. One that its dialler does not greet in time is closed, so
+// that another can be made.
+func (h *Host) awaitGreeting(ctx context.Context, conn network.Conn) error {
+	h.mu.Lock()
+	g := h.greetingOf(conn)
+	h.mu.Unlock()
+	late := time.NewTimer(GreetTime)
+	defer late.Stop()
+	select {
+	case <-g.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-late.C:
+		return errors.Join(fmt.Errorf("%w: nothing came for %v", ErrNotGreeted, GreetTime), conn.Close())
+	}
+	if !h.isGreeted(conn) {
+		return ErrNotGreeted
+	}
+	return nil
+}
+
+func (h *Host) isGreeted(conn network.Conn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.greetingOf(conn).isGood
+}
+
+// admitted returns nil if a stream that a member has opened may be taken. On a connection that we dialled, it may be
+// here before the hello that admits us is; on another, its dialler has heard ours.
+func (h *Host) admitted(ctx context.Context, conn network.Conn) error {
+	if conn.Stat().Direction == network.DirOutbound {
+		return h.awaitGreeting(ctx, conn)
+	}
+	if !h.isGreeted(conn) {
+		return ErrNotGreeted
+	}
+	return nil
 }
 
 // greetNow says hello and judges the answer. A connection that fails is closed.
@@ -91,8 +136,17 @@ func (h *Host) greetOn(ctx context.Context, conn network.Conn) (*stream, error) 
 	return control, h.hearHello(control)
 }
 
-// greeting answers a member that greets us. What it is not admitted for, it is told.
-func (h *Host) greeting(conn network.Conn, control *stream) error {
+// errTwice is why a hello is out of place.
+var errTwice = errors.New("a hello that is not the first, or not the dialler's")
+
+// answer answers a member that greets us. What it is not admitted for, it is told.
+func (h *Host) answer(conn network.Conn, control *stream) error {
+	if conn.Stat().Direction != network.DirInbound {
+		return errTwice
+	}
+	if _, isFirst := h.begin(conn); !isFirst {
+		return errTwice
+	}
 	err := control.SetDeadline(time.Now().Add(GreetTime))
 	if err == nil {
 		err = h.hearHello(control)
@@ -115,8 +169,9 @@ func (h *Host) greeting(conn network.Conn, control *stream) error {
 func (h *Host) admit(conn network.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !conn.IsClosed() {
-		h.greeted[conn.ID()] = true
+	if g := h.greetingOf(conn); !conn.IsClosed() {
+		g.isGood = true
+		close(g.ended)
 	}
 }
 

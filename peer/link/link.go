@@ -8,10 +8,10 @@
 // are assembled here without their host: no protocol is negotiated, no address is told, no relay and no discovery
 // exists. What streams carry is peer/wire's; the first byte of a stream, its first frame's kind, says what it is.
 //
-// Whoever dials opens the control stream first and says Hello on it; the other side judges it and answers with its own,
-// or with a Refusal, and closes the connection. Until both have been judged well, a connection carries nothing else.
-// Then either side gets its end of the control stream from [Host.Greeted], and all other streams from [Host.Accept]
-// with their first byte still to be read.
+// Whoever dialled a connection, and nobody else, opens its control stream and says Hello on it, once; the other side
+// judges it and answers with its own, or with a Refusal, and closes the connection. Until both have been judged well, a
+// connection carries nothing else. Then either side gets its end of the control stream from [Host.Greeted], and all
+// other streams from [Host.Accept] with their first byte still to be read.
 //
 // # Gossip
 //
@@ -102,9 +102,8 @@ type Host struct {
 	closing  chan struct{}
 	streams  sync.WaitGroup
 
-	mu      sync.Mutex
-	greeted map[string]bool          // by connection
-	greets  map[string]chan struct{} // by connection: greetings under way, closed when they have ended
+	mu        sync.Mutex
+	greetings map[string]*greeting // by connection
 }
 
 // Listen opens the port. Close the Host to free it.
@@ -119,7 +118,7 @@ func Listen(options Options) (*Host, error) {
 	h := &Host{
 		options: options, accepted: make(chan Stream, maxAccepted), controls: make(chan Stream, maxAccepted),
 		gossip:  make(chan *gossipConn, maxAccepted),
-		closing: make(chan struct{}), greeted: map[string]bool{}, greets: map[string]chan struct{}{},
+		closing: make(chan struct{}), greetings: map[string]*greeting{},
 	}
 	if err := h.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on %v: %w", options.Listen, err), h.closeParts())
@@ -319,7 +318,7 @@ func (h *Host) Connected() []id.Peer {
 	var members []id.Peer
 	for _, conn := range h.swarm.Conns() {
 		member, err := ours(conn)
-		if err == nil && h.greeted[conn.ID()] && !seen[member] {
+		if g := h.greetings[conn.ID()]; err == nil && g != nil && g.isGood && !seen[member] {
 			seen[member] = true
 			members = append(members, member)
 		}

@@ -2,6 +2,7 @@ package link
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"time"
 
@@ -69,10 +70,10 @@ func (h *Host) take(opened network.Stream) error {
 	}
 	kind := wire.Kind(first[0])
 	if kind == wire.KindHello {
-		return h.greeting(conn, taken)
+		return h.answer(conn, taken)
 	}
-	if !h.isGreeted(conn) {
-		return ErrNotGreeted
+	if err := h.admitted(context.Background(), conn); err != nil {
+		return err
 	}
 	if err := opened.SetReadDeadline(time.Time{}); err != nil {
 		return err
