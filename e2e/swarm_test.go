@@ -87,10 +87,14 @@ type memberStatus struct {
 		Package  string
 		Have, Of int
 	}
-	Sources []struct {
-		Package         string
-		Origin, Members int64
-	}
+	Sources []sourceStatus
+}
+
+// A sourceStatus is what it shows of the bytes of a package.
+type sourceStatus struct {
+	Package         string
+	Origin, Members int64
+	Copies          float64 // R at its site so far
 }
 
 // stands returns what an agent shows; nothing before it has shown anything.
@@ -138,12 +142,19 @@ func (s *swarm) succeeds(p parcel, computers int) {
 // sources returns where the bytes of a package came from at one agent, by its own count.
 func (s *swarm) sources(agent *stage.Member, p parcel) (origin, members int64) {
 	s.Helper()
+	one := s.source(agent, p)
+	return one.Origin, one.Members
+}
+
+// source returns what an agent shows of a package's bytes.
+func (s *swarm) source(agent *stage.Member, p parcel) (found sourceStatus) {
+	s.Helper()
 	for _, one := range s.stands(agent).Sources {
 		if one.Package == p.id {
-			return one.Origin, one.Members
+			return one
 		}
 	}
-	return 0, 0
+	return sourceStatus{}
 }
 
 // crossed holds the site's ledger to that a package was sent once, but for what is allowed in fragments; and to that no
@@ -197,6 +208,9 @@ func TestSwarm(t *testing.T) {
 		origin, members := s.sources(late, p)
 		return origin == 0 && members == p.size
 	})
+	for _, agent := range []*stage.Member{s.agents[0], late} {
+		s.waitFor("R to be shown", func() bool { return s.source(agent, p).Copies == 1 })
+	}
 	if !strings.Contains(s.fullLog(late), "info file had from a member") {
 		t.Error("the late one asked the server for the info file")
 	}

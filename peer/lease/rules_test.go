@@ -252,7 +252,13 @@ func TestBytesAfterReset(t *testing.T) {
 	b := newBench(t)
 	late := b.granted(b.ask(1, 0)).Lease
 	b.step(lease.BytesSent{Lease: late, Bytes: 16 * kib})
+	if got := b.site.Given(digest(1)); got != size { // as if it ended well
+		t.Errorf("%d bytes are given, want %d", got, int64(size))
+	}
 	b.wake(5 * second)
+	if got := b.site.Given(digest(1)); got != 16*kib {
+		t.Errorf("%d bytes are given, want what was sent", got)
+	}
 	next := b.granted(b.ask(2, 0))
 	b.want("the next", next, "grant 0 timeout")
 	b.step(lease.BytesSent{Lease: next.Lease, Bytes: 40 * kib})

@@ -219,6 +219,22 @@ func (o *Site) Totals(digest core.Digest) (Totals, bool) {
 	return Totals{}, false
 }
 
+// Given returns the bytes of a package that went into the site, with those that the bodies under way will bring if they
+// end well.
+func (o *Site) Given(digest core.Digest) int64 {
+	p := o.packages[digest]
+	if p == nil {
+		return 0
+	}
+	given := p.totals.Sent()
+	for _, l := range o.bodies {
+		if l.pack == p {
+			given += l.size - l.sent
+		}
+	}
+	return given
+}
+
 // A clock counts the time that passed. It stands still while the wall clock is behind what it has shown.
 type clock struct {
 	wall, now time.Time // what was last handed in; the same, as if it had never been set back

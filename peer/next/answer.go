@@ -17,8 +17,9 @@ const (
 	StatusBusy     = 503
 )
 
-// Bounds of RetryAfter, and the longest reason in bytes.
+// Bounds of RetryAfter and Sent, and the longest reason in bytes.
 const (
+	MaxSent   = 1 << 53
 	MinRetry  = 100 * time.Millisecond
 	MaxRetry  = 5 * time.Minute
 	maxReason = 16
@@ -33,10 +34,14 @@ type Answer struct {
 	Reason     string             // a word; of a refusal
 	Holder     id.Peer            // of a refusal; zero: none is named
 	RetryAfter time.Duration      // whole milliseconds; of a refusal
+	Sent       int64              // bytes of the package that went into the site so far; 0: it does not say
 }
 
-// Put writes the answer's headers. RetryAfter is held to its bounds.
+// Put writes the answer's headers. RetryAfter and Sent are held to their bounds.
 func (a Answer) Put(into Header) {
+	if a.Sent > 0 {
+		into.put(headerSent, strconv.FormatInt(min(a.Sent, MaxSent), 10))
+	}
 	switch a.Status {
 	case StatusFragment:
 		into.put(headerFragment, number(a.Fragment))
@@ -59,6 +64,9 @@ func (a Answer) Put(into Header) {
 // E_FIELD, E_LIMIT or E_CANON.
 func ParseAnswer(status int, from Header) (Answer, error) {
 	a := Answer{Status: status}
+	if err := a.parseSent(from); err != nil {
+		return a, err
+	}
 	switch status {
 	case StatusComplete, StatusGone:
 		return a, nil
@@ -68,6 +76,20 @@ func ParseAnswer(status int, from Header) (Answer, error) {
 		return a, a.parseRefusal(from)
 	}
 	return Answer{}, core.Refuse(core.ClassType, "status %d is none of an origin that grants leases", status)
+}
+
+func (a *Answer) parseSent(from Header) error {
+	text, err := from.get(headerSent)
+	if err != nil || text == "" {
+		return err
+	}
+	if a.Sent, err = parseNumber(text, MaxSent); err != nil {
+		return in(headerSent, err)
+	}
+	if a.Sent == 0 {
+		return core.Refuse(core.ClassCanon, "header %s of 0 is left out", headerSent)
+	}
+	return nil
 }
 
 func (a *Answer) parseFragment(from Header) (err error) {

@@ -32,6 +32,9 @@
 //	     Enjambre-Holder: that peer has this fragment
 //	410  the package was withdrawn, or never was
 //	503  Enjambre-Reason and Enjambre-Retry as with 409: no slot was free in time
+//
+// Each of them may have Enjambre-Sent, the bytes of this package that the origin has sent into the asker's site so far or
+// is sending, at least 1 and at most 2^53: by the package's own bytes that is R, the copies that the site has cost.
 package next
 
 import (
@@ -69,6 +72,7 @@ const (
 	headerHolder       = "Enjambre-Holder"
 	headerRetry        = "Enjambre-Retry"
 	headerRetryAfter   = "Retry-After"
+	headerSent         = "Enjambre-Sent"
 )
 
 // A Request is what a member says when it asks.

@@ -138,7 +138,8 @@ func TestRequestRefused(t *testing.T) {
 func TestAnswer(t *testing.T) {
 	for _, want := range []Answer{
 		{Status: StatusFragment, Fragment: 7, From: 65_536, Length: 458_752},
-		{Status: StatusComplete}, {Status: StatusGone},
+		{Status: StatusComplete}, {Status: StatusGone}, {Status: StatusComplete, Sent: 1}, {Status: StatusGone, Sent: MaxSent},
+		{Status: StatusFragment, Fragment: 7, Length: 1, Sent: 458_752},
 		{Status: StatusRefused, Reason: "leased", RetryAfter: 1234 * time.Millisecond},
 		{Status: StatusRefused, Reason: "held", Fragment: 9, Holder: holder(3), RetryAfter: MinRetry},
 		{Status: StatusBusy, Reason: "busy", RetryAfter: MaxRetry},
@@ -164,6 +165,9 @@ func TestAnswerRefused(t *testing.T) {
 		class  core.Class
 	}{
 		"another status": {404, Header{}, core.ClassType},
+		"nothing sent":   {204, Header{headerSent: {"0"}}, core.ClassCanon},
+		"sent too much":  {204, Header{headerSent: {"9007199254740993"}}, core.ClassLimit},
+		"sent a word":    {410, Header{headerSent: {"all"}}, core.ClassField},
 		"no fragment":    {200, Header{headerFrom: {"0"}, headerLength: {"1"}}, core.ClassField},
 		"no byte":        {200, Header{headerFragment: {"1"}, headerFrom: {"0"}, headerLength: {"0"}}, core.ClassLimit},
 		"beyond": {200, Header{headerFragment: {"1"}, headerFrom: {"16777215"}, headerLength: {"2"}},

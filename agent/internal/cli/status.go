@@ -105,8 +105,12 @@ func (s status) write(w io.Writer) {
 		row("package "+task.Package.String(), inWords(task))
 	}
 	for _, one := range s.Sources {
-		row("bytes of "+one.Package.String(), fmt.Sprintf("%d from the server, %d from members; %d neighbours share it",
-			one.Origin, one.Members, s.Holders[one.Package]))
+		text := fmt.Sprintf("%d from the server, %d from members; %d neighbours share it",
+			one.Origin, one.Members, s.Holders[one.Package])
+		if one.Copies > 0 {
+			text += fmt.Sprintf("; R at this site so far: %.3f", one.Copies)
+		}
+		row("bytes of "+one.Package.String(), text)
 	}
 }
 

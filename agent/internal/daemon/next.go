@@ -71,6 +71,7 @@ func (d *daemon) askNext(ctx context.Context, address string, order plan.AskNext
 	got, data, err := d.talker.Client().Next(ctx, address, origin.Wish{
 		Request: order.Request, Have: order.Have, Begun: &kept.Begun, Size: p.Info().Archive.Plan.Size,
 	})
+	d.swarm.sources.site(number, got.Sent, p.Info().Archive.Plan.ArchiveSize())
 	sent := got.Status == next.StatusFragment
 	corrupt := false
 	if err == nil && sent {
@@ -122,6 +123,9 @@ func (d *daemon) refused(number core.PackageID, got next.Answer) plan.Event {
 // acknowledge tells the origin what was verified.
 func (d *daemon) acknowledge(ctx context.Context, address string, order plan.Acknowledge) answer {
 	got, _, err := d.talker.Client().Next(ctx, address, origin.Wish{Request: order.Request, Have: order.Have})
+	if p := d.vault.Find(order.Package); p != nil {
+		d.swarm.sources.site(order.Package, got.Sent, p.Info().Archive.Plan.ArchiveSize())
+	}
 	return func() plan.Event {
 		if err != nil {
 			d.options.Log.Debug("not acknowledged yet", "package", order.Package, "reason", err)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"math"
 	"slices"
 	"sync"
 
@@ -18,6 +19,10 @@ type Source struct {
 	Package core.PackageID `json:"package"`
 	Origin  int64          `json:"origin"`  // bytes
 	Members int64          `json:"members"` // bytes
+
+	// Copies is R so far, the copies of the package that the origin has sent into the site of this computer, as it said
+	// last; to 3 decimals, 0 before it said so.
+	Copies float64 `json:"copies,omitempty"`
 }
 
 // sources counts where the bytes of packages came from. Safe for concurrent use; the zero sources are ready.
@@ -28,19 +33,34 @@ type sources struct {
 
 // add counts bytes of a package.
 func (s *sources) add(id core.PackageID, origin, members int64) {
+	s.change(id, func(one *Source) {
+		one.Origin += origin
+		one.Members += members
+	})
+}
+
+// site notes how many bytes of a package of whole bytes the origin says to have sent into the site; 0: it does not say.
+func (s *sources) site(id core.PackageID, sent, whole int64) {
+	if sent <= 0 || whole <= 0 {
+		return
+	}
+	copies := math.Round(float64(sent)/float64(whole)*1000) / 1000
+	s.change(id, func(one *Source) { one.Copies = copies })
+}
+
+// change changes what is counted of a package.
+func (s *sources) change(id core.PackageID, by func(*Source)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.list {
-		if one := &s.list[i]; one.Package == id {
-			one.Origin += origin
-			one.Members += members
-			return
+	at := slices.IndexFunc(s.list, func(one Source) bool { return one.Package == id })
+	if at < 0 {
+		if len(s.list) == maxSources {
+			s.list = s.list[1:]
 		}
+		s.list = append(s.list, Source{Package: id})
+		at = len(s.list) - 1
 	}
-	if len(s.list) == maxSources {
-		s.list = s.list[1:]
-	}
-	s.list = append(s.list, Source{id, origin, members})
+	by(&s.list[at])
 }
 
 // members returns how many bytes of a package members sent.
@@ -73,7 +93,9 @@ func (d *daemon) resumeSources() {
 		return
 	}
 	for _, one := range last.Sources {
-		d.swarm.sources.add(one.Package, max(one.Origin, 0), max(one.Members, 0))
+		d.swarm.sources.change(one.Package, func(now *Source) {
+			*now = Source{one.Package, max(one.Origin, 0), max(one.Members, 0), max(one.Copies, 0)}
+		})
 	}
 }
 

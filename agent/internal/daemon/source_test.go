@@ -20,6 +20,10 @@ func TestSources(t *testing.T) {
 	d.swarm.sources.add(id, 0, 40)
 	d.swarm.sources.add(id+1, 7, 0)
 	d.swarm.sources.add(id, 5, 2)
+	for _, sent := range []int64{512, 2560, 1536, 0, -1} { // it may take back what a body did not bring
+		d.swarm.sources.site(id, sent, 1536)
+	}
+	d.swarm.sources.site(id+1, 512, 0)
 	told := d.toldProgress().Packages
 	if len(told) != 2 || told[0].Shared != 42 || told[1].Shared != 0 {
 		t.Errorf("told %+v", told)
@@ -29,7 +33,7 @@ func TestSources(t *testing.T) {
 
 	again := &daemon{options: d.options, known: d.known, ledger: d.ledger}
 	again.resumeSources()
-	if got, want := again.swarm.sources.all(), []Source{{id, 5, 42}, {id + 1, 7, 0}}; !slices.Equal(got, want) {
+	if got, want := again.swarm.sources.all(), []Source{{id, 5, 42, 1}, {id + 1, 7, 0, 0}}; !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	again.swarm.sources.add(id, 0, 8)

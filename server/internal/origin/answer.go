@@ -21,17 +21,17 @@ func (h *Handler) serveMember(w http.ResponseWriter, r *http.Request, site core.
 		return
 	}
 	defer release()
-	switch action := k.decide(r.Context(), a); granted := action.action.(type) {
+	switch got := k.decide(r.Context(), a); decided := got.action.(type) {
 	case lease.Grant:
-		if !h.send(w, r, k, a, granted, action.body) {
+		if !h.send(w, r, k, a, decided, got) {
 			panic(http.ErrAbortHandler) // the connection is worth nothing more
 		}
 	case lease.Refuse:
-		put(w, refusal(granted))
+		put(w, refusal(decided, got.sent))
 	case lease.Complete:
-		put(w, next.Answer{Status: next.StatusComplete})
+		put(w, next.Answer{Status: next.StatusComplete, Sent: got.sent})
 	case lease.Gone:
-		put(w, next.Answer{Status: next.StatusGone})
+		put(w, next.Answer{Status: next.StatusGone, Sent: got.sent})
 	default:
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler) // it has left
@@ -61,10 +61,10 @@ func (k *keeper) decide(ctx context.Context, a *ask) answer {
 	}
 }
 
-func refusal(r lease.Refuse) next.Answer {
+func refusal(r lease.Refuse, sent int64) next.Answer {
 	answer := next.Answer{
 		Status: next.StatusRefused, Reason: r.Reason.String(), Fragment: r.Fragment, Holder: r.Holder,
-		RetryAfter: r.RetryAfter,
+		RetryAfter: r.RetryAfter, Sent: sent,
 	}
 	if r.Reason == lease.ReasonBusy {
 		answer.Status = next.StatusBusy
@@ -86,26 +86,27 @@ func put(w http.ResponseWriter, a next.Answer) {
 
 // send writes a granted body and reports how it went; false if it is not whole.
 func (h *Handler) send(w http.ResponseWriter, r *http.Request, k *keeper, a *ask, granted lease.Grant,
-	b *body) (whole bool) {
+	got answer) (whole bool) {
 	defer func() { k.tell(message{event: lease.BodyEnded{Lease: granted.Lease, Failed: !whole}}) }()
-	return h.write(w, r, a, granted.Fragment, granted.From, b, func(bytes int64) {
+	head := next.Answer{Fragment: granted.Fragment, From: granted.From, Sent: got.sent}
+	return h.write(w, r, a, head, got.body, func(bytes int64) {
 		k.tell(message{event: lease.BytesSent{Lease: granted.Lease, Bytes: bytes}})
 	})
 }
 
-// write answers with a fragment, from a byte on.
-func (h *Handler) write(w http.ResponseWriter, r *http.Request, a *ask, index core.FragmentIndex, from int64,
-	b *body, sent func(int64)) bool {
-	log := h.options.Log.With("package", a.pack.ID, "fragment", index)
+// write answers with the fragment that an answer names, from a byte on.
+func (h *Handler) write(w http.ResponseWriter, r *http.Request, a *ask, with next.Answer, b *body,
+	sent func(int64)) bool {
+	log := h.options.Log.With("package", a.pack.ID, "fragment", with.Fragment)
 	plan, err := planOf(a.pack)
 	if err != nil {
 		log.Error("fragment not sent", "reason", err)
 		return false
 	}
-	file, err := h.options.Depot.Open(a.pack.ID, depot.FragmentName(a.pack.ID, index))
+	file, err := h.options.Depot.Open(a.pack.ID, depot.FragmentName(a.pack.ID, with.Fragment))
 	if err == nil {
 		defer file.Close()
-		_, err = file.Seek(from, io.SeekStart)
+		_, err = file.Seek(with.From, io.SeekStart)
 	}
 	if err != nil {
 		log.Error("fragment not sent", "reason", err)
@@ -115,15 +116,15 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, a *ask, index co
 	if err := shrinkBuffer(conn); err != nil {
 		log.Debug("send buffer not set", "reason", err)
 	}
-	size := plan.Size(index) - from
+	with.Status, with.Length = next.StatusFragment, plan.Size(with.Fragment)-with.From
 	head := next.Header(w.Header())
-	next.Answer{Status: next.StatusFragment, Fragment: index, From: from, Length: size}.Put(head)
-	head["Content-Length"] = []string{fmt.Sprint(size)}
+	with.Put(head)
+	head["Content-Length"] = []string{fmt.Sprint(with.Length)}
 	head["Content-Type"] = []string{"application/octet-stream"}
 	w.WriteHeader(next.StatusFragment)
 	s := newStream(b, http.NewResponseController(w), conn)
 	defer s.end()
-	return s.copy(r.Context(), w, file, size, sent)
+	return s.copy(r.Context(), w, file, with.Length, sent)
 }
 
 // serveAlone sends a computer without a site what it wants first.
@@ -141,7 +142,7 @@ func (h *Handler) serveAlone(w http.ResponseWriter, r *http.Request, a *ask) {
 	if resume := a.event.Resume; err == nil && resume.Fragment == index && resume.From < plan.Size(index) {
 		from = resume.From
 	}
-	if !h.write(w, r, a, index, from, newBody(), func(int64) {}) {
+	if !h.write(w, r, a, next.Answer{Fragment: index, From: from}, newBody(), func(int64) {}) {
 		panic(http.ErrAbortHandler)
 	}
 }

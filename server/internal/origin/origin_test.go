@@ -64,6 +64,9 @@ func TestTwoAgents(t *testing.T) {
 	if totals.First != 2*fragmentSize || totals.Extra[lease.CauseOwnerLost] != fragmentSize {
 		t.Errorf("totals: got %+v", totals)
 	}
+	if answer, _ := second.ask(7, next.Request{Weight: 2}); answer.Sent != totals.Sent() {
+		t.Errorf("%d bytes are said to have been sent, want %d", answer.Sent, totals.Sent())
+	}
 }
 
 // TestDelivery: six agents get forty fragments, each of which is sent once.

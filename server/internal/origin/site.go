@@ -38,6 +38,7 @@ type ask struct {
 type answer struct {
 	action lease.Action
 	body   *body
+	sent   int64 // bytes of the package that went into the site so far, or are on their way
 }
 
 // A message is what a site's goroutine is told: one of its fields.
@@ -326,7 +327,7 @@ func (k *keeper) step(event lease.Event) {
 		case lease.Grant:
 			b := newBody()
 			k.bodies[action.Lease] = b
-			later(action.Request, answer{action, b})
+			later(action.Request, answer{action: action, body: b})
 		case lease.Refuse:
 			later(action.Request, answer{action: action})
 		case lease.Gone:
@@ -347,7 +348,9 @@ func (k *keeper) step(event lease.Event) {
 }
 
 func (k *keeper) answer(request lease.RequestID, with answer) {
-	k.waiting[request].answer <- with
+	a := k.waiting[request]
+	with.sent = k.site.Given(a.event.Package)
+	a.answer <- with
 	delete(k.waiting, request)
 }
 
