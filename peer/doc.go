@@ -12,7 +12,7 @@
 //
 // Of the neighbours' fragments the rarest is fetched first, from the holder that is asked the least, at most [MaxAsks]
 // of one neighbour and [MaxFetches] in all. A neighbour that is busy says for how long. One that sends wrong bytes,
-// does not have what it announced, or makes no progress for [StallTime] is banned: 1 h, then 24 h. At the end, when
+// does not have what it announced, or makes no progress for [StallTime], while this agent was awake, is banned: 1 h, then 24 h. At the end, when
 // at most one fragment in a hundred is missing and all of them are under way, a fragment that is late is asked of a
 // second holder too, never of the origin.
 //

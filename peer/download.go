@@ -21,6 +21,7 @@ const (
 	MaxComplaints = 64               // with one list; the newest
 	MaxBusy       = time.Minute      // that a neighbour may say it is busy
 	StallTime     = 10 * time.Second // without a byte, after which a fetch is broken off
+	lateTime      = time.Second      // by which a Step may be late on a busy computer
 	HedgeTime     = 2 * time.Second  // after which a late fragment is asked of a second holder, at the end
 	AnnounceEvery = time.Second      // what members have sent; what the origin has sent at once
 	PatientTime   = time.Minute      // without a new fragment, after which a member of weight 0 asks the origin
@@ -118,6 +119,7 @@ func (d *Download) Step(now time.Time, event Event) []Action {
 	if back := now.Sub(d.last); back < 0 && !d.last.IsZero() {
 		d.shift(back)
 	}
+	d.excuse(now)
 	d.last = now
 	var actions []Action
 	switch event := event.(type) {
@@ -178,6 +180,19 @@ func (d *Download) shift(by time.Duration) {
 	}
 	for _, b := range d.banned {
 		b.until = b.until.Add(by)
+	}
+}
+
+// excuse holds against nobody the time in which this agent itself stood still. As long as a fetch is under way, Step is
+// called within StallTime; when it is called later, the computer has slept, or the process was stopped.
+func (d *Download) excuse(now time.Time) {
+	if d.last.IsZero() || now.Sub(d.last) <= StallTime+lateTime {
+		return
+	}
+	for _, fetches := range d.fetches {
+		for _, f := range fetches {
+			f.began, f.moved = now, now
+		}
 	}
 }
 

@@ -117,6 +117,22 @@ func TestBans(t *testing.T) {
 	step(t, d, now.Add(23*time.Hour), NeighbourHas{one, []core.FragmentIndex{0}})
 }
 
+// TestSlept: a neighbour is not blamed for the time that this computer slept, and is for what follows.
+func TestSlept(t *testing.T) {
+	d := member(0, 1, true)
+	now, one := start, peerOf(1)
+	step(t, d, now, join(1, setOf(1, 0)), FetchFromMember{one, 0})
+	for range 2 {
+		now = now.Add(StallTime + lateTime + 1)
+		step(t, d, now, WakeDue{})
+	}
+	if wake, _ := d.NextWake(); !wake.Equal(now.Add(StallTime)) {
+		t.Errorf("wake in %v", wake.Sub(now))
+	}
+	now = now.Add(StallTime + lateTime)
+	step(t, d, now, WakeDue{}, CancelFetch{one, 0}, Report{one, Broken, now.Add(firstBan)})
+}
+
 // TestHedge: at the end a late fragment is asked of another too, and whoever is slower is called off.
 func TestHedge(t *testing.T) {
 	d := member(0, 1, true)
