@@ -33,7 +33,9 @@ const (
 	joinTime    = 10 * time.Second
 	leaveTime   = 2 * time.Second // that telling may take; when a whole site stops, nobody is left who hears it
 	rejoinEvery = time.Minute     // D6: a swarm that fell apart never heals by itself
+	retryAfter  = 5 * time.Second // nobody could be joined, as when the network is not back yet; twice as long each time
 	rejoinWith  = 2               // members to join each time
+	rejoinTries = 8               // members that are tried for that
 )
 
 // GossipOptions configure gossip. Advertise and Keys are required.
@@ -110,15 +112,21 @@ func checkKeys(keys [][]byte) error {
 	return nil
 }
 
-// Run joins again and again whom it knows of, until ctx ends and the member being joined has answered or not: at once, after a minute give or take, and when asked by
-// a value on hurry, such as after the computer slept or its address changed.
+// Run joins again and again whom it knows of, until ctx ends and the member being joined has answered or not: at once,
+// after a minute give or take, sooner when nobody could be joined, and when asked by a value on hurry, such as when others
+// are known.
 func (g *Gossip) Run(ctx context.Context, hurry <-chan struct{}) {
+	failures := 0
 	for {
+		pause := rejoinEvery
 		if err := g.join(ctx); err != nil {
 			g.host.options.Log.Debug("nobody could be joined", "reason", err)
+			pause = min(retryAfter<<min(failures, 10), rejoinEvery)
+			failures++
+		} else {
+			failures = 0
 		}
-		pause := rejoinEvery/2 + time.Duration(g.options.Random.Int64N(int64(rejoinEvery)))
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(pause/2 + time.Duration(g.options.Random.Int64N(int64(pause))))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -140,9 +148,11 @@ func (g *Gossip) join(ctx context.Context) error {
 	known = known[:min(len(known), MaxMembers)]
 	known = slices.DeleteFunc(slices.Clone(known), func(m Member) bool { return there[m.ID] })
 	g.options.Random.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
+	tries := rejoinTries
 	if len(there) > 1 {
-		known = known[:min(len(known), rejoinWith)]
+		tries = rejoinWith
 	}
+	known = known[:min(len(known), tries)]
 	var problems error
 	joined := 0
 	for _, one := range known {

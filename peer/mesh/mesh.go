@@ -15,6 +15,9 @@
 // Others choose too: who connects to us is a neighbour whatever our order says, up to [MaxConnected] in all. Beyond that
 // the last in our order makes room, never the newcomer: a site where everybody is full must not lock out who comes late.
 //
+// A computer that slept finds nothing as it was: connections have ended at their other ends, gossip has given it up, and
+// whoever could not be reached may be there. [Awoke] has everything made anew.
+//
 // Not yet: half of the neighbours by the time that a word to them and back takes. Within a site all are near.
 package mesh
 
@@ -40,6 +43,8 @@ const (
 	FirstPause   = 10 * time.Second // after a member could not be reached
 	MaxPause     = 5 * time.Minute
 	ReplaceEvery = time.Minute
+
+	SleepJump = 10 * time.Second // D6: a computer that slept for longer is Awoke
 )
 
 // An Event is something that happened; the shell reports it.
@@ -64,6 +69,9 @@ type Shunned struct {
 	Until time.Time
 }
 
+// Awoke reports that the computer has slept for longer than a short while ([SleepJump]).
+type Awoke struct{}
+
 // WakeDue reports that the time named by NextWake has come.
 type WakeDue struct{}
 
@@ -72,6 +80,7 @@ func (Connected) event()    {}
 func (Disconnected) event() {}
 func (MeetFailed) event()   {}
 func (Shunned) event()      {}
+func (Awoke) event()        {}
 func (WakeDue) event()      {}
 
 // An Action is something the shell must do.
@@ -83,8 +92,12 @@ type Meet struct{ Peer id.Peer }
 // Part orders to disconnect a member. It is answered by Disconnected.
 type Part struct{ Peer id.Peer }
 
-func (Meet) action() {}
-func (Part) action() {}
+// Rejoin orders to begin gossip anew: what it believes is old.
+type Rejoin struct{}
+
+func (Meet) action()   {}
+func (Part) action()   {}
+func (Rejoin) action() {}
 
 // A known is what is kept of one member.
 type known struct {
@@ -93,8 +106,10 @@ type known struct {
 	connected bool
 	meeting   bool
 	parting   bool
-	failures  int // in a row
+	renewing  bool // parted from after a sleep, and welcome at once
+	failures  int  // in a row
 	notBefore time.Time
+	shunned   time.Time // until when it is
 }
 
 // A Mesh decides for one member. Make one with New; one goroutine owns it.
@@ -130,6 +145,8 @@ func (m *Mesh) Step(now time.Time, event Event) []Action {
 		m.failed(now, event.Peer)
 	case Shunned:
 		actions = m.shun(event)
+	case Awoke:
+		actions = m.awake()
 	case WakeDue:
 	default:
 		panic(fmt.Sprintf("mesh: event %T is not one of this package", event))
@@ -172,7 +189,7 @@ func (m *Mesh) shift(by time.Duration) {
 		m.replaceAt = m.replaceAt.Add(by)
 	}
 	for _, one := range m.members {
-		one.notBefore = one.notBefore.Add(by)
+		one.notBefore, one.shunned = one.notBefore.Add(by), one.shunned.Add(by)
 	}
 }
 
@@ -207,7 +224,7 @@ func (m *Mesh) joined(peer id.Peer) []Action {
 		return nil
 	}
 	one := m.member(peer)
-	one.connected, one.meeting, one.parting, one.failures = true, false, false, 0
+	one.connected, one.meeting, one.parting, one.renewing, one.failures = true, false, false, false, 0
 	staying := m.staying()
 	if len(staying) <= MaxConnected {
 		return nil
@@ -257,7 +274,24 @@ func (m *Mesh) left(peer id.Peer) {
 		return
 	}
 	one.connected, one.parting = false, false
-	one.notBefore = later(one.notBefore, m.last.Add(FirstPause))
+	if !one.renewing {
+		one.notBefore = later(one.notBefore, m.last.Add(FirstPause))
+	}
+	one.renewing = false
+}
+
+// awake parts from all neighbours, and lets everybody be met at once but those who are shunned.
+func (m *Mesh) awake() []Action {
+	actions := []Action{Rejoin{}}
+	for _, peer := range m.inOrder(func(*known) bool { return true }) {
+		one := m.members[peer]
+		one.failures, one.notBefore = 0, one.shunned
+		if one.connected {
+			one.renewing = true
+			actions = append(actions, m.part(peer)...)
+		}
+	}
+	return actions
 }
 
 func (m *Mesh) failed(now time.Time, peer id.Peer) {
@@ -274,7 +308,8 @@ func (m *Mesh) failed(now time.Time, peer id.Peer) {
 
 func (m *Mesh) shun(event Shunned) []Action {
 	one := m.member(event.Peer)
-	one.notBefore = later(one.notBefore, event.Until)
+	one.shunned = later(one.shunned, event.Until)
+	one.notBefore = later(one.notBefore, one.shunned)
 	if !one.connected || one.parting {
 		return nil
 	}

@@ -338,3 +338,34 @@ func FuzzMeta(f *testing.F) {
 		}
 	})
 }
+
+// TestAwoke: after a sleep, everything is made anew at once; but who is shunned stays so.
+func TestAwoke(t *testing.T) {
+	m := newMesh()
+	now := start
+	met(t, m.Step(now, Believed{peersTo(4)}))
+	m.Step(now, Connected{peerOf(1)})
+	m.Step(now, Connected{peerOf(2)})
+	m.Step(now, MeetFailed{peerOf(3)})
+	m.Step(now, MeetFailed{peerOf(4)})
+	m.Step(now, Shunned{peerOf(2), now.Add(time.Hour)})
+	m.Step(now, Disconnected{peerOf(2)})
+	m.Step(now, Shunned{peerOf(4), now.Add(2 * time.Hour)})
+	now = now.Add(30 * time.Minute) // the clock that counts sleep
+
+	actions := m.Step(now, Awoke{})
+	want := []Action{Rejoin{}, Part{peerOf(1)}, Meet{peerOf(3)}}
+	if !slices.Equal(actions, want) {
+		t.Fatalf("got %+v, want %+v", actions, want)
+	}
+	if again := met(t, m.Step(now, Disconnected{peerOf(1)})); !slices.Equal(again, []id.Peer{peerOf(1)}) {
+		t.Errorf("after parting, met %v", again)
+	}
+	m.Step(now, Connected{peerOf(1)})
+	if left := met(t, m.Step(now, Disconnected{peerOf(1)})); len(left) > 0 {
+		t.Errorf("who leaves by itself is met again at once")
+	}
+	if got := met(t, m.Step(now.Add(30*time.Minute), WakeDue{})); slices.Contains(got, peerOf(4)) || !slices.Contains(got, peerOf(2)) {
+		t.Errorf("of the shunned, met %v", got)
+	}
+}

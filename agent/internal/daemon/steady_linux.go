@@ -7,10 +7,18 @@ import (
 )
 
 // steady returns the time since the computer started, sleep included.
-func steady() time.Duration {
+func steady() time.Duration { return read(unix.CLOCK_BOOTTIME) } // since Linux 2.6.39
+
+// slept returns how much of it the computer has slept.
+func slept() time.Duration {
+	awake := read(unix.CLOCK_MONOTONIC)
+	return max(steady()-awake, 0)
+}
+
+func read(clock int32) time.Duration {
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		panic("daemon: the kernel has no CLOCK_BOOTTIME: " + err.Error()) // since Linux 2.6.39
+	if err := unix.ClockGettime(clock, &now); err != nil {
+		panic("daemon: the kernel has no such clock: " + err.Error())
 	}
 	return time.Duration(now.Nano())
 }

@@ -107,17 +107,33 @@ func (s *session) leave() {
 		return
 	}
 	s.remember()
+	s.member.end(f, func() error { return f.gossip.Leave() })
 	s.formation = nil
+	s.member.options.Log.Info("left the site's swarm", "site", f.site)
+}
+
+// rejoin begins gossip anew with whoever was there, without a word to those who have given this agent up.
+func (s *session) rejoin(ctx context.Context, running *sync.WaitGroup) {
+	f := s.formation
+	if f == nil {
+		return
+	}
+	s.remember()
+	s.member.end(f, func() error { return nil })
+	s.formation = nil
+	s.form(ctx, running)
+}
+
+// end ends gossip, having parted.
+func (m *Member) end(f *formation, part func() error) {
 	f.cancel()
 	<-f.ended
-	log := s.member.options.Log
-	if err := f.gossip.Leave(); err != nil {
-		log.Debug("the others were not told that this agent leaves", "reason", err)
+	if err := part(); err != nil {
+		m.options.Log.Debug("the others were not told that this agent leaves", "reason", err)
 	}
 	if err := f.gossip.Close(); err != nil {
-		log.Warn("gossip does not end well", "reason", err)
+		m.options.Log.Warn("gossip does not end well", "reason", err)
 	}
-	log.Info("left the site's swarm", "site", f.site)
 }
 
 // remember notes who is there, neighbours first, if it is the site that we are in.

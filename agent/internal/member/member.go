@@ -6,7 +6,8 @@
 // some members. While all of them are right it is joined: it gossips with the site's keys, admits who shows a certificate
 // of the deployment and a ticket for the same site, and meets whom peer/mesh chooses. When they are not, it leaves: gossip
 // ends, all connections are closed, nobody is admitted. What carries fragments is agent/internal/swarm, whose reports are
-// handed on. Another address is another session: everything is closed and opened anew.
+// handed on. Another address is another session: everything is closed and opened anew. After the computer's sleep the
+// session stays, and gossip and connections are made anew, as peer/mesh orders.
 //
 // # What is remembered
 //
@@ -52,7 +53,7 @@ const (
 	MaxFetchBytes = 32 << 20 // of fragments on their way; a single one may be as large as fragments are
 )
 
-// Options say how to take part. All but Off, Port and Log are required.
+// Options say how to take part. All but Off, Port, Slept and Log are required.
 type Options struct {
 	State      *state.Folder
 	Vault      *vault.Vault
@@ -61,6 +62,8 @@ type Options struct {
 	Port       uint16           // UDP; 0: any that is free
 	Now        func() time.Time // the server's time as far as known
 	Log        *slog.Logger     // nil discards
+
+	Slept func() time.Duration // how long the computer has slept since it started; nil: it never does
 }
 
 // A Member is one run's membership. Safe for concurrent use.
@@ -105,6 +108,9 @@ type admitted struct {
 func New(options Options) (*Member, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.Slept == nil {
+		options.Slept = func() time.Duration { return 0 }
 	}
 	key, err := options.State.Key()
 	if err != nil {

@@ -27,6 +27,7 @@ import (
 	"enjambre/core/ocs"
 	"enjambre/core/seal"
 	"enjambre/peer/id"
+	"enjambre/peer/mesh"
 	"enjambre/peer/ticket"
 )
 
@@ -126,6 +127,7 @@ type running struct {
 	*Member
 	t    *testing.T
 	at   netip.AddrPort
+	came atomic.Int32 // neighbours, again and again
 	stop func()
 }
 
@@ -155,7 +157,10 @@ func (c *computer) start(options ...func(*Options)) *running {
 		var told ticket.Epoch
 		for {
 			select {
-			case <-m.Reports():
+			case report := <-m.Reports():
+				if report.Came != (id.Peer{}) {
+					r.came.Add(1)
+				}
 			case <-m.Changed(): // peer/pulse would tell a new epoch on
 				if view := m.View(); view.Epoch.After(told) {
 					told = view.Epoch
@@ -302,6 +307,56 @@ func TestNamedLater(t *testing.T) {
 	for _, one := range []*running{a, b} {
 		one.becomes("together", together(1))
 	}
+}
+
+// TestAwoke: after the computer's sleep, connections and gossip are made anew at once; a nap changes nothing.
+func TestAwoke(t *testing.T) {
+	d := newDeployment(t)
+	var slept, looks atomic.Int64
+	var log journal
+	a := d.computer("a").start(func(o *Options) {
+		o.Slept = func() time.Duration { looks.Add(1); return time.Duration(slept.Load()) }
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	b := d.computer("b").start()
+	a.Told(d.words(a.Self(), "lyon", 1))
+	b.Told(d.words(b.Self(), "lyon", 1, a.place()))
+	for _, one := range []*running{a, b} {
+		one.becomes("together", together(1))
+	}
+	met := b.came.Load()
+	slept.Add(int64(mesh.SleepJump))
+	seen := looks.Load() + 2
+	a.becomes("looked again", func(Status) bool { return looks.Load() >= seen })
+	if b.came.Load() != met || log.count("in the site's swarm") != 1 {
+		t.Error("a nap is taken for a sleep")
+	}
+	slept.Add(int64(time.Hour))
+	b.becomes("met anew", func(Status) bool { return b.came.Load() > met })
+	for _, one := range []*running{a, b} {
+		one.becomes("together again", together(1))
+	}
+	if log.count("in the site's swarm") != 2 || log.count("has slept") != 1 {
+		t.Error("gossip goes on as if nothing had been")
+	}
+}
+
+// A journal is a log that can be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journal) count(text string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.text.String(), text)
 }
 
 // TestLonely: that nobody answers is a problem after a minute, and none any more when somebody does.

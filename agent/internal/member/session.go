@@ -41,7 +41,8 @@ type session struct {
 	unmet   chan id.Peer
 	shunned chan mesh.Shunned
 
-	formation  *formation // nil: not joined
+	slept      time.Duration // as it was last looked at
+	formation  *formation    // nil: not joined
 	formAfter  time.Time
 	rememberAt time.Time
 
@@ -60,7 +61,7 @@ func newSession(m *Member, host *link.Host, at netip.AddrPort) *session {
 		member: m, host: host, at: at, random: random, mesh: mesh.New(m.self, random),
 		stop: make(chan struct{}), done: make(chan struct{}), woken: make(chan struct{}, 1),
 		unmet: make(chan id.Peer, mesh.MaxMeetings), shunned: make(chan mesh.Shunned, maxShunned),
-		rememberAt: m.options.Now().Add(rememberEvery),
+		slept: m.options.Slept(), rememberAt: m.options.Now().Add(rememberEvery),
 	}
 	s.swarm = swarm.New(swarm.Options{
 		Host: host, Vault: m.options.Vault, Weight: m.weightOf, Log: m.options.Log,
@@ -177,6 +178,12 @@ func (s *session) handOn(ctx context.Context, report swarm.Report) {
 
 // look looks at who is there, and at what is due.
 func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
+	if slept := s.member.options.Slept(); slept-s.slept > mesh.SleepJump {
+		s.member.options.Log.Info("the computer has slept; members are met anew", "for", slept-s.slept)
+		s.step(ctx, running, mesh.Awoke{})
+		s.slept = slept
+		s.member.note() // whoever follows may have slept through something, too
+	}
 	s.form(ctx, running)
 	s.expel()
 	var believed []id.Peer
@@ -214,6 +221,8 @@ func (s *session) step(ctx context.Context, running *sync.WaitGroup, event mesh.
 			running.Go(func() { s.meet(ctx, member) })
 		case mesh.Part:
 			s.disconnect(action.Peer)
+		case mesh.Rejoin:
+			s.rejoin(ctx, running)
 		}
 	}
 	s.member.mu.Lock()
