@@ -20,6 +20,7 @@ const floorEvery = 10 * time.Minute
 // never before the last that was learnt: a computer whose battery is empty wakes up in the past.
 type clock struct {
 	folder *state.Folder
+	slept  func() time.Duration // how long the computer has slept since it started
 
 	mu    sync.Mutex
 	base  time.Time     // the time when steady was 0
@@ -39,7 +40,7 @@ func newClock(folder *state.Folder, log *slog.Logger) *clock {
 		log.Warn("the last known time is forgotten", "reason", err)
 		kept = remembered{}
 	}
-	c := &clock{folder: folder, base: time.Now().Round(0), floor: kept.Floor, zero: steady()}
+	c := &clock{folder: folder, slept: slept, base: time.Now().Round(0), floor: kept.Floor, zero: steady()}
 	if c.base.Before(c.floor) {
 		c.base = c.floor
 	}

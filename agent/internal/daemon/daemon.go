@@ -96,6 +96,7 @@ type daemon struct {
 	flushAt   time.Time
 	swarm     swarming
 	following following
+	slept     time.Duration // by the computer, as it was last looked at
 	shown     display
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
@@ -216,6 +217,7 @@ func (d *daemon) work(ctx context.Context) error {
 func (d *daemon) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	d.slept = d.clock.slept()
 	var end <-chan time.Time
 	if d.options.Once && d.options.MaxTime > 0 {
 		end = time.After(d.options.MaxTime)
@@ -250,6 +252,7 @@ func (d *daemon) loop(ctx context.Context) error {
 		case <-timer.C:
 			d.step(ctx, plan.WakeDue{})
 		}
+		d.lookAround(ctx)
 	}
 }
 
@@ -275,6 +278,9 @@ func (d *daemon) pause() time.Duration {
 		consider(at)
 	}
 	if at, wanted := d.pulseDue(); wanted {
+		consider(at)
+	}
+	if at, wanted := d.locateDue(); wanted {
 		consider(at)
 	}
 	return pause

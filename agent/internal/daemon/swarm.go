@@ -26,6 +26,7 @@ const (
 	documentTime  = 10 * time.Second // that one of them may take
 	localTime     = 2 * time.Second  // that finding out our own address may take before the first contact
 	maxMeetings   = 16               // that the server's answers cause, at once
+	locateEvery   = 15 * time.Second // it is looked at whether another address leads to the server
 )
 
 // swarming is the daemon's part in the site's swarm. Only the goroutine that owns the plan uses it, but member and
@@ -36,6 +37,9 @@ type swarming struct {
 	meeting map[peerid.Peer]bool // at most maxMeetings
 	sources sources
 	tidyAt  time.Time
+
+	locateAt time.Time // when it is looked at where the computer is
+	locating bool
 }
 
 // A memberFetch is a fragment asked of a neighbour.
@@ -53,7 +57,7 @@ func (d *daemon) openSwarm() (err error) {
 	d.swarm.fetches, d.swarm.meeting = map[memberFetch]*underWay{}, map[peerid.Peer]bool{}
 	d.swarm.member, err = member.New(member.Options{
 		State: d.options.State, Vault: d.vault, Deployment: d.known.Deployment, Off: d.options.SwarmOff,
-		Port: d.options.SwarmPort, Now: d.clock.now, Slept: slept, Log: d.options.Log,
+		Port: d.options.SwarmPort, Now: d.clock.now, Slept: d.clock.slept, Log: d.options.Log,
 	})
 	if err == nil && !d.options.Once { // a single contact follows nothing
 		d.following.site = d.swarm.member

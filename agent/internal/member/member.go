@@ -188,6 +188,14 @@ func (m *Member) Toward(ctx context.Context) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("the address that leads to other members: %w", err)
 }
 
+// At returns where members reach the agent; the zero AddrPort while they cannot.
+func (m *Member) At() netip.AddrPort {
+	if s := m.current(); s != nil {
+		return s.at
+	}
+	return netip.AddrPort{}
+}
+
 // Joined reports whether the server's last words make the agent a member of a site with a swarm.
 func (m *Member) Joined() bool {
 	m.mu.Lock()

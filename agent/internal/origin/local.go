@@ -8,27 +8,22 @@ import (
 	"net/url"
 )
 
-// noteLocal makes a dialler that remembers where connections to the server begin; those to hosts of files do not count.
-func (c *Client) noteLocal(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string,
-	string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err == nil && address == c.serverPort() {
-			c.keepLocal(conn.LocalAddr())
-		}
-		return conn, err
-	}
-}
+// A route is where the last connection to the server began, and where the server was found last.
+type route struct{ local, server netip.AddrPort }
 
-// keepLocal remembers our end of a connection.
-func (c *Client) keepLocal(at net.Addr) {
-	local, err := netip.ParseAddrPort(at.String())
+// keepRoute remembers a connection's ends.
+func (c *Client) keepRoute(conn net.Conn) {
+	local, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	if err != nil {
+		return
+	}
+	server, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.local = local.Addr().Unmap().WithZone("")
+	c.route = route{local, server}
 }
 
 // serverPort returns host:port of the server.
@@ -44,21 +39,34 @@ func (c *Client) serverPort() string {
 	return net.JoinHostPort(server.Hostname(), port)
 }
 
-// Local returns the address of this computer that leads to the server: that of the last connection. Before the first,
-// and behind a proxy, it is the one that the system would choose, for which no packet needs to leave.
+// Local returns the address of this computer that leads to the server now, as the system would choose it, for which no
+// packet needs to leave. It is asked for the address where the server was found last, so that no name must be looked
+// up; when no way leads there any more, as while a cable is out, it is that connection's.
 func (c *Client) Local(ctx context.Context) (netip.Addr, error) {
 	c.mu.Lock()
-	local := c.local
+	last := c.route
 	c.mu.Unlock()
-	if local.IsValid() {
-		return local, nil
+	server := c.serverPort()
+	if last.server.IsValid() {
+		server = last.server.String()
 	}
 	dialer := net.Dialer{Timeout: connectTimeout}
-	conn, err := dialer.DialContext(ctx, "udp", c.serverPort())
-	if err != nil {
+	conn, err := dialer.DialContext(ctx, "udp", server)
+	switch {
+	case err != nil && last.local.IsValid():
+		return plain(last.local), nil
+	case err != nil:
 		return netip.Addr{}, fmt.Errorf("the address that leads to the server: %w", err)
 	}
 	defer conn.Close()
 	at, err := netip.ParseAddrPort(conn.LocalAddr().String())
-	return at.Addr().Unmap().WithZone(""), err
+	if to, parseErr := netip.ParseAddrPort(conn.RemoteAddr().String()); parseErr == nil {
+		c.mu.Lock()
+		c.route.server = to // behind a proxy, no connection leads there
+		c.mu.Unlock()
+	}
+	return plain(at), err
 }
+
+// plain returns an address as members are told it.
+func plain(at netip.AddrPort) netip.Addr { return at.Addr().Unmap().WithZone("") }

@@ -14,7 +14,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"sync"
@@ -58,8 +57,9 @@ type Client struct {
 	patience, answerTime, stillTime time.Duration // the constants but in tests
 
 	mu    sync.Mutex
+	conns map[*trackedConn]bool
 	shown []*x509.Certificate // by the server, last
-	local netip.Addr          // our end of the last connection
+	route route               // of the last connection to it
 	date  time.Time           // what the server's clock said last; zero if that was asked for
 	heard time.Time           // when that was, by Options.Now
 }
@@ -111,9 +111,9 @@ func New(options Options) (*Client, error) {
 		file:    &http.Client{Transport: shared, CheckRedirect: refuse},
 		lender:  &http.Client{Transport: own, CheckRedirect: refuse},
 
-		patience: progressTime, answerTime: answerTime, stillTime: stillTime,
+		conns: map[*trackedConn]bool{}, patience: progressTime, answerTime: answerTime, stillTime: stillTime,
 	}
-	shared.DialContext, own.DialContext = c.noteLocal(shared.DialContext), c.noteLocal(own.DialContext)
+	shared.DialContext, own.DialContext = c.track(shared.DialContext), c.track(own.DialContext)
 	return c, nil
 }
 

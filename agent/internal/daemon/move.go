@@ -1,0 +1,62 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"enjambre/agent/internal/plan"
+	"enjambre/peer/mesh"
+)
+
+// lookAround notices that the computer has slept or moved.
+func (d *daemon) lookAround(ctx context.Context) {
+	if d.noticeSleep(); len(d.queue) > 0 {
+		d.stepQueue(ctx)
+	}
+	if at, wanted := d.locateDue(); wanted && !d.clock.now().Before(at) {
+		d.locate(ctx)
+	}
+}
+
+// noticeSleep gives up connections to the server from before a sleep, and calls it if it could not be reached then: the
+// computer may be elsewhere now. The member sees to its own connections.
+func (d *daemon) noticeSleep() {
+	now := d.clock.slept()
+	if now-d.slept <= mesh.SleepJump {
+		return
+	}
+	d.slept = now
+	d.talker.Client().Renew()
+	d.swarm.locateAt = time.Time{}
+	if d.shown.status.LastProblem != "" {
+		d.queue = append(d.queue, plan.CallDue{})
+	}
+}
+
+// locateDue returns when it is to be looked at where the computer is; false while no member could reach it anyway.
+func (d *daemon) locateDue() (time.Time, bool) {
+	wanted := d.swarm.member != nil && !d.options.Once && !d.swarm.locating && d.swarm.member.At().IsValid()
+	return d.swarm.locateAt, wanted
+}
+
+// locate looks at which address leads to the server. When it is another than the one where members find the agent, the
+// agent listens there, and the server is called, so that it can tell others.
+func (d *daemon) locate(ctx context.Context) {
+	d.swarm.locating = true
+	before := d.swarm.member.At()
+	d.spawn(ctx, func(ctx context.Context) answer {
+		local, err := d.talker.Client().Local(ctx)
+		moved := err == nil && local != before.Addr()
+		if moved {
+			at, _ := d.swarm.member.Listen(ctx, local)
+			moved = at.IsValid()
+		}
+		return func() plan.Event {
+			d.swarm.locating, d.swarm.locateAt = false, d.clock.now().Add(locateEvery)
+			if !moved {
+				return nil
+			}
+			return plan.CallDue{}
+		}
+	})
+}

@@ -1,0 +1,57 @@
+package origin
+
+import (
+	"context"
+	"net"
+)
+
+// A trackedConn is known to its Client until it is closed.
+type trackedConn struct {
+	net.Conn
+	of *Client
+}
+
+// Close closes it.
+func (c *trackedConn) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.conns, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// A dialler opens a connection.
+type dialler func(ctx context.Context, network, address string) (net.Conn, error)
+
+// track makes a dialler that remembers what it has opened, and where connections to the server lead; those to hosts of
+// files do not count for that.
+func (c *Client) track(dial dialler) dialler {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if address == c.serverPort() {
+			c.keepRoute(conn)
+		}
+		tracked := &trackedConn{conn, c}
+		c.mu.Lock()
+		c.conns[tracked] = true
+		c.mu.Unlock()
+		return tracked, nil
+	}
+}
+
+// Renew closes all connections, whose other ends may have ended while the computer slept: what is under way fails at once
+// instead of waiting for an answer that does not come, and what comes next has connections of its own.
+func (c *Client) Renew() {
+	c.mu.Lock()
+	var open []*trackedConn
+	for conn := range c.conns {
+		open = append(open, conn)
+	}
+	c.mu.Unlock()
+	for _, conn := range open {
+		_ = conn.Close() // whoever uses it is told
+	}
+	c.Close()
+}
