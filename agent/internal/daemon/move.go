@@ -18,8 +18,8 @@ func (d *daemon) lookAround(ctx context.Context) {
 	}
 }
 
-// noticeSleep gives up connections to the server from before a sleep, and calls it if it could not be reached then: the
-// computer may be elsewhere now. The member sees to its own connections.
+// noticeSleep gives up connections to the server from before a sleep, and calls it: the computer may be elsewhere now. The
+// member sees to its own connections.
 func (d *daemon) noticeSleep() {
 	now := d.clock.slept()
 	if now-d.slept <= mesh.SleepJump {
@@ -28,9 +28,7 @@ func (d *daemon) noticeSleep() {
 	d.slept = now
 	d.talker.Client().Renew()
 	d.swarm.locateAt = time.Time{}
-	if d.shown.status.LastProblem != "" {
-		d.queue = append(d.queue, plan.CallDue{})
-	}
+	d.queue = append(d.queue, plan.CallDue{})
 }
 
 // locateDue returns when it is to be looked at where the computer is; false while no member could reach it anyway.
