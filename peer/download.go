@@ -20,6 +20,7 @@ const (
 	MaxAcks       = 1024             // fragments acknowledged with one list of wishes
 	MaxComplaints = 64               // with one list; the newest
 	MaxBusy       = time.Minute      // that a neighbour may say it is busy
+	meetLimit     = 30 * time.Second // after which a meeting that nothing is heard of is no reason to wait
 	StallTime     = 10 * time.Second // without a byte, after which a fetch is broken off
 	lateTime      = time.Second      // by which a Step may be late on a busy computer
 	HedgeTime     = 2 * time.Second  // after which a late fragment is asked of a second holder, at the end
@@ -50,6 +51,7 @@ type Download struct {
 	copies     []uint8      // neighbours that hold each fragment
 	fetches    map[core.FragmentIndex][]*fetch
 	banned     map[id.Peer]*ban // at most MaxMembers, as many as can be met
+	meetings   map[id.Peer]*meeting
 
 	halted   bool                          // nothing is fetched
 	asked    map[core.FragmentIndex]bool   // of an origin without leases
@@ -83,6 +85,12 @@ type fetch struct {
 	moved time.Time // when a byte last came
 }
 
+// A meeting is what a member that is being met holds of what is missing, by the origin's word.
+type meeting struct {
+	began   time.Time
+	indexes []core.FragmentIndex
+}
+
 // A ban is what a misbehaviour costs.
 type ban struct {
 	until time.Time
@@ -93,7 +101,7 @@ type ban struct {
 func NewDownload(held *fragment.Set, options Options) *Download {
 	return &Download{
 		options: options, held: held, copies: make([]uint8, held.Size()),
-		fetches: map[core.FragmentIndex][]*fetch{}, banned: map[id.Peer]*ban{},
+		fetches: map[core.FragmentIndex][]*fetch{}, banned: map[id.Peer]*ban{}, meetings: map[id.Peer]*meeting{},
 		asked: map[core.FragmentIndex]bool{}, failed: map[core.FragmentIndex]uint64{},
 	}
 }
@@ -106,6 +114,15 @@ func (d *Download) Missing() int { return d.held.Size() - d.held.Count() }
 
 // Holds reports whether a fragment is there.
 func (d *Download) Holds(index core.FragmentIndex) bool { return d.held.Has(index) }
+
+// Neighbours returns whom the package is exchanged with, in order of their IDs.
+func (d *Download) Neighbours() []id.Peer {
+	list := make([]id.Peer, len(d.neighbours))
+	for i, n := range d.neighbours {
+		list[i] = n.peer
+	}
+	return list
+}
 
 // Bitmap returns what is held, as fragment.Set.Bytes has it.
 func (d *Download) Bitmap() []byte { return d.held.Bytes() }
@@ -139,7 +156,7 @@ func (d *Download) Step(now time.Time, event Event) []Action {
 		d.wishing = false
 		actions = d.told(event)
 	case MeetFailed:
-		d.complain(event.Peer, event.Index, false)
+		d.notMet(event.Peer, event.Index)
 	case NeighbourJoined:
 		d.joined(event)
 	case NeighbourLeft:
@@ -180,6 +197,9 @@ func (d *Download) shift(by time.Duration) {
 	}
 	for _, b := range d.banned {
 		b.until = b.until.Add(by)
+	}
+	for _, m := range d.meetings {
+		m.began = m.began.Add(by)
 	}
 }
 
@@ -227,7 +247,8 @@ func (d *Download) stored(now time.Time, event FragmentStored) []Action {
 		d.announceAt = now.Add(AnnounceEvery)
 	}
 	d.news = append(d.news, index)
-	if d.options.Leases && event.From == (id.Peer{}) {
+	// The origin is told at once of what only this member has, and of that it is done: others stand back until all are.
+	if d.options.Leases && (event.From == (id.Peer{}) || d.Missing() == 0) {
 		actions = append(actions, Acknowledge{d.verified})
 		d.verified = nil
 	}
@@ -256,10 +277,10 @@ func (d *Download) originAllowed(now time.Time) []Action {
 	return []Action{Postpone{now.Add(emptyPause)}}
 }
 
-// isElsewhere reports whether a missing fragment need not come from the origin: it is on its way, or a neighbour that
-// may be asked holds it.
+// isElsewhere reports whether a missing fragment need not come from the origin: it is on its way, a neighbour that may be
+// asked holds it, or a member that does is being met.
 func (d *Download) isElsewhere(index core.FragmentIndex) bool {
-	if d.asked[index] || len(d.fetches[index]) > 0 {
+	if d.asked[index] || len(d.fetches[index]) > 0 || d.isBeingMet(index) {
 		return true
 	}
 	return d.copies[index] > 0 && slices.ContainsFunc(d.neighbours, func(n *neighbour) bool {

@@ -34,6 +34,7 @@ func (d *Download) fetching(peer id.Peer, index core.FragmentIndex) *fetch {
 }
 
 func (d *Download) joined(event NeighbourJoined) {
+	delete(d.meetings, event.Peer)
 	if event.Peer == d.options.Self || d.find(event.Peer) != nil || len(d.neighbours) >= MaxNeighbours {
 		return
 	}
@@ -123,10 +124,47 @@ func (d *Download) told(event OriginRefused) []Action {
 		d.complain(event.Holder, event.Index, false)
 		return nil
 	case d.find(event.Holder) == nil:
-		return []Action{Meet{event.Holder, event.Index}}
+		return d.meet(event.Holder, event.Index)
 	}
 	d.has(event.Holder, []core.FragmentIndex{event.Index}, true)
 	return nil
+}
+
+// meet orders to connect to a holder, unless that is under way. Its fragments are not asked for meanwhile.
+func (d *Download) meet(holder id.Peer, index core.FragmentIndex) []Action {
+	maps.DeleteFunc(d.meetings, func(_ id.Peer, m *meeting) bool { return !d.last.Before(m.began.Add(meetLimit)) })
+	if m := d.meetings[holder]; m != nil {
+		if !slices.Contains(m.indexes, index) {
+			m.indexes = append(m.indexes, index)
+		}
+		return nil
+	}
+	d.meetings[holder] = &meeting{began: d.last, indexes: []core.FragmentIndex{index}}
+	return []Action{Meet{holder, index}}
+}
+
+// notMet complains of a member that could not be reached, for all that it was to be met for.
+func (d *Download) notMet(holder id.Peer, index core.FragmentIndex) {
+	indexes := []core.FragmentIndex{index}
+	if m := d.meetings[holder]; m != nil {
+		indexes = m.indexes
+		delete(d.meetings, holder)
+	}
+	for _, one := range indexes {
+		if !d.held.Has(one) {
+			d.complain(holder, one, false)
+		}
+	}
+}
+
+// isBeingMet reports whether a member that holds a fragment is being met.
+func (d *Download) isBeingMet(index core.FragmentIndex) bool {
+	for _, m := range d.meetings {
+		if d.last.Before(m.began.Add(meetLimit)) && slices.Contains(m.indexes, index) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Download) isBanned(peer id.Peer) bool {

@@ -143,7 +143,8 @@ func TestHedge(t *testing.T) {
 	}
 	now := start.Add(HedgeTime)
 	step(t, d, now, WakeDue{}, FetchFromMember{peerOf(2), 0})
-	step(t, d, now, FragmentStored{0, peerOf(2)}, CancelFetch{peerOf(1), 0})
+	step(t, d, now, FragmentStored{0, peerOf(2)}, CancelFetch{peerOf(1), 0},
+		Acknowledge{[]core.FragmentIndex{0}}) // it is done
 	step(t, d, now, FetchFailed{Peer: peerOf(1), Index: 0, Why: Broken}) // crossed the cancel
 	if len(d.fetches) > 0 || len(d.complaints) > 0 {
 		t.Errorf("left: %v, %v", d.fetches, d.complaints)
@@ -377,4 +378,55 @@ func (d *Download) check(t *rapid.T, actions []Action) {
 			}
 		}
 	}
+}
+
+// TestMeeting: a member that the origin names is met once, whatever it holds; meanwhile other fragments are asked for, and
+// when it cannot be met, the origin is told so of all that it was to give.
+func TestMeeting(t *testing.T) {
+	refused := func(d *Download, now time.Time, n int, index core.FragmentIndex, want ...Action) {
+		t.Helper()
+		step(t, d, now, OriginRefused{Index: index, Holder: peerOf(n)}, want...)
+	}
+	asks := func(d *Download, now time.Time, failed ...Complaint) []core.FragmentIndex {
+		t.Helper()
+		actions := d.Step(now, OriginAllowed{})
+		ask, is := actions[0].(AskOrigin)
+		if !is || !slices.Equal(ask.Failed, failed) {
+			t.Fatalf("got %+v, want complaints %+v", actions, failed)
+		}
+		slices.Sort(ask.Want)
+		return ask.Want
+	}
+	d := member(0, 4, true)
+	asks(d, start)
+	refused(d, start, 1, 0, Meet{peerOf(1), 0})
+	if got := asks(d, start); !slices.Equal(got, []core.FragmentIndex{1, 2, 3}) {
+		t.Errorf("beside the meeting: asks for %v", got)
+	}
+	refused(d, start, 1, 2)
+	asks(d, start)
+	refused(d, start, 2, 3, Meet{peerOf(2), 3})
+	if got := asks(d, start); !slices.Equal(got, []core.FragmentIndex{1}) {
+		t.Errorf("beside two meetings: asks for %v", got)
+	}
+	step(t, d, start, AskAbandoned{1})
+	step(t, d, start, MeetFailed{peerOf(1), 0})
+	if got := asks(d, start, Complaint{Peer: peerOf(1), Index: 0}, Complaint{Peer: peerOf(1), Index: 2}); !slices.Equal(got,
+		[]core.FragmentIndex{0, 1, 2}) {
+		t.Errorf("after one failed: asks for %v", got)
+	}
+	step(t, d, start, AskAbandoned{1})
+	step(t, d, start, join(2, setOf(4, 3)), FetchFromMember{peerOf(2), 3})
+
+	t.Log("nothing is heard of a meeting")
+	asks(d, start)
+	refused(d, start, 3, 1, Meet{peerOf(3), 1})
+	later := start.Add(meetLimit)
+	step(t, d, start.Add(StallTime-1), FetchProgressed{peerOf(2), 3})
+	step(t, d, start.Add(2*StallTime-2), FetchProgressed{peerOf(2), 3})
+	step(t, d, start.Add(3*StallTime-3), FetchProgressed{peerOf(2), 3})
+	if got := asks(d, later); !slices.Contains(got, 1) {
+		t.Errorf("much later: asks for %v", got)
+	}
+	refused(d, later, 3, 1, Meet{peerOf(3), 1})
 }

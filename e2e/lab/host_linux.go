@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"enjambre/core"
@@ -88,6 +91,36 @@ func (l *Lab) Plug(host string) error {
 		defer cancel()
 		return errors.Join(gateway.up(device), gateway.await(ctx, device))
 	})
+}
+
+// nowhere is an Ethernet address that nobody has.
+var nowhere = net.HardwareAddr{0x02, 0, 0, 0, 0, 0x99}
+
+// Isolate makes everything that a host sends to other hosts of its site vanish, as a Wi-Fi with client isolation or a
+// firewall between computers does: nobody is told. The gateway, and so the server, is reached as before.
+func (l *Lab) Isolate(host string) error {
+	s, found := l.spaces[host]
+	if !found {
+		return fmt.Errorf("lab: there is no host %q", host)
+	}
+	link, err := s.link("eth0")
+	if err != nil {
+		return err
+	}
+	for i, site := range l.sites {
+		for number := 1; number <= site.Hosts; number++ {
+			if !strings.HasPrefix(host, string(site.Name)+"-") || site.Host(number) == host {
+				continue
+			}
+			err := s.net.NeighSet(&netlink.Neigh{
+				LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: HostAddress(i, number).AsSlice(), HardwareAddr: nowhere,
+			})
+			if err != nil {
+				return fmt.Errorf("host %s: lose what goes to %s: %w", host, site.Host(number), err)
+			}
+		}
+	}
+	return nil
 }
 
 func (l *Lab) setCable(host string, change func(*space, string) error) error {

@@ -175,13 +175,13 @@ func (o *Site) judgeTrust(p *pack, holder slot, cause Cause) {
 	}
 }
 
-// mustStandBack reports whether a request is a distrusted member's, while others are not done.
+// mustStandBack reports whether a request is a distrusted member's, while others of its island are not done.
 func (o *Site) mustStandBack(w *waiter) bool {
 	if _, bad := w.pack.distrusted[w.asker.slot]; !bad {
 		return false
 	}
 	return slices.ContainsFunc(w.pack.askers, func(a *asker) bool {
-		if a == nil || a == w.asker || !a.isActive(o.clock.now) || a.held.Full() {
+		if a == nil || a == w.asker || !a.isActive(o.clock.now) || a.held.Full() || !o.areTogether(a.slot, w.asker.slot) {
 			return false
 		}
 		_, bad := w.pack.distrusted[a.slot]

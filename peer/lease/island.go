@@ -27,6 +27,8 @@ func (o *Site) areTogether(a, b slot) bool { return o.members.at(a).island == o.
 // islandDeclared makes an island of its own of what a member is in touch with, or joins islands that it
 // connects.
 //
+// What came of a declaration stands for a minute, whatever its member declares then.
+//
 // One that names members of another island connects the two. One that names only members of its own takes
 // them out of it, unless they are more than half of it: then it is the others who are cut off, or dead, and
 // the island stays where most are.
@@ -39,7 +41,6 @@ func (o *Site) islandDeclared(event IslandDeclared) {
 	if !m.declaredAt.IsZero() && o.clock.now.Sub(m.declaredAt) < islandPause {
 		return
 	}
-	m.declaredAt = o.clock.now
 	named := []slot{declarer}
 	var foreign []islandID
 	for _, id := range event.With[:min(len(event.With), MaxMembers)] {
@@ -58,12 +59,15 @@ func (o *Site) islandDeclared(event IslandDeclared) {
 	foreign = slices.Compact(foreign)
 	switch {
 	case m.island == mainIsland && len(foreign) > 0: // foreign holds no main island then
+		m.declaredAt = o.clock.now
 		named = slices.DeleteFunc(named, func(s slot) bool { return o.members.at(s).island != mainIsland })
 		o.move(named, foreign[0])
 		o.join(declarer, foreign)
 	case len(foreign) > 0:
+		m.declaredAt = o.clock.now
 		o.join(declarer, append(foreign, m.island))
 	case 2*len(named) <= o.activeOf(m.island):
+		m.declaredAt = o.clock.now
 		o.split(named)
 	case m.island != mainIsland:
 		o.islands[m.island].declaredAt = o.clock.now

@@ -18,6 +18,8 @@
 //	Enjambre-Resume        7:65536: it has the first 65536 bytes of fragment 7, of which a body broke
 //	Enjambre-Have          all that it holds, the bitmap of fragment.Set in unpadded base64url. It says more than
 //	                       Acknowledged, which is not there with it
+//	Enjambre-Island        PEER,PEER: it is cut off from its site but for these members, ascending, at most
+//	                       MaxReached; "alone" from all. Without it the request says nothing of that
 //
 // A request's values have at most MaxText bytes together, so that its headers stay below 16 KiB. Whoever has
 // more to say says the rest with the next request.
@@ -48,6 +50,7 @@ const (
 	MaxWant         = 64
 	MaxAcknowledged = 1024
 	MaxFailed       = 64
+	MaxReached      = 24
 	MaxText         = 15 << 10 // bytes of all its values
 )
 
@@ -65,6 +68,7 @@ const (
 	headerFailed       = "Enjambre-Failed"
 	headerResume       = "Enjambre-Resume"
 	headerHave         = "Enjambre-Have"
+	headerIsland       = "Enjambre-Island"
 	headerFragment     = "Enjambre-Fragment"
 	headerFrom         = "Enjambre-From"
 	headerLength       = "Enjambre-Length"
@@ -82,7 +86,9 @@ type Request struct {
 	Acknowledged []core.FragmentIndex // ascending
 	Failed       []Complaint
 	Resume       Resume
-	Have         []byte // fragment.Set.Bytes; nil if it does not say
+	Have         []byte    // fragment.Set.Bytes; nil if it does not say
+	CutOff       bool      // from all members but Reached
+	Reached      []id.Peer // ascending; only with CutOff
 }
 
 // A Complaint says that a holder failed the member. A zero Holder is the origin, whose bytes were corrupt.

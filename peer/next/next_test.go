@@ -26,6 +26,10 @@ func full() Request {
 	for i := range MaxFailed {
 		r.Failed = append(r.Failed, Complaint{60_000, holder(byte(i + 1)), true})
 	}
+	r.CutOff = true
+	for i := range MaxReached {
+		r.Reached = append(r.Reached, holder(byte(i+1)))
+	}
 	return r
 }
 
@@ -46,7 +50,12 @@ func TestRequest(t *testing.T) {
 				"Enjambre-Failed": {"7:origin:corrupt,8:" + holder(1).String() + ":lost"}, "Enjambre-Resume": {"7:65536"},
 			},
 		},
-		"have":    {Request{Have: []byte{0xff, 0xfb}}, Header{"Enjambre-Weight": {"0"}, "Enjambre-Have": {"__s"}}},
+		"have":  {Request{Have: []byte{0xff, 0xfb}}, Header{"Enjambre-Weight": {"0"}, "Enjambre-Have": {"__s"}}},
+		"alone": {Request{CutOff: true}, Header{"Enjambre-Weight": {"0"}, "Enjambre-Island": {"alone"}}},
+		"island": {
+			Request{CutOff: true, Reached: []id.Peer{holder(1), holder(2)}},
+			Header{"Enjambre-Weight": {"0"}, "Enjambre-Island": {holder(1).String() + "," + holder(2).String()}},
+		},
 		"full":    {full(), nil},
 		"largest": {largest, nil},
 	}
@@ -108,6 +117,10 @@ func TestRequestRefused(t *testing.T) {
 		{"line break", headerHave, "__\ns", core.ClassCanon},
 		{"too long", headerHave, strings.Repeat("A", 10_924), core.ClassLimit},
 		{"empty", headerWant, "", core.ClassCanon},
+		{"with nobody", headerIsland, "me", core.ClassIdent},
+		{"alone with", headerIsland, "alone," + peer, core.ClassIdent},
+		{"twice there", headerIsland, peer + "," + peer, core.ClassCanon},
+		{"25 reached", headerIsland, strings.Repeat(peer+",", 24) + peer, core.ClassLimit},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -193,14 +206,14 @@ func TestAnswerRefused(t *testing.T) {
 
 // FuzzRequest: what is accepted has one spelling.
 func FuzzRequest(f *testing.F) {
-	f.Add("2", "7,3,9", "0,3-5,9-10", "7:origin:corrupt,8:"+holder(1).String()+":lost", "7:65536", "")
-	f.Add("0", "", "", "", "", "__s")
-	f.Add("1", "07", "3,4", "7:me:lost", "7:0", "__s=")
-	f.Fuzz(func(t *testing.T, weight, want, acknowledged, failed, resume, have string) {
+	f.Add("2", "7,3,9", "0,3-5,9-10", "7:origin:corrupt,8:"+holder(1).String()+":lost", "7:65536", "", "alone")
+	f.Add("0", "", "", "", "", "__s", holder(1).String()+","+holder(2).String())
+	f.Add("1", "07", "3,4", "7:me:lost", "7:0", "__s=", "")
+	f.Fuzz(func(t *testing.T, weight, want, acknowledged, failed, resume, have, island string) {
 		header := Header{}
 		for name, text := range map[string]string{
 			headerWeight: weight, headerWant: want, headerAcknowledged: acknowledged, headerFailed: failed,
-			headerResume: resume, headerHave: have,
+			headerResume: resume, headerHave: have, headerIsland: island,
 		} {
 			header.put(name, text)
 		}

@@ -37,6 +37,9 @@ func (r Request) Put(into Header) error {
 		texts.put(headerResume, number(r.Resume.Fragment)+":"+strconv.FormatInt(r.Resume.From, 10))
 	}
 	texts.put(headerHave, bitmaps.EncodeToString(r.Have))
+	if r.CutOff {
+		texts.put(headerIsland, island(r.Reached))
+	}
 	if _, err := ParseRequest(texts); err != nil {
 		return err
 	}
@@ -51,7 +54,7 @@ func (r Request) Put(into Header) error {
 func ParseRequest(from Header) (r Request, err error) {
 	texts, size := map[string]string{}, 0
 	for _, name := range []string{
-		headerWeight, headerWant, headerAcknowledged, headerFailed, headerResume, headerHave,
+		headerWeight, headerWant, headerAcknowledged, headerFailed, headerResume, headerHave, headerIsland,
 	} {
 		if texts[name], err = from.get(name); err != nil {
 			return Request{}, err
@@ -84,6 +87,10 @@ func ParseRequest(from Header) (r Request, err error) {
 	if r.Have, err = parseHave(texts[headerHave]); err != nil {
 		return Request{}, in(headerHave, err)
 	}
+	r.CutOff = texts[headerIsland] != ""
+	if r.Reached, err = parseIsland(texts[headerIsland]); err != nil {
+		return Request{}, in(headerIsland, err)
+	}
 	if r.Have != nil && r.Acknowledged != nil {
 		return Request{}, core.Refuse(core.ClassCanon, "%s stands beside %s, which says more", headerAcknowledged,
 			headerHave)
@@ -102,6 +109,38 @@ func (c Complaint) text() string {
 		why = wordCorrupt
 	}
 	return number(c.Fragment) + ":" + holder + ":" + why
+}
+
+// alone is an island of nobody else.
+const alone = "alone"
+
+func island(reached []id.Peer) string {
+	if len(reached) == 0 {
+		return alone
+	}
+	return joined(reached, id.Peer.String)
+}
+
+func parseIsland(text string) ([]id.Peer, error) {
+	if text == alone {
+		return nil, nil
+	}
+	items, err := split(text, MaxReached)
+	if err != nil {
+		return nil, err
+	}
+	var reached []id.Peer
+	for i, item := range items {
+		one, err := id.Parse(item)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && reached[i-1].Compare(one) >= 0 {
+			return nil, core.Refuse(core.ClassCanon, "%s does not come after %s", one, reached[i-1])
+		}
+		reached = append(reached, one)
+	}
+	return reached, nil
 }
 
 func joined[T any](list []T, text func(T) string) string {

@@ -295,6 +295,7 @@ func (d *daemon) step(ctx context.Context, event plan.Event) {
 // stepQueue tells the plan all events that wait, also those that come of it.
 func (d *daemon) stepQueue(ctx context.Context) {
 	d.beat(ctx)
+	d.feel()
 	for len(d.queue) > 0 {
 		event := d.queue[0]
 		d.queue = d.queue[1:]

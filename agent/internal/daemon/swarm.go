@@ -34,10 +34,11 @@ const (
 type swarming struct {
 	member  *member.Member // nil in tests without swarm
 	fetches map[memberFetch]*underWay
-	meeting map[peerid.Peer]bool // at most maxMeetings
+	meeting map[rendezvous]bool // at most maxMeetings
 	sources sources
 	tidyAt  time.Time
 
+	lonely   bool      // as the plan was told
 	locateAt time.Time // when it is looked at where the computer is
 	locating bool
 }
@@ -49,12 +50,18 @@ type memberFetch struct {
 	index core.FragmentIndex
 }
 
+// A rendezvous is with a member, for a package.
+type rendezvous struct {
+	id   core.PackageID
+	with peerid.Peer
+}
+
 // An underWay is a fetch that can be cancelled.
 type underWay struct{ cancel context.CancelFunc }
 
 // openSwarm makes the membership; it listens from the first contact on.
 func (d *daemon) openSwarm() (err error) {
-	d.swarm.fetches, d.swarm.meeting = map[memberFetch]*underWay{}, map[peerid.Peer]bool{}
+	d.swarm.fetches, d.swarm.meeting = map[memberFetch]*underWay{}, map[rendezvous]bool{}
 	d.swarm.member, err = member.New(member.Options{
 		State: d.options.State, Vault: d.vault, Deployment: d.known.Deployment, Off: d.options.SwarmOff,
 		Port: d.options.SwarmPort, Now: d.clock.now, Slept: d.clock.slept, Log: d.options.Log,
@@ -111,6 +118,17 @@ func (d *daemon) told(reply ocs.PrologReply, err error) {
 		d.swarm.member.Told(nil)
 	default:
 		d.swarm.member.Told(reply.Swarm)
+	}
+}
+
+// feel tells the plan when the agent can reach nobody, and when it can again.
+func (d *daemon) feel() {
+	if d.swarm.member == nil {
+		return
+	}
+	if now := d.swarm.member.Lonely(); now != d.swarm.lonely {
+		d.swarm.lonely = now
+		d.queue = append(d.queue, plan.LonelinessChanged{On: now})
 	}
 }
 
@@ -202,8 +220,8 @@ func (d *daemon) doSwarm(ctx context.Context, action plan.Action) {
 
 // meet sets about meeting a member that the server names. That it was met is reported by the swarm.
 func (d *daemon) meet(ctx context.Context, order plan.Meet) {
-	p := d.vault.Find(order.Package)
-	if p == nil || d.swarm.meeting[order.Peer] {
+	p, this := d.vault.Find(order.Package), rendezvous{order.Package, order.Peer}
+	if p == nil || d.swarm.meeting[this] {
 		return
 	}
 	if len(d.swarm.meeting) == maxMeetings {
@@ -211,11 +229,11 @@ func (d *daemon) meet(ctx context.Context, order plan.Meet) {
 		return
 	}
 	info := p.InfoDigest()
-	d.swarm.meeting[order.Peer] = true
+	d.swarm.meeting[this] = true
 	d.spawn(ctx, func(ctx context.Context) answer {
 		err := d.swarm.member.Meet(ctx, order.Peer, info)
 		return func() plan.Event {
-			delete(d.swarm.meeting, order.Peer)
+			delete(d.swarm.meeting, this)
 			if err == nil {
 				return nil
 			}

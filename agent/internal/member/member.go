@@ -82,6 +82,7 @@ type Member struct {
 	mu          sync.Mutex
 	session     *session // nil: not listening
 	trouble     string   // why it does not listen
+	cannot      bool     // although it was to
 	weight      owner.Weight
 	words       words  // zero: not joined
 	outside     string // why it is not joined
@@ -248,7 +249,7 @@ func (m *Member) Listen(ctx context.Context, address netip.Addr) (netip.AddrPort
 		return netip.AddrPort{}, 0
 	}
 	m.mu.Lock()
-	m.session, m.trouble, m.weight = s, "", classOf(address)
+	m.session, m.trouble, m.cannot, m.weight = s, "", false, classOf(address)
 	weight, shared := m.weight, slices.Collect(maps.Keys(m.shared))
 	m.mu.Unlock()
 	for _, info := range shared {
@@ -273,7 +274,7 @@ func (m *Member) Listen(ctx context.Context, address netip.Addr) (netip.AddrPort
 func (m *Member) cannotListen(err error) {
 	m.mu.Lock()
 	isNew := m.trouble != err.Error()
-	m.trouble = err.Error()
+	m.trouble, m.cannot = err.Error(), true
 	m.mu.Unlock()
 	if isNew {
 		m.options.Log.Warn("this agent takes no part in its site's swarm", "reason", err)

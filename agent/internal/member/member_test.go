@@ -381,7 +381,7 @@ func TestLonely(t *testing.T) {
 		t.Errorf("at once: %v", status)
 	}
 	passed.Store(int64(lonelyAfter))
-	a.becomes("lonely", isLonely)
+	a.becomes("lonely", func(s Status) bool { return isLonely(s) && a.Lonely() })
 	t.Log("the server names nobody")
 	a.Told(d.words(a.Self(), "lyon", 1))
 	a.becomes("alone, which is no problem", isFine)
@@ -391,7 +391,7 @@ func TestLonely(t *testing.T) {
 	t.Log("somebody comes")
 	b := d.computer("b").start()
 	b.Told(d.words(b.Self(), "lyon", 1, a.place()))
-	a.becomes("fine", isFine)
+	a.becomes("fine", func(s Status) bool { return isFine(s) && !a.Lonely() })
 }
 
 // TestLeave: an agent ends soon also while it tries to reach many that do not answer.
@@ -462,6 +462,18 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// TestNoPart: who takes no part can reach nobody, and need not wait to know.
+func TestNoPart(t *testing.T) {
+	d := newDeployment(t)
+	a := d.computer("a").start(func(o *Options) { o.Off = true })
+	if !a.Lonely() {
+		t.Error("switched off, and not lonely")
+	}
+	if b := d.computer("b").start(); b.Lonely() {
+		t.Error("lonely from the start")
+	}
+}
+
 // TestPortInUse: an agent that cannot listen says why, and does as soon as it can.
 func TestPortInUse(t *testing.T) {
 	taken, err := net.ListenUDP("udp4", &net.UDPAddr{})
@@ -471,7 +483,7 @@ func TestPortInUse(t *testing.T) {
 	port := netip.MustParseAddrPort(taken.LocalAddr().String()).Port()
 	d := newDeployment(t)
 	a := d.computer("a").start(func(o *Options) { o.Port = port })
-	if status := a.Status(); a.at.IsValid() || !strings.Contains(status.String(), "in use") {
+	if status := a.Status(); a.at.IsValid() || !strings.Contains(status.String(), "in use") || !a.Lonely() {
 		t.Errorf("got %v, %v", a.at, status)
 	}
 	a.Told(d.words(a.Self(), "lyon", 1))
@@ -482,7 +494,7 @@ func TestPortInUse(t *testing.T) {
 	if at, _ := a.Listen(ctx, loopback); at.Port() != port {
 		t.Errorf("got %v", at)
 	}
-	a.becomes("joined", func(s Status) bool { return s.Site == "lyon" })
+	a.becomes("joined", func(s Status) bool { return s.Site == "lyon" && !a.Lonely() })
 	t.Log("another address leads to the server")
 	other := netip.MustParseAddr("127.0.0.2")
 	if at, _ := a.Listen(ctx, other); at != netip.AddrPortFrom(other, port) {

@@ -50,6 +50,7 @@ type session struct {
 	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
 	believed, neighbours int                        // for display, as the next
 	lonelySince          time.Time                  // zero: there is a neighbour, or nobody to be one
+	lonely               bool                       // for a minute
 }
 
 // maxShunned is how many neighbours wait to be shunned; more are not, and banned for fragments all the same.

@@ -38,7 +38,7 @@ func (m *Member) Status() Status {
 		return status
 	}
 	status.Site = m.words.Site
-	if since := m.session.lonelySince; !since.IsZero() && m.options.Now().Sub(since) >= lonelyAfter {
+	if m.session.lonely {
 		status.Problem = fmt.Sprintf("no other member answers, though there are %d: is UDP blocked between computers of this "+
 			"site? Agents need port %d", max(m.named, status.Members), status.Listen.Port())
 	}
@@ -54,6 +54,18 @@ func (s *session) feelLonely(now time.Time) {
 	case s.lonelySince.IsZero() || s.lonelySince.After(now): // the clock may have been set back
 		s.lonelySince = now
 	}
+	s.lonely = !s.lonelySince.IsZero() && now.Sub(s.lonelySince) >= lonelyAfter
+}
+
+// Lonely reports whether no other member can be reached: nobody answers of those who are there, or the agent takes no
+// part.
+func (m *Member) Lonely() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.session == nil {
+		return m.options.Off || m.cannot
+	}
+	return m.session.lonely
 }
 
 // String says it in one line.

@@ -157,6 +157,9 @@ type NewsHeard struct{}
 // CallDue reports that a contact is due, for news.
 type CallDue struct{}
 
+// LonelinessChanged reports whether no other member can be reached although some are there.
+type LonelinessChanged struct{ On bool }
+
 // WakeDue reports that the time named by NextWake has come.
 type WakeDue struct{}
 
@@ -184,6 +187,7 @@ func (FragmentsLost) event()     {}
 func (Ended) event()             {}
 func (NewsHeard) event()         {}
 func (CallDue) event()           {}
+func (LonelinessChanged) event() {}
 func (WakeDue) event()           {}
 
 // An Action is something the shell must do; it reports the outcome as an Event.

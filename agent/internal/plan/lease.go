@@ -13,8 +13,11 @@ import (
 )
 
 // maxComplaints is how many complaints go with one request: beside them, the bitmap of the largest package and a full
-// list of wishes still fit into next.MaxText.
-const maxComplaints = 48
+// list of wishes still fit into next.MaxText; maxCutOff, beside whom the agent reaches too.
+const (
+	maxComplaints = 48
+	maxCutOff     = 24
+)
 
 // An acknowledgement that was not heard is repeated after tellPause, at most maxTells times; then it goes with the next
 // request for a fragment.
@@ -140,14 +143,19 @@ func (p *Plan) sorted() []*task {
 }
 
 // askNext makes a request of a list of wishes.
-func (p *Plan) askNext(t *task, wishes peer.AskOrigin) Action {
+func (p *Plan) askNext(now time.Time, t *task, wishes peer.AskOrigin) Action {
 	v := &t.voice
 	v.verify(wishes.Acknowledged)
 	for _, c := range wishes.Failed {
 		v.complain(next.Complaint{Fragment: c.Index, Holder: c.Peer, Corrupt: c.Corrupt})
 	}
 	request := next.Request{Weight: p.options.Weight, Want: wishes.Want}
-	if said := min(len(v.complaints), maxComplaints); said > 0 {
+	most := maxComplaints
+	if p.reach.isCutOff(now) {
+		request.CutOff, request.Reached = true, p.near()
+		most = maxCutOff
+	}
+	if said := min(len(v.complaints), most); said > 0 {
 		request.Failed, v.complaints = v.complaints[:said:said], v.complaints[said:]
 	}
 	bitmap := t.download.Bitmap()

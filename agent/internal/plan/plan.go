@@ -114,6 +114,7 @@ type Plan struct {
 	plain    bool // it grants no leases, it turned out; until the next contact
 	tasks    map[core.PackageID]*task
 
+	reach   reach
 	calls   contact.Pace // PROLOG
 	reports contact.Pace
 	talking bool
@@ -215,6 +216,8 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		p.newsAt = now
 	case CallDue:
 		p.calls.Hurry(now)
+	case LonelinessChanged:
+		p.reach.lone(now, event.On)
 	case WakeDue:
 		actions = p.carry(now, p.schedule.Step(now, cycle.WakeDue{}))
 		actions = append(actions, p.wakeDownloads(now)...)
@@ -226,6 +229,7 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 
 // shift moves our own times after the clock was set back; the schedule sees to its own.
 func (p *Plan) shift(by time.Duration) {
+	p.reach.shift(by)
 	p.calls.Shift(by)
 	p.reports.Shift(by)
 	p.newsAfter = p.newsAfter.Add(by)

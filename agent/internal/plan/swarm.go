@@ -29,7 +29,7 @@ func (p *Plan) tell(now time.Time, t *task, event peer.Event) []Action {
 		case peer.Report:
 			actions = append(actions, Misbehaved{t.Package, action})
 		case peer.AskOrigin:
-			actions = append(actions, p.askNext(t, action))
+			actions = append(actions, p.askNext(now, t, action))
 		case peer.Acknowledge:
 			t.voice.verify(action.Indexes)
 			t.voice.due = true
@@ -59,6 +59,7 @@ func (p *Plan) fragmentShared(now time.Time, event FragmentShared) []Action {
 
 // neighbourReported hands on what a neighbour says.
 func (p *Plan) neighbourReported(now time.Time, event NeighbourReported) []Action {
+	p.reach.note(now, event.Event, len(p.near()))
 	var actions []Action
 	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
 		t := p.tasks[id]

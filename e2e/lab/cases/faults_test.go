@@ -1,8 +1,12 @@
 package cases
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -257,5 +261,40 @@ func TestLastHolder(t *testing.T) {
 		Case: "the only holder of a fragment is gone, 19 ask at once", Goal: "one more body",
 		Measured: fmt.Sprintf("%.2f copies in %d bodies, %v", copies, len(sent), f.awaitLedger(p)),
 		Met:      copies <= 2 && len(sent) <= 2,
+	})
+}
+
+// TestBlocked: agents to which no other member gets through know it after a minute, and work as without a swarm then; the
+// others do not notice them.
+func TestBlocked(t *testing.T) {
+	f := newFleet(t, paced(6, "20mbit"))
+	blocked, others := f.members[4:], f.members[:4]
+	for _, m := range blocked {
+		if err := f.lab.Isolate(m.host); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.await(4*time.Minute, "the blocked say so", func() bool {
+		for _, m := range blocked {
+			var status struct{ Swarm struct{ Problem string } }
+			shown, err := os.ReadFile(filepath.Join(m.State, "status.json"))
+			if err != nil || json.Unmarshal(shown, &status) != nil || !strings.Contains(status.Swarm.Problem, "UDP blocked") {
+				return false
+			}
+		}
+		return true
+	})
+	p := f.build(20 * mib)
+	f.affect(p)
+	last := f.awaitComplete(6*time.Minute, f.members, p)
+	f.awaitSuccess(time.Minute, p, len(f.members))
+	began, copies := firstByte(f.bodies(p)), f.ledger(p, "site1")
+	all, swarm := f.timeOf(p, last, 20e6), f.timeOf(p, f.lastOf(others, "site1", p), 20e6)
+	wan := float64(f.watch.down(0, began, last)) / float64(p.bytes)
+	report(t, Row{
+		Case:     "UDP blocked at 2 of 6 agents, 20 MiB",
+		Goal:     "bytes <= 3.15: a copy for each of the two, one for the others; time <= 3.5",
+		Measured: fmt.Sprintf("WAN bytes %.3f, time %.2f, the four others %.2f, %v", wan, all, swarm, copies),
+		Met:      wan <= 3*1.05+0.05 && all <= 3*1.1 && swarm <= 3*1.1 && copies.extra() <= 2*p.bytes,
 	})
 }

@@ -283,6 +283,9 @@ func (h *Handler) read(r *http.Request, peer id.Peer) (*ask, error) {
 		Member: peer, Package: a.pack.InfoDigest, Want: said.Want, Acknowledged: said.Acknowledged,
 		Resume: lease.Resume(said.Resume), Weightless: said.Weight == owner.Never,
 	}
+	if said.CutOff {
+		a.island = &lease.IslandDeclared{Member: peer, With: said.Reached}
+	}
 	for _, c := range said.Failed {
 		a.event.Failed = append(a.event.Failed, lease.Complaint(c))
 	}

@@ -69,6 +69,32 @@ func TestTwoAgents(t *testing.T) {
 	}
 }
 
+// TestIsland: who is cut off from its site is sent what others hold, and costs them nothing.
+func TestIsland(t *testing.T) {
+	l := newLab(t)
+	p := l.pack(7, 2, fragmentSize)
+	holder, other, cutOff := l.agent(2, "lyon"), l.agent(3, "lyon"), l.agent(4, "lyon")
+	l.start()
+	answer, _ := holder.ask(7, want(0))
+	holder.ask(7, next.Request{Weight: 2, Acknowledged: []core.FragmentIndex{answer.Fragment}})
+	for _, a := range []*agent{other, cutOff} {
+		if answer, _ := a.ask(7, want(0)); answer.Status != next.StatusRefused || answer.Holder != holder.peer {
+			t.Errorf("before: got %+v", answer)
+		}
+	}
+	alone := want(0)
+	alone.CutOff = true
+	if answer, _ := cutOff.ask(7, alone); answer.Status != next.StatusFragment {
+		t.Errorf("alone: got %+v", answer)
+	}
+	if answer, _ := other.ask(7, want(0)); answer.Status != next.StatusRefused {
+		t.Errorf("the other: got %+v", answer)
+	}
+	if totals := l.totals(p); totals.Extra[lease.CauseNoPeers] != fragmentSize || totals.Sent() != 2*fragmentSize {
+		t.Errorf("totals: got %+v", totals)
+	}
+}
+
 // TestDelivery: six agents get forty fragments, each of which is sent once.
 func TestDelivery(t *testing.T) {
 	const fragments, agents = 40, 6

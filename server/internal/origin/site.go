@@ -28,7 +28,8 @@ const maxInbox = 64
 // An ask is a request until it is answered. Exactly one answer comes, also to one that has left.
 type ask struct {
 	event  lease.MemberAsked
-	pack   store.Package // zero if it is not on record
+	island *lease.IslandDeclared // before it; nil: it says nothing
+	pack   store.Package         // zero if it is not on record
 	id     core.PackageID
 	answer chan answer // with room for one
 }
@@ -310,10 +311,14 @@ func (k *keeper) ask(a *ask) {
 	k.requests++
 	a.event.Request = k.requests
 	k.waiting[a.event.Request] = a
+	if a.island != nil {
+		k.step(*a.island)
+	}
 	k.step(a.event)
 }
 
-// step reports an event and carries out what follows from it. Introduce is not: our agents declare no islands.
+// step reports an event and carries out what follows from it. Introduce is not: who bridges two islands brings their
+// members together by gossip.
 func (k *keeper) step(event lease.Event) {
 	var answers []func() // given when all is carried out: a body must not begin before its rate is set
 	later := func(request lease.RequestID, with answer) {
