@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of these tests.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // newJob makes a job with an order and files on its stage: name and content, executable.
 func newJob(t *testing.T, order Order, files map[string]string) string {
