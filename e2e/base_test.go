@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"enjambre/e2e/stage"
 )
@@ -21,6 +22,9 @@ type base struct {
 	device string
 	folder string
 }
+
+// patience bounds every wait of these tests: only what hangs comes to it, however busy the computer is.
+const patience = 5 * time.Minute
 
 // must runs a command of the server.
 func (b *base) must(args ...string) string {

@@ -38,7 +38,7 @@ func startDesktop(t *testing.T) (display string, logOff func()) {
 	}
 	t.Cleanup(func() { _ = server.Process.Signal(syscall.SIGTERM); _ = server.Wait() })
 	_ = write.Close()
-	if err := read.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := read.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	number, err := bufio.NewReader(io.LimitReader(read, 16)).ReadString('\n')
@@ -46,7 +46,7 @@ func startDesktop(t *testing.T) (display string, logOff func()) {
 		t.Fatalf("Xvfb told no display: %v", err)
 	}
 	display = ":" + strings.TrimSpace(number)
-	shell := exec.Command("sleep", "600")
+	shell := exec.Command("sleep", "1800")
 	shell.Env = []string{"DISPLAY=" + display}
 	shell.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: desktopUser, Gid: desktopUser}}
 	shell.Dir = "/"

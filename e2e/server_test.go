@@ -61,7 +61,7 @@ func started(t *testing.T, server *stage.Server) *stage.Server {
 // refused runs a command that must fail, and returns what it says.
 func refused(t *testing.T, code int, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
 	var exit *exec.ExitError
@@ -93,7 +93,7 @@ func client(t *testing.T, server *stage.Server) *http.Client {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: time.Minute}
+	return &http.Client{Transport: transport, Timeout: patience}
 }
 
 // post sends one message and returns the status and the decoded answer.
@@ -269,7 +269,7 @@ func TestRunningServerSeesChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	renewed := client(t, server)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for { // the server looks at most once a second
 		if response, err := renewed.Get(server.Address + "/download/1/info"); err == nil {
 			_ = response.Body.Close()
@@ -393,7 +393,7 @@ func TestDistributionServer(t *testing.T) {
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		served.Store(r.URL.Path, true)
 		files.ServeHTTP(w, r)
-	}), ReadHeaderTimeout: time.Second}
+	}), ReadHeaderTimeout: patience}
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
 	t.Cleanup(func() {

@@ -62,13 +62,13 @@ func (e *enroller) contacted(settings string) {
 		Running     bool
 		LastContact time.Time
 	}
-	for end := time.Now().Add(time.Minute); !shown.Running || shown.LastContact.IsZero(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); !shown.Running || shown.LastContact.IsZero(); time.Sleep(50 * time.Millisecond) {
 		output, err := exec.CommandContext(e.Context(), e.agent, "status", "--json", "--config", settings).Output()
 		if err == nil {
 			err = json.Unmarshal(output, &shown)
 		}
 		if time.Now().After(end) {
-			e.Fatalf("no contact within a minute: %v\n%s", err, output)
+			e.Fatalf("no contact within %v: %v\n%s", patience, err, output)
 		}
 	}
 }
@@ -88,13 +88,13 @@ func TestService(t *testing.T) {
 	}
 	stop := e.runService(settings)
 	problem := filepath.Join(e.folder, "a", "status.json")
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		data, err := os.ReadFile(problem)
 		if err == nil && strings.Contains(string(data), "nobody listens there") {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("no word of the problem within a minute: %v, %s", err, data)
+			t.Fatalf("no word of the problem within %v: %v, %s", patience, err, data)
 		}
 	}
 	if err := e.server.Start(t.Context()); err != nil {

@@ -174,7 +174,7 @@ func (l *lab) want(id, state, text string) {
 // eventually waits until the condition holds.
 func (l *lab) eventually(what string, condition func() bool) {
 	l.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience)
 	for !condition() {
 		if time.Now().After(deadline) {
 			l.Fatalf("%s: not in time\nagent:\n%s", what, l.agent.Log())

@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// readyTimeout is how long a server may take to serve.
-const readyTimeout = 30 * time.Second
+// readyTimeout is how long a server may take to serve, and to end: only one that hangs comes to it.
+const readyTimeout = 3 * time.Minute
 
 // Build compiles the server into folder, with the flags for "go build", and returns its path. It must be
 // called from inside the module.
@@ -228,7 +228,7 @@ func (s *Server) wait() error {
 	}
 }
 
-// Log returns the tail of one of the server's logs, for messages.
+// Log returns one of the server's logs, at most its first MiB.
 func (s *Server) Log(name string) string {
 	file, err := os.Open(filepath.Join(s.Data, "logs", name))
 	if err != nil {
