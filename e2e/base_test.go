@@ -69,6 +69,20 @@ func (b *base) published(id, name string) string {
 	return filepath.Join(b.server.Data, "packages", id, name)
 }
 
+// withhold takes a package's file out of the server's data folder, so that what needs it cannot come to its end however
+// fast or slow the computer is, and returns what puts it back.
+func (b *base) withhold(id, name string) (giveBack func()) {
+	b.Helper()
+	move := func(from, to string) {
+		b.Helper()
+		if err := os.Rename(b.published(id, from), b.published(id, to)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	move(name, name+".away")
+	return func() { b.Helper(); move(name+".away", name) }
+}
+
 // requests counts the lines of the access log that hold all words.
 func (b *base) requests(words ...string) int {
 	n := 0
