@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -350,20 +351,30 @@ func TestKilledBuild(t *testing.T) {
 	l := &lab{base: base{T: t, server: server}}
 	big := l.archive(nil, 24<<20)
 	packages := filepath.Join(server.Data, "packages")
-	for round := range 5 {
+	for killed, tries := 0, 0; killed < 5; tries++ {
 		build := exec.Command(binary, "package", "build", "--data", server.Data, "--name", "x", "--os", "linux",
-			"--action", "STORE", "--path", "/x", "--priority", "1", "--file", big, "--fragment-size", "16KiB")
+			"--action", "STORE", "--path", "/x", "--priority", "1", "--file", big, "--fragment-size", "16KiB", "--json")
+		var output bytes.Buffer
+		build.Stdout = &output
 		if err := build.Start(); err != nil {
 			t.Fatal(err)
 		}
+		ended := make(chan error, 1)
+		go func() { ended <- build.Wait() }()
 		l.eventually("the build has written something", func() bool {
-			found, err := filepath.Glob(filepath.Join(packages, ".new-*", fmt.Sprint("*-", 1+round*100)))
-			return err == nil && len(found) > 0
+			found, err := filepath.Glob(filepath.Join(packages, ".new-*", fmt.Sprint("*-", 1+killed*100)))
+			return err == nil && len(found) > 0 || len(ended) > 0
 		})
-		if err := build.Process.Kill(); err != nil {
-			t.Fatal(err)
+		_ = build.Process.Kill()
+		if err := <-ended; err != nil {
+			killed++
+			continue
 		}
-		_ = build.Wait() // killed, as asked
+		var built struct{ ID string } // before it was killed: it counts for nothing
+		if err := json.Unmarshal(output.Bytes(), &built); err != nil || tries > 20 {
+			t.Fatalf("built in try %d: %v\n%s", tries, err, output.String())
+		}
+		l.must("package", "delete", "--package", built.ID)
 	}
 	if entries, _ := filepath.Glob(filepath.Join(packages, "[0-9]*")); len(entries) != 0 {
 		t.Errorf("a killed build was published: %v", entries)
