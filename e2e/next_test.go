@@ -53,7 +53,7 @@ func TestNext(t *testing.T) {
 	if err := s.server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	s.waitFor("the agent to find out", func() bool { return strings.Contains(s.member.Log(), "connection refused") })
+	s.waitFor("the agent to find out", func() bool { return strings.Contains(s.fullLog(s.member), "connection refused") })
 	if err := s.server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestKept(t *testing.T) {
 	s.waitFor("the package to be kept", func() bool { _, err := os.Stat(kept); return err == nil })
 	s.must("package", "delete", "--package", id)
 	s.waitFor("the package to go", func() bool { _, err := os.Stat(filepath.Dir(kept)); return os.IsNotExist(err) })
-	if log := s.member.Log(); !strings.Contains(log, "it is withdrawn") {
+	if log := s.fullLog(s.member); !strings.Contains(log, "it is withdrawn") {
 		t.Error("it did not go because it was withdrawn")
 	}
 }

@@ -76,33 +76,6 @@ func (s *swarm) begin(agent *stage.Member) {
 	}
 }
 
-// A memberStatus is what "status --json" shows of the swarm.
-type memberStatus struct {
-	Process int
-	Swarm   struct {
-		Site, Problem       string
-		Members, Neighbours int
-	}
-	Packages []struct {
-		Package  string
-		Have, Of int
-	}
-	Sources []struct {
-		Package         string
-		Origin, Members int64
-	}
-}
-
-// stands returns what an agent shows; nothing before it has shown anything.
-func (s *swarm) stands(agent *stage.Member) (status memberStatus) {
-	s.Helper()
-	shows := stage.Member{Binary: agentCrash, State: agent.State} // each start of a program with the race detector takes a second
-	if err := shows.JSON(s.Context(), &status, "status"); err != nil {
-		s.Logf("%s: %v", agent.State, err)
-	}
-	return status
-}
-
 // meets waits until an agent has so many neighbours.
 func (s *swarm) meets(agent *stage.Member, neighbours int) {
 	s.Helper()
@@ -206,16 +179,6 @@ func TestSwarm(t *testing.T) {
 	s.crossed(p, 0)
 }
 
-// fullLog returns all that an agent has logged.
-func (s *swarm) fullLog(agent *stage.Member) string {
-	s.Helper()
-	data, err := os.ReadFile(agent.State + ".log")
-	if err != nil {
-		s.Fatal(err)
-	}
-	return string(data)
-}
-
 // TestSwarmServerLost: the server dies when the site has one copy. An agent that slept meanwhile, and one that was
 // killed and starts anew, complete the package from the others and run it; results come when the server is back.
 func TestSwarmServerLost(t *testing.T) {
@@ -223,7 +186,7 @@ func TestSwarmServerLost(t *testing.T) {
 	p := s.tell(12, 256)
 	asleep, killed := s.agents[2], s.agents[3]
 	for _, agent := range s.agents {
-		s.waitFor("the first fragments", func() bool { return s.has(agent, p) > 0 })
+		s.waitFor("the first fragments", func() bool { return s.has(agent, p.id) > 0 })
 	}
 	if err := syscall.Kill(asleep.PID(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -256,17 +219,6 @@ func TestSwarmServerLost(t *testing.T) {
 	s.crossed(p, 4) // for each of the two what was on its way to it and what it had not announced yet
 }
 
-// has returns how many fragments an agent has of a package.
-func (s *swarm) has(agent *stage.Member, p parcel) int {
-	s.Helper()
-	for _, task := range s.stands(agent).Packages {
-		if task.Package == p.id {
-			return task.Have
-		}
-	}
-	return 0
-}
-
 // TestSwarmHolderKilled: an agent is killed in the middle; that costs what was on its way to it and what it had not
 // announced yet. When it is back, it gets from members what they have.
 func TestSwarmHolderKilled(t *testing.T) {
@@ -274,7 +226,7 @@ func TestSwarmHolderKilled(t *testing.T) {
 	p := s.tell(24, 256)
 	victim := s.agents[1]
 	for _, agent := range s.agents { // what the victim had before the others were told would go again too
-		s.waitFor("some fragments", func() bool { return s.has(agent, p) >= p.fragments/3 })
+		s.waitFor("some fragments", func() bool { return s.has(agent, p.id) >= p.fragments/3 })
 	}
 	if err := victim.Kill(); err != nil {
 		t.Fatal(err)
