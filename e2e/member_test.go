@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -351,28 +352,39 @@ func TestMemberNeverDue(t *testing.T) {
 	s.want(id, "SUCCESS", "SUCCESS")
 }
 
-// TestMemberBuild: a disk that changes what was stored, again and again, never runs.
+// TestMemberBuild: a disk that changes what was stored, again and again, never runs. While one fragment cannot be had,
+// another one changes that is there.
 func TestMemberBuild(t *testing.T) {
 	s := newSite(t)
-	id := s.deploy("--action", "STORE", "--path", filepath.Join(s.folder, "rotten"), "--file", s.script("true", 1<<20))
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Millisecond):
-				if file, err := os.OpenFile(filepath.Join(s.member.State, "packages", id, "data"), os.O_WRONLY, 0); err == nil {
-					_, _ = file.WriteAt([]byte("rot"), 1000)
-					_ = file.Close()
-				}
-			}
+	s.must("site", "set", "lyon", "--swarm", "off") // of plain files one can be withheld
+	id := s.deploy("--action", "STORE", "--path", filepath.Join(s.folder, "rotten"), "--fragment-size", "256KiB",
+		"--file", s.script("true", 2*256<<10))
+	fragment := func(n int) string { return fmt.Sprint(id, "-", n+1) }
+	giveBack := s.withhold(id, fragment(0))
+	if err := s.member.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor("all fragments but one", func() bool { return s.has(s.member, id) == 2 })
+	for times := range 3 { // as often as the agent tries
+		file, err := os.OpenFile(filepath.Join(s.member.State, "packages", id, "data"), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	s.fails()
-	close(stop)
-	<-stopped
+		next := (times + 1) % 2 // is there, or will be before the one that is withheld
+		_, err = file.WriteAt([]byte("rot"), int64(next*256<<10+1000))
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+		giveBackNext := s.withhold(id, fragment(next))
+		giveBack()
+		giveBack = giveBackNext
+		s.waitFor("the agent to find out", func() bool {
+			return strings.Count(s.fullLog(s.member), "the disk does not hold what was stored") > times
+		})
+	}
+	s.waitFor("the result", func() bool {
+		return strings.Contains(s.must("rollout", "status", "--package", id, "--json"), `"ERR_BUILD":1`)
+	})
 	s.want(id, "ERR_BUILD", "ERR_BUILD", "have changed on the disk")
 	if _, err := os.Stat(filepath.Join(s.folder, "rotten")); !os.IsNotExist(err) {
 		t.Errorf("stored all the same: %v", err)
