@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// stopsWithin is how long an agent may take to end when it is asked to.
-const stopsWithin = 5 * time.Second
+// stopsWithin is how long an agent may take to end when it is asked to, of which it gives others 2 s to hear that it
+// leaves. Service managers wait for half a minute or more.
+const stopsWithin = 20 * time.Second
 
 // runService starts the agent as a service manager does; the returned function asks it to end and demands that it
 // does, soon and with code 0.
