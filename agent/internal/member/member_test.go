@@ -181,10 +181,14 @@ func (c *computer) start(options ...func(*Options)) *running {
 // place returns the member as the server tells others of it.
 func (r *running) place() ocs.Member { return ocs.Member{ID: r.Self().String(), Address: r.at} }
 
+// patience bounds a wait: only what hangs comes to it. Whoever was not reached, as the computer was busy, is tried again
+// by the members after 10 s, and after a minute.
+const patience = 4 * time.Minute
+
 // becomes waits until the status is as it should be.
 func (r *running) becomes(what string, holds func(Status) bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(r.Status()); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(r.Status()); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%s: it stays %v", what, r.Status())
 		}

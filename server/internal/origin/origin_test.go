@@ -87,7 +87,7 @@ func TestDelivery(t *testing.T) {
 				missing[index] = true
 			}
 			var news []core.FragmentIndex
-			for deadline := time.Now().Add(30 * time.Second); len(missing) > 0 && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(patience); len(missing) > 0 && time.Now().Before(deadline); {
 				said := next.Request{Weight: 2, Acknowledged: news}
 				for index := range missing {
 					said.Want = append(said.Want, index)
@@ -164,7 +164,7 @@ func TestHangUp(t *testing.T) {
 				hangUp()
 			}
 			var answer next.Answer
-			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 				if answer, _ = second.ask(7, want(0)); answer.Status == next.StatusFragment {
 					break
 				}
