@@ -17,7 +17,7 @@ func TestChangeInterrupted(t *testing.T) {
 			return err
 		}
 		cancel()
-		for range 500 { // until database/sql has rolled back, which it does in a goroutine of its own
+		for range 20_000 { // until database/sql has rolled back, which it does in a goroutine of its own
 			_, err := tx.ExecContext(context.Background(), "SELECT 1")
 			if errors.Is(err, sql.ErrTxDone) {
 				return nil
