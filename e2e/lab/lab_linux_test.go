@@ -19,9 +19,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-
-	"enjambre/core"
-	"enjambre/core/wanrate"
 )
 
 // heldLab in the environment makes this test's program a maker of a lab that waits to be killed.
@@ -69,50 +66,6 @@ func socket(t *testing.T, lab *Lab, host string, address netip.Addr) *net.UDPCon
 
 // first is a socket of a site's first host.
 func first(index int) netip.AddrPort { return netip.AddrPortFrom(HostAddress(index, 1), 9000) }
-
-// TestRate: three lines that are offered more than they carry; each carries what it should, within 2 %.
-func TestRate(t *testing.T) {
-	rates := []wanrate.Rate{2_000_000, 10_000_000, 20_000_000}
-	var sites []Site
-	for i, rate := range rates {
-		site := Site{Name: core.SiteName(fmt.Sprint("site", i)), Hosts: 1, Down: rate, Up: 1_000_000, Queue: time.Second}
-		sites = append(sites, site)
-	}
-	lab := started(t, sites...)
-	conn := socket(t, lab, ServerHost, ServerAddress)
-	full := make([]byte, payload-28) // IP and UDP headers are 28 bytes
-	stop := time.After(4500 * time.Millisecond)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	var before, after []Counter
-	began, sent := time.Now(), make([]float64, len(rates))
-	var measured time.Duration
-	var opened time.Time
-	for running := true; running; {
-		select {
-		case <-stop:
-			running = false
-		case <-tick.C:
-		}
-		for i, rate := range rates {
-			due := time.Since(began).Seconds() * float64(rate) / 8 * 1.5 / frame // packets: half too many
-			for ; sent[i] < due; sent[i]++ {
-				_, _ = conn.WriteToUDPAddrPort(full, first(i)) // the queue is full, and says so
-			}
-		}
-		if before == nil && time.Since(began) > time.Second { // the queues are getting full
-			before, opened = counters(t, lab), time.Now()
-		}
-	}
-	after, measured = counters(t, lab), time.Since(opened)
-	for i, rate := range rates {
-		carried := float64(after[i].Down.Packets-before[i].Down.Packets) * frame * 8 / measured.Seconds()
-		t.Logf("%v: carried %.4g bit/s", rate, carried)
-		if ratio := carried / float64(rate); ratio < 0.98 || ratio > 1.02 {
-			t.Errorf("%v: it carried %.3f of that", rate, ratio)
-		}
-	}
-}
 
 func counters(t *testing.T, lab *Lab) []Counter {
 	t.Helper()
