@@ -26,6 +26,21 @@ type base struct {
 // patience bounds every wait of these tests: only what hangs comes to it, however busy the computer is.
 const patience = 5 * time.Minute
 
+// await looks until a condition holds, and reports whether it came to that in time. It leaves most of the computer to
+// those whom it waits for: a look may start a program.
+func await(holds func() bool) bool {
+	for deadline := time.Now().Add(patience); ; {
+		began := time.Now()
+		if holds() {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(max(4*time.Since(began), 20*time.Millisecond)) // another process's doing: there is nothing to wait on
+	}
+}
+
 // must runs a command of the server.
 func (b *base) must(args ...string) string {
 	b.Helper()

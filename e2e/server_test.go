@@ -270,16 +270,14 @@ func TestRunningServerSeesChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	renewed := client(t, server)
-	deadline := time.Now().Add(patience)
-	for { // the server looks at most once a second
-		if response, err := renewed.Get(server.Address + "/download/1/info"); err == nil {
+	if !await(func() bool { // the server looks at most once a second
+		response, err := renewed.Get(server.Address + "/download/1/info")
+		if err == nil {
 			_ = response.Body.Close()
-			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the new certificate is not served")
-		}
-		time.Sleep(50 * time.Millisecond)
+		return err == nil
+	}) {
+		t.Fatal("the new certificate is not served")
 	}
 	if _, err := server.Run(t.Context(), "config", "set", "STOCK_AGENTS", "0"); err != nil {
 		t.Fatal(err)

@@ -183,7 +183,7 @@ func TestSwarm(t *testing.T) {
 // killed and starts anew, complete the package from the others and run it; results come when the server is back.
 func TestSwarmServerLost(t *testing.T) {
 	s := newSwarm(t, 4)
-	p := s.tell(12, 256)
+	p := s.tell(20, 256) // which takes 10 s: none is ready before two of them are stopped
 	asleep, killed := s.agents[2], s.agents[3]
 	for _, agent := range s.agents {
 		s.waitFor("the first fragments", func() bool { return s.has(agent, p.id) > 0 })
