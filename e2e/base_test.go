@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -96,6 +97,12 @@ func (b *base) withhold(id, name string) (giveBack func()) {
 	}
 	move(name, name+".away")
 	return func() { b.Helper(); move(name+".away", name) }
+}
+
+// untilThere is a command that runs until a file is there; or until its folder is gone, so that a test that fails leaves
+// nothing that runs.
+func untilThere(file string) string {
+	return fmt.Sprintf("while test -d %s && ! test -e %s; do sleep 0.05; done", filepath.Dir(file), file)
 }
 
 // requests counts the lines of the access log that hold all words.

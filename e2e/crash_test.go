@@ -148,7 +148,7 @@ func TestMemberKilled(t *testing.T) {
 			s := newSite(t)
 			ran, gate, done := filepath.Join(s.folder, "ran"), filepath.Join(s.folder, "gate"), filepath.Join(s.folder, "done")
 			id := s.deploy("--action", "EXECUTE", "--command",
-				fmt.Sprintf("echo x >>%s; while ! test -f %s; do sleep 0.05; done; echo at the end; touch %s", ran, gate, done))
+				"echo x >>"+ran+"; "+untilThere(gate)+"; echo at the end; touch "+done)
 			if err := s.member.Start(); err != nil {
 				t.Fatal(err)
 			}

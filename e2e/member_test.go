@@ -233,7 +233,7 @@ func TestMemberServerAway(t *testing.T) {
 	s := newSite(t)
 	ran, gate := filepath.Join(s.folder, "ran"), filepath.Join(s.folder, "gate")
 	id := s.deploy("--action", "EXECUTE", "--command",
-		fmt.Sprintf("echo x >>%s; while ! test -f %s; do sleep 0.05; done", ran, gate))
+		"echo x >>"+ran+"; "+untilThere(gate))
 	if err := s.member.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func TestStop(t *testing.T) {
 func TestUnaffect(t *testing.T) {
 	l := newLab(t, "http")
 	gate := filepath.Join(l.folder, "gate")
-	id := l.deploy("--action", "EXECUTE", "--command", "until [ -e "+gate+" ]; do sleep 0.1; done")
+	id := l.deploy("--action", "EXECUTE", "--command", untilThere(gate))
 	ongoing := l.begin()
 	l.must("unaffect", "--package", id, "--all")
 	if err := os.WriteFile(gate, nil, 0o644); err != nil {
@@ -150,7 +150,7 @@ func TestUnaffect(t *testing.T) {
 func TestServerAway(t *testing.T) {
 	l := newLab(t, "https")
 	gate := filepath.Join(l.folder, "gate")
-	id := l.deploy("--action", "EXECUTE", "--command", "until [ -e "+gate+" ]; do sleep 0.1; done")
+	id := l.deploy("--action", "EXECUTE", "--command", untilThere(gate))
 	ongoing := l.begin()
 	l.eventually("the computer is told", func() bool { return l.standing(id).state == "NOTIFIED" })
 	if err := l.server.Kill(); err != nil {

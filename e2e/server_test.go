@@ -231,6 +231,7 @@ func TestInterrupt(t *testing.T) {
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = command.Process.Kill() }) // of which nothing is left then, unless the test fails
 		if n, err := stdout.Read(make([]byte, 100)); n == 0 {
 			t.Errorf("not ready: %v", err)
 		}
@@ -315,10 +316,7 @@ func TestIPv6(t *testing.T) {
 
 // TestFirstInventories: sixteen computers at once, over both listeners, and a kill right after the answers.
 func TestFirstInventories(t *testing.T) {
-	server := newServer(t)
-	if err := server.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	server := started(t, newServer(t))
 	agent := client(t, server)
 	var wait sync.WaitGroup
 	for i := range 16 {
