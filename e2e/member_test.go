@@ -209,6 +209,7 @@ func TestMemberService(t *testing.T) {
 	wantText(t, output, "runs with this state folder already, as process "+fmt.Sprint(s.member.PID()))
 
 	taken := s.deploy("--action", "STORE", "--path", "/nowhere", "--file", s.script("true", 1<<20), "--priority", "10")
+	s.withhold(taken, taken+"-1") // it is not due for ten cycles, and cannot be complete then
 	vault := filepath.Join(s.member.State, "packages", taken)
 	s.waitFor("the assignment", func() bool { _, err := os.Stat(vault); return err == nil })
 	s.must("unaffect", "--package", taken, "--computer", s.device)
