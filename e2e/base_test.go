@@ -99,8 +99,8 @@ func (b *base) withhold(id, name string) (giveBack func()) {
 	return func() { b.Helper(); move(name+".away", name) }
 }
 
-// untilThere is a command that runs until a file is there; or until its folder is gone, so that a test that fails leaves
-// nothing that runs.
+// untilThere is a command that runs until a file is there; or until its folder is gone, so that a test that fails
+// leaves nothing that runs.
 func untilThere(file string) string {
 	return fmt.Sprintf("while test -d %s && ! test -e %s; do sleep 0.05; done", filepath.Dir(file), file)
 }

@@ -68,12 +68,13 @@ func (s *site) fails() string {
 	return output
 }
 
-// stuck runs the agent for a time in which nothing comes to its end, until it says so. A busy computer gets less far, so
-// it is run again, for longer.
+// stuck runs the agent for a time in which nothing comes to its end, until it says so. A busy computer gets less far,
+// so it is run again, for longer.
 func (s *site) stuck(texts ...string) {
 	s.Helper()
 	for most := 3 * time.Second; ; most *= 3 {
-		output, err := s.member.Run(s.Context(), "once", "--state", s.member.State, "--listen", "0", "--max-time", most.String())
+		output, err := s.member.Run(s.Context(), "once", "--state", s.member.State, "--listen", "0",
+			"--max-time", most.String())
 		if err == nil {
 			s.Fatalf("everything succeeded:\n%s", output)
 		}

@@ -185,8 +185,8 @@ func TestSwarm(t *testing.T) {
 	s.crossed(p, 0)
 }
 
-// even waits until all agents have as many fragments of a package, and at least some. What one of them has alone then is
-// what it has got since it last showed itself.
+// even waits until all agents have as many fragments of a package, and at least some. What one of them has alone then
+// is what it has got since it last showed itself.
 func (s *swarm) even(p parcel, least int) {
 	s.Helper()
 	s.waitFor("as much at each agent", func() bool {

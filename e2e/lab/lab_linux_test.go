@@ -112,8 +112,8 @@ func ping(conn *net.UDPConn, to netip.AddrPort, size int, most time.Duration) (t
 	}
 }
 
-// TestDelayAndCounters: round trips take what they should, the quickest of some hundred at most, and every byte is counted
-// once, where it crossed.
+// TestDelayAndCounters: round trips take what they should, the quickest of some hundred at most, and every byte is
+// counted once, where it crossed.
 func TestDelayAndCounters(t *testing.T) {
 	lab := started(t,
 		Site{Name: "near", Hosts: 1, Down: 10_000_000, Up: 10_000_000, RTT: 30 * time.Millisecond},

@@ -20,8 +20,8 @@ import (
 	"enjambre/peer/wire"
 )
 
-// patience bounds a wait: only what hangs comes to it. Whoever was not reached, as the computer was busy, is tried again
-// after a minute.
+// patience bounds a wait: only what hangs comes to it. Whoever was not reached, as the computer was busy, is tried
+// again after a minute.
 const patience = 3 * time.Minute
 
 var loopback = netip.MustParseAddr("127.0.0.1")

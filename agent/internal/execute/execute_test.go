@@ -84,8 +84,8 @@ func carriedOut(t *testing.T, folder string) Result {
 	return state.Result
 }
 
-// untilThere is a command that runs until a file is there; or until its folder is gone, so that a test that fails leaves
-// nothing that runs.
+// untilThere is a command that runs until a file is there; or until its folder is gone, so that a test that fails
+// leaves nothing that runs.
 func untilThere(file string) Order {
 	target := fmt.Sprintf("while test -d %s && ! test -e %s; do sleep 0.05; done", filepath.Dir(file), file)
 	return Order{Action: core.Execute, Target: target}

@@ -198,8 +198,8 @@ func takePort(t *testing.T) (taken *net.UDPConn, port uint16) {
 // place returns the member as the server tells others of it.
 func (r *running) place() ocs.Member { return ocs.Member{ID: r.Self().String(), Address: r.at} }
 
-// patience bounds a wait: only what hangs comes to it. Whoever was not reached, as the computer was busy, is tried again
-// by the members after 10 s, and after a minute.
+// patience bounds a wait: only what hangs comes to it. Whoever was not reached, as the computer was busy, is tried
+// again by the members after 10 s, and after a minute.
 const patience = 4 * time.Minute
 
 // becomes waits until the status is as it should be.
