@@ -27,12 +27,7 @@ type enroller struct {
 
 func newEnroller(t *testing.T, server *stage.Server) *enroller {
 	t.Helper()
-	folder := t.TempDir()
-	agent := filepath.Join(folder, "enjambre-agent")
-	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", agent, "enjambre/agent").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	return &enroller{t, server, agent, folder}
+	return &enroller{t, server, agentCrash, t.TempDir()}
 }
 
 // token makes one on the server.

@@ -42,8 +42,8 @@ func TestNext(t *testing.T) {
 		fragments    = 13
 	)
 	s := newSite(t)
-	s.must("site", "set", "lyon", "--wan-rate", "4mbit", "--pace", "rate")
-	s.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "3600") // which the rate replaces
+	s.must("site", "set", "lyon", "--wan-rate", "1mbit", "--pace", "rate") // a fragment in 2 s
+	s.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "3600")               // which the rate replaces
 	archive := s.script("true", fragmentSize*(fragments-1)+1000)
 	id := s.deploy("--action", "LAUNCH", "--command", "run.sh", "--file", archive, "--fragment-size", "256KiB")
 	if err := s.member.Start(); err != nil {
@@ -53,7 +53,8 @@ func TestNext(t *testing.T) {
 	if err := s.server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	s.waitFor("the agent to find out", func() bool { return strings.Contains(s.member.Log(), "connection refused") })
+	s.must("site", "set", "lyon", "--wan-rate", fastRate)
+	s.waitFor("the agent to find out", func() bool { return strings.Contains(s.fullLog(s.member), "connection refused") })
 	if err := s.server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +87,8 @@ func TestNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d fragments, %d of them lent again, %d bytes sent of %d", len(bytes), again, total, size.Size())
-	// A second of the ledger may be lost with the server, which is two fragments at this rate.
-	if again > 1 || total > size.Size()+fragmentSize || total < size.Size()-3*fragmentSize {
+	// A second of the ledger may be lost with the server, more on a busy computer: half a fragment, perhaps one.
+	if again > 1 || total > size.Size()+fragmentSize || total < size.Size()-2*fragmentSize {
 		t.Errorf("%d bytes sent of %d, %d fragments lent again", total, size.Size(), again)
 	}
 }
@@ -107,7 +108,7 @@ func TestKept(t *testing.T) {
 	s.waitFor("the package to be kept", func() bool { _, err := os.Stat(kept); return err == nil })
 	s.must("package", "delete", "--package", id)
 	s.waitFor("the package to go", func() bool { _, err := os.Stat(filepath.Dir(kept)); return os.IsNotExist(err) })
-	if log := s.member.Log(); !strings.Contains(log, "it is withdrawn") {
+	if log := s.fullLog(s.member); !strings.Contains(log, "it is withdrawn") {
 		t.Error("it did not go because it was withdrawn")
 	}
 }

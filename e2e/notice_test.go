@@ -38,7 +38,7 @@ func startDesktop(t *testing.T) (display string, logOff func()) {
 	}
 	t.Cleanup(func() { _ = server.Process.Signal(syscall.SIGTERM); _ = server.Wait() })
 	_ = write.Close()
-	if err := read.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := read.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	number, err := bufio.NewReader(io.LimitReader(read, 16)).ReadString('\n')
@@ -46,7 +46,7 @@ func startDesktop(t *testing.T) (display string, logOff func()) {
 		t.Fatalf("Xvfb told no display: %v", err)
 	}
 	display = ":" + strings.TrimSpace(number)
-	shell := exec.Command("sleep", "600")
+	shell := exec.Command("sleep", "1800")
 	shell.Env = []string{"DISPLAY=" + display}
 	shell.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: desktopUser, Gid: desktopUser}}
 	shell.Dir = "/"
@@ -90,11 +90,7 @@ func TestMemberNotice(t *testing.T) {
 	s := newSite(t)
 	interactive := []string{"--action", "EXECUTE", "--command", "echo on $DISPLAY", "--interactive"}
 	waiting := s.deploy(interactive...)
-	output, err := s.member.Run(t.Context(), "once", "--state", s.member.State, "--max-time", "3s")
-	if err == nil {
-		t.Error("it ran without a desktop")
-	}
-	wantText(t, output, "package "+waiting, "nobody is logged on")
+	s.stuck("package "+waiting, "nobody is logged on")
 	s.must("unaffect", "--package", waiting, "--computer", s.device)
 	s.once()
 
@@ -103,7 +99,7 @@ func TestMemberNotice(t *testing.T) {
 	run := func() <-chan string {
 		done := make(chan string, 1)
 		go func() {
-			output, err := s.member.Run(t.Context(), "once", "--state", s.member.State, "--max-time", "20s")
+			output, err := s.member.Once(t.Context())
 			if err == nil {
 				output = "all succeeded"
 			}
@@ -127,19 +123,25 @@ func TestMemberNotice(t *testing.T) {
 	s.want(shown, "SUCCESS", "SUCCESS", "on "+display)
 
 	delayed := s.deploy(append(notice, "--user-may-delay", "--max-delays", "1")...)
-	done = run()
+	if err := s.member.Start(); err != nil {
+		t.Fatal(err)
+	}
 	s.press(display, "Tab", "Return")
-	wantText(t, <-done, "package "+delayed)
-	var status struct {
-		Packages []struct {
-			Phase    string
-			RunAfter time.Time
+	s.waitFor("the delay", func() bool {
+		var status struct {
+			Packages []struct {
+				Phase    string
+				RunAfter time.Time
+			}
 		}
+		err := s.member.JSON(t.Context(), &status, "status")
+		return err == nil && len(status.Packages) == 1 && status.Packages[0].Phase == "DELAYED" &&
+			time.Until(status.Packages[0].RunAfter) > 3*time.Hour
+	})
+	if err := s.member.Stop(); err != nil {
+		t.Error(err)
 	}
-	if err := s.member.JSON(t.Context(), &status, "status"); err != nil || len(status.Packages) != 1 ||
-		status.Packages[0].Phase != "DELAYED" || time.Until(status.Packages[0].RunAfter) < 3*time.Hour {
-		t.Errorf("got %+v, %v", status, err)
-	}
+	s.stuck("package " + delayed)
 	s.must("unaffect", "--package", delayed, "--computer", s.device)
 	s.once()
 

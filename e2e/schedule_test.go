@@ -26,17 +26,13 @@ func TestPriorityZero(t *testing.T) {
 	}
 
 	blocked, blocking := store("1"), store("0")
-	if err := os.Rename(l.published(blocking, blocking+"-2"), l.published(blocking, "away")); err != nil {
-		t.Fatal(err)
-	}
+	giveBack := l.withhold(blocking, blocking+"-2")
 	ongoing := l.begin()
 	l.eventually("priority 0 is tried again and again", func() bool { return l.requests(blocking+"-2", "status=404") > 5 })
 	if got := l.requests("/"+blocked+"-", "agent=OCS"); got != 0 {
 		t.Errorf("got %d fragments of priority 1 while priority 0 fails, want 0", got)
 	}
-	if err := os.Rename(l.published(blocking, "away"), l.published(blocking, blocking+"-2")); err != nil {
-		t.Fatal(err)
-	}
+	giveBack()
 	// The stock agent's list of priority 0 grows with every period and is not emptied, so this download
 	// process would go on for ever; the next one starts afresh.
 	ongoing.kill()
@@ -100,9 +96,9 @@ func TestHistory(t *testing.T) {
 // TestSwitch: row 16, switched off while downloading, and on again: it goes on where it was.
 func TestSwitch(t *testing.T) {
 	l := newLab(t, "https")
-	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "1")
 	id := l.deploy("--action", "STORE", "--path", filepath.Join(l.folder, "s"), "--file", l.archive(nil, 80<<10),
 		"--fragment-size", "16KiB")
+	giveBack := l.withhold(id, id+"-3")
 	ongoing := l.begin()
 	l.eventually("the second fragment is fetched", func() bool { return l.requests(id+"-2", "status=200", "agent=OCS") > 0 })
 	l.must("config", "set", "DOWNLOAD_SWITCH", "0", "--computer", l.device)
@@ -110,7 +106,7 @@ func TestSwitch(t *testing.T) {
 	ongoing.finish()
 	second.kill() // its own download process waits for better times
 	l.want(id, "NOTIFIED", "")
-	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "0")
+	giveBack()
 	l.must("config", "unset", "DOWNLOAD_SWITCH", "--computer", l.device)
 	l.call()
 	l.want(id, "SUCCESS", "SUCCESS")
@@ -137,7 +133,7 @@ func TestStop(t *testing.T) {
 func TestUnaffect(t *testing.T) {
 	l := newLab(t, "http")
 	gate := filepath.Join(l.folder, "gate")
-	id := l.deploy("--action", "EXECUTE", "--command", "until [ -e "+gate+" ]; do sleep 0.1; done")
+	id := l.deploy("--action", "EXECUTE", "--command", untilThere(gate))
 	ongoing := l.begin()
 	l.must("unaffect", "--package", id, "--all")
 	if err := os.WriteFile(gate, nil, 0o644); err != nil {
@@ -154,7 +150,7 @@ func TestUnaffect(t *testing.T) {
 func TestServerAway(t *testing.T) {
 	l := newLab(t, "https")
 	gate := filepath.Join(l.folder, "gate")
-	id := l.deploy("--action", "EXECUTE", "--command", "until [ -e "+gate+" ]; do sleep 0.1; done")
+	id := l.deploy("--action", "EXECUTE", "--command", untilThere(gate))
 	ongoing := l.begin()
 	l.eventually("the computer is told", func() bool { return l.standing(id).state == "NOTIFIED" })
 	if err := l.server.Kill(); err != nil {
@@ -179,9 +175,9 @@ func TestServerAway(t *testing.T) {
 // TestResume: row 24, the agent is killed between fragments and goes on with the next.
 func TestResume(t *testing.T) {
 	l := newLab(t, "http")
-	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "1")
 	id := l.deploy("--action", "STORE", "--path", filepath.Join(l.folder, "s"), "--file", l.archive(nil, 80<<10),
 		"--fragment-size", "16KiB")
+	giveBack := l.withhold(id, id+"-3")
 	ongoing := l.begin()
 	l.eventually("the second fragment is stored", func() bool { // which the agent notes by rewriting a file in place
 		names, err := filepath.Glob(filepath.Join(l.agent.Folder, "*", "download", id, "task"))
@@ -192,7 +188,7 @@ func TestResume(t *testing.T) {
 		return err == nil && strings.HasPrefix(string(task), id+"-3\n") && strings.HasSuffix(string(task), id+"-6\n")
 	})
 	ongoing.kill()
-	l.must("config", "set", "DOWNLOAD_FRAG_LATENCY", "0")
+	giveBack()
 	l.call()
 	l.want(id, "SUCCESS", "SUCCESS")
 	if got := l.requests(id+"-1", "status=200", "agent=OCS"); got != 1 {

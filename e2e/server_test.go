@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func started(t *testing.T, server *stage.Server) *stage.Server {
 // refused runs a command that must fail, and returns what it says.
 func refused(t *testing.T, code int, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
 	var exit *exec.ExitError
@@ -93,7 +94,7 @@ func client(t *testing.T, server *stage.Server) *http.Client {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: time.Minute}
+	return &http.Client{Transport: transport, Timeout: patience}
 }
 
 // post sends one message and returns the status and the decoded answer.
@@ -230,6 +231,7 @@ func TestInterrupt(t *testing.T) {
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = command.Process.Kill() }) // of which nothing is left then, unless the test fails
 		if n, err := stdout.Read(make([]byte, 100)); n == 0 {
 			t.Errorf("not ready: %v", err)
 		}
@@ -269,16 +271,14 @@ func TestRunningServerSeesChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	renewed := client(t, server)
-	deadline := time.Now().Add(30 * time.Second)
-	for { // the server looks at most once a second
-		if response, err := renewed.Get(server.Address + "/download/1/info"); err == nil {
+	if !await(func() bool { // the server looks at most once a second
+		response, err := renewed.Get(server.Address + "/download/1/info")
+		if err == nil {
 			_ = response.Body.Close()
-			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the new certificate is not served")
-		}
-		time.Sleep(50 * time.Millisecond)
+		return err == nil
+	}) {
+		t.Fatal("the new certificate is not served")
 	}
 	if _, err := server.Run(t.Context(), "config", "set", "STOCK_AGENTS", "0"); err != nil {
 		t.Fatal(err)
@@ -316,10 +316,7 @@ func TestIPv6(t *testing.T) {
 
 // TestFirstInventories: sixteen computers at once, over both listeners, and a kill right after the answers.
 func TestFirstInventories(t *testing.T) {
-	server := newServer(t)
-	if err := server.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	server := started(t, newServer(t))
 	agent := client(t, server)
 	var wait sync.WaitGroup
 	for i := range 16 {
@@ -350,20 +347,30 @@ func TestKilledBuild(t *testing.T) {
 	l := &lab{base: base{T: t, server: server}}
 	big := l.archive(nil, 24<<20)
 	packages := filepath.Join(server.Data, "packages")
-	for round := range 5 {
+	for killed, tries := 0, 0; killed < 5; tries++ {
 		build := exec.Command(binary, "package", "build", "--data", server.Data, "--name", "x", "--os", "linux",
-			"--action", "STORE", "--path", "/x", "--priority", "1", "--file", big, "--fragment-size", "16KiB")
+			"--action", "STORE", "--path", "/x", "--priority", "1", "--file", big, "--fragment-size", "16KiB", "--json")
+		var output bytes.Buffer
+		build.Stdout = &output
 		if err := build.Start(); err != nil {
 			t.Fatal(err)
 		}
+		ended := make(chan error, 1)
+		go func() { ended <- build.Wait() }()
 		l.eventually("the build has written something", func() bool {
-			found, err := filepath.Glob(filepath.Join(packages, ".new-*", fmt.Sprint("*-", 1+round*100)))
-			return err == nil && len(found) > 0
+			found, err := filepath.Glob(filepath.Join(packages, ".new-*", fmt.Sprint("*-", 1+killed*100)))
+			return err == nil && len(found) > 0 || len(ended) > 0
 		})
-		if err := build.Process.Kill(); err != nil {
-			t.Fatal(err)
+		_ = build.Process.Kill()
+		if err := <-ended; err != nil {
+			killed++
+			continue
 		}
-		_ = build.Wait() // killed, as asked
+		var built struct{ ID string } // before it was killed: it counts for nothing
+		if err := json.Unmarshal(output.Bytes(), &built); err != nil || tries > 20 {
+			t.Fatalf("built in try %d: %v\n%s", tries, err, output.String())
+		}
+		l.must("package", "delete", "--package", built.ID)
 	}
 	if entries, _ := filepath.Glob(filepath.Join(packages, "[0-9]*")); len(entries) != 0 {
 		t.Errorf("a killed build was published: %v", entries)
@@ -393,7 +400,7 @@ func TestDistributionServer(t *testing.T) {
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		served.Store(r.URL.Path, true)
 		files.ServeHTTP(w, r)
-	}), ReadHeaderTimeout: time.Second}
+	}), ReadHeaderTimeout: patience}
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
 	t.Cleanup(func() {

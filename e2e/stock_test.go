@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"enjambre/e2e/stage"
 )
@@ -174,12 +173,8 @@ func (l *lab) want(id, state, text string) {
 // eventually waits until the condition holds.
 func (l *lab) eventually(what string, condition func() bool) {
 	l.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !condition() {
-		if time.Now().After(deadline) {
-			l.Fatalf("%s: not in time\nagent:\n%s", what, l.agent.Log())
-		}
-		time.Sleep(20 * time.Millisecond) // another process's doing: there is nothing to wait on
+	if !await(condition) {
+		l.Fatalf("%s: not in time\nagent:\n%s", what, l.agent.Log())
 	}
 }
 

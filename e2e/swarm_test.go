@@ -11,7 +11,13 @@ import (
 	"enjambre/e2e/stage"
 )
 
-const swarmRate = "4mbit" // of the WAN: 2.5 MiB in 5 s
+// Rates of the WAN. What a member has and no other one goes again when it is stopped, so a fragment must take long
+// against the time in which the others are told of the one before and have it, also on a busy computer.
+const (
+	swarmRate = "4mbit"   // 2.5 MiB in 5 s
+	slowRate  = "512kbit" // 256 KiB in 4 s: until members are stopped
+	fastRate  = "8mbit"   // from then on
+)
 
 // A parcel is a package that all agents of a site get.
 type parcel struct {
@@ -28,10 +34,10 @@ type swarm struct {
 }
 
 // newSwarm starts a server and agents of a site with a WAN rate, and waits until each is a neighbour of all others.
-func newSwarm(t *testing.T, agents int) *swarm {
+func newSwarm(t *testing.T, agents int, rate string) *swarm {
 	t.Helper()
 	s := &swarm{site: newSite(t)}
-	s.must("site", "set", "lyon", "--wan-rate", swarmRate, "--pace", "rate")
+	s.must("site", "set", "lyon", "--wan-rate", rate, "--pace", "rate")
 	s.agents, s.devices = []*stage.Member{s.member}, []string{s.device}
 	for len(s.agents) < agents {
 		s.add()
@@ -74,37 +80,6 @@ func (s *swarm) begin(agent *stage.Member) {
 	if err := agent.Start(); err != nil {
 		s.Fatal(err)
 	}
-}
-
-// A memberStatus is what "status --json" shows of the swarm.
-type memberStatus struct {
-	Process int
-	Swarm   struct {
-		Site, Problem       string
-		Members, Neighbours int
-	}
-	Packages []struct {
-		Package  string
-		Have, Of int
-	}
-	Sources []sourceStatus
-}
-
-// A sourceStatus is what it shows of the bytes of a package.
-type sourceStatus struct {
-	Package         string
-	Origin, Members int64
-	Copies          float64 // R at its site so far
-}
-
-// stands returns what an agent shows; nothing before it has shown anything.
-func (s *swarm) stands(agent *stage.Member) (status memberStatus) {
-	s.Helper()
-	shows := stage.Member{Binary: agentCrash, State: agent.State} // each start of a program with the race detector takes a second
-	if err := shows.JSON(s.Context(), &status, "status"); err != nil {
-		s.Logf("%s: %v", agent.State, err)
-	}
-	return status
 }
 
 // meets waits until an agent has so many neighbours.
@@ -182,7 +157,7 @@ func (s *swarm) crossed(p parcel, extra int) {
 // TestSwarm: a package crosses a site's WAN once for four agents, and not at all for a fifth that comes when all have
 // ended; when it is taken back, they do not keep giving it.
 func TestSwarm(t *testing.T) {
-	s := newSwarm(t, 4)
+	s := newSwarm(t, 4, swarmRate)
 	p := s.tell(40, 64)
 	s.succeeds(p, 4)
 	total := int64(0)
@@ -220,25 +195,29 @@ func TestSwarm(t *testing.T) {
 	s.crossed(p, 0)
 }
 
-// fullLog returns all that an agent has logged.
-func (s *swarm) fullLog(agent *stage.Member) string {
+// even waits until all agents have as many fragments of a package, and at least some. What one of them has alone then
+// is what it has got since it last showed itself.
+func (s *swarm) even(p parcel, least int) {
 	s.Helper()
-	data, err := os.ReadFile(agent.State + ".log")
-	if err != nil {
-		s.Fatal(err)
-	}
-	return string(data)
+	s.waitFor("as much at each agent", func() bool {
+		has := map[int]bool{}
+		for _, agent := range s.agents {
+			has[s.has(agent, p.id)] = true
+		}
+		for n := range has {
+			return len(has) == 1 && n >= least
+		}
+		return false
+	})
 }
 
 // TestSwarmServerLost: the server dies when the site has one copy. An agent that slept meanwhile, and one that was
 // killed and starts anew, complete the package from the others and run it; results come when the server is back.
 func TestSwarmServerLost(t *testing.T) {
-	s := newSwarm(t, 4)
-	p := s.tell(12, 256)
+	s := newSwarm(t, 4, slowRate)
+	p := s.tell(12, 256) // of 50 s, would the rate stay
 	asleep, killed := s.agents[2], s.agents[3]
-	for _, agent := range s.agents {
-		s.waitFor("the first fragments", func() bool { return s.has(agent, p) > 0 })
-	}
+	s.even(p, 1)
 	if err := syscall.Kill(asleep.PID(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +225,16 @@ func TestSwarmServerLost(t *testing.T) {
 	if err := killed.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	s.must("site", "set", "lyon", "--wan-rate", fastRate)
 	s.succeeds(p, 2)
+	s.waitFor("the ledger, of which a second may be lost with the server", func() bool {
+		sent, _ := s.sent("lyon")
+		total := int64(0)
+		for _, bytes := range sent {
+			total += bytes
+		}
+		return total >= p.size
+	})
 	if err := s.server.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -270,29 +258,17 @@ func TestSwarmServerLost(t *testing.T) {
 	s.crossed(p, 4) // for each of the two what was on its way to it and what it had not announced yet
 }
 
-// has returns how many fragments an agent has of a package.
-func (s *swarm) has(agent *stage.Member, p parcel) int {
-	s.Helper()
-	for _, task := range s.stands(agent).Packages {
-		if task.Package == p.id {
-			return task.Have
-		}
-	}
-	return 0
-}
-
 // TestSwarmHolderKilled: an agent is killed in the middle; that costs what was on its way to it and what it had not
 // announced yet. When it is back, it gets from members what they have.
 func TestSwarmHolderKilled(t *testing.T) {
-	s := newSwarm(t, 3)
-	p := s.tell(24, 256)
+	s := newSwarm(t, 3, slowRate)
+	p := s.tell(12, 256) // of 50 s, would the rate stay
 	victim := s.agents[1]
-	for _, agent := range s.agents { // what the victim had before the others were told would go again too
-		s.waitFor("some fragments", func() bool { return s.has(agent, p) >= p.fragments/3 })
-	}
+	s.even(p, p.fragments/3)
 	if err := victim.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	s.must("site", "set", "lyon", "--wan-rate", fastRate)
 	s.succeeds(p, 2)
 	before, _ := s.sources(victim, p)
 	taken := s.requests("/download/"+p.id+"/next", "status=200")

@@ -42,6 +42,7 @@ func TestOnlineKeyOfOldFolder(t *testing.T) {
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = server.Stop() }) // which the test has done, unless it fails
 	var keys [2][]byte
 	for i := range keys {
 		if err := server.Start(t.Context()); err != nil {

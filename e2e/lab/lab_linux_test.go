@@ -19,9 +19,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-
-	"enjambre/core"
-	"enjambre/core/wanrate"
 )
 
 // heldLab in the environment makes this test's program a maker of a lab that waits to be killed.
@@ -70,50 +67,6 @@ func socket(t *testing.T, lab *Lab, host string, address netip.Addr) *net.UDPCon
 // first is a socket of a site's first host.
 func first(index int) netip.AddrPort { return netip.AddrPortFrom(HostAddress(index, 1), 9000) }
 
-// TestRate: three lines that are offered more than they carry; each carries what it should, within 2 %.
-func TestRate(t *testing.T) {
-	rates := []wanrate.Rate{2_000_000, 10_000_000, 20_000_000}
-	var sites []Site
-	for i, rate := range rates {
-		site := Site{Name: core.SiteName(fmt.Sprint("site", i)), Hosts: 1, Down: rate, Up: 1_000_000, Queue: time.Second}
-		sites = append(sites, site)
-	}
-	lab := started(t, sites...)
-	conn := socket(t, lab, ServerHost, ServerAddress)
-	full := make([]byte, payload-28) // IP and UDP headers are 28 bytes
-	stop := time.After(4500 * time.Millisecond)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	var before, after []Counter
-	began, sent := time.Now(), make([]float64, len(rates))
-	var measured time.Duration
-	var opened time.Time
-	for running := true; running; {
-		select {
-		case <-stop:
-			running = false
-		case <-tick.C:
-		}
-		for i, rate := range rates {
-			due := time.Since(began).Seconds() * float64(rate) / 8 * 1.5 / frame // packets: half too many
-			for ; sent[i] < due; sent[i]++ {
-				_, _ = conn.WriteToUDPAddrPort(full, first(i)) // the queue is full, and says so
-			}
-		}
-		if before == nil && time.Since(began) > time.Second { // the queues are getting full
-			before, opened = counters(t, lab), time.Now()
-		}
-	}
-	after, measured = counters(t, lab), time.Since(opened)
-	for i, rate := range rates {
-		carried := float64(after[i].Down.Packets-before[i].Down.Packets) * frame * 8 / measured.Seconds()
-		t.Logf("%v: carried %.4g bit/s", rate, carried)
-		if ratio := carried / float64(rate); ratio < 0.98 || ratio > 1.02 {
-			t.Errorf("%v: it carried %.3f of that", rate, ratio)
-		}
-	}
-}
-
 func counters(t *testing.T, lab *Lab) []Counter {
 	t.Helper()
 	found, err := lab.Counters()
@@ -135,18 +88,20 @@ func echo(conn *net.UDPConn) {
 	}
 }
 
-// patience is how long an echo may take: twice the longest round trip.
-const patience = 400 * time.Millisecond
+const (
+	lost     = 400 * time.Millisecond // after which an echo does not come any more: twice the longest round trip
+	patience = time.Minute            // with what must come, however busy the computer is
+)
 
 // ping sends one packet of size bytes of payload, at least 8, and waits for its echo.
-func ping(conn *net.UDPConn, to netip.AddrPort, size int) (time.Duration, error) {
+func ping(conn *net.UDPConn, to netip.AddrPort, size int, most time.Duration) (time.Duration, error) {
 	began := time.Now()
 	sent, came := make([]byte, size), make([]byte, maxPacket)
 	binary.BigEndian.PutUint64(sent, rand.Uint64()) // the echo of an earlier one may come late
 	if _, err := conn.WriteToUDPAddrPort(sent, to); err != nil {
 		return 0, err
 	}
-	if err := conn.SetReadDeadline(began.Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(began.Add(most)); err != nil {
 		return 0, err
 	}
 	for {
@@ -157,7 +112,8 @@ func ping(conn *net.UDPConn, to netip.AddrPort, size int) (time.Duration, error)
 	}
 }
 
-// TestDelayAndCounters: round trips take what they should, and every byte is counted once, where it crossed.
+// TestDelayAndCounters: round trips take what they should, the quickest of some hundred at most, and every byte is
+// counted once, where it crossed.
 func TestDelayAndCounters(t *testing.T) {
 	lab := started(t,
 		Site{Name: "near", Hosts: 1, Down: 10_000_000, Up: 10_000_000, RTT: 30 * time.Millisecond},
@@ -166,16 +122,17 @@ func TestDelayAndCounters(t *testing.T) {
 	for i, want := range []time.Duration{30 * time.Millisecond, 200 * time.Millisecond} {
 		go echo(socket(t, lab, fmt.Sprint(lab.sites[i].Name, "-1"), first(i).Addr()))
 		before := counters(t, lab)
-		least := time.Hour
-		const pings, size = 10, 972
-		for range pings {
-			took, err := ping(server, first(i), size)
+		least, most := time.Hour, want+want/10+2*time.Millisecond
+		const size = 972
+		pings := uint64(0)
+		for ; pings < 10 || least > most && pings < 200; pings++ {
+			took, err := ping(server, first(i), size, patience)
 			if err != nil {
 				t.Fatal(err)
 			}
 			least = min(least, took)
 		}
-		if least < want || least > want+want/10+2*time.Millisecond {
+		if least < want || least > most {
 			t.Errorf("round trip %v, want %v", least, want)
 		}
 		expected := Traffic{Bytes: pings * (size + 28), Packets: pings}
@@ -201,7 +158,7 @@ func TestSideways(t *testing.T) {
 	go echo(socket(t, lab, "b-1", first(1).Addr()))
 	go echo(socket(t, lab, ServerHost, ServerAddress))
 	for _, to := range []netip.AddrPort{first(1), netip.AddrPortFrom(ServerAddress, 9000)} {
-		if _, err := ping(conn, to, 100); err != nil {
+		if _, err := ping(conn, to, 100, patience); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -242,9 +199,9 @@ func TestBroken(t *testing.T) {
 			to   netip.AddrPort
 			want bool
 		}{{server, second, step.wan}, {neighbour, second, step.lan}, {server, first(1), step.otherSite}} {
-			_, err := ping(reach.from, reach.to, 100)
-			for again := 0; reach.want && err != nil && again < 5; again++ { // a host's address is asked for each second
-				_, err = ping(reach.from, reach.to, 100)
+			_, err := ping(reach.from, reach.to, 100, lost)
+			for again := 0; reach.want && err != nil && again < 100; again++ { // a host's address is asked for each second
+				_, err = ping(reach.from, reach.to, 100, lost)
 			}
 			if (err == nil) != reach.want {
 				t.Errorf("%s: from %v to %v: got %v, want %v", step.what, reach.from.LocalAddr(), reach.to, err, reach.want)
@@ -335,10 +292,10 @@ func TestDown(t *testing.T) {
 	waitGone(t, left)
 }
 
-// waitGone waits until a process has ended, at most 5 s.
+// waitGone waits until a process has ended.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil || strings.Contains(string(status), ") Z ") {
 			return

@@ -40,8 +40,8 @@ type Agent struct {
 	Tag    string
 }
 
-// agentTimeout bounds one run of the agent with all its downloads.
-const agentTimeout = 2 * time.Minute
+// agentTimeout bounds one run of the agent with all its downloads: only what hangs comes to it.
+const agentTimeout = 10 * time.Minute
 
 // Run runs the agent once and waits until it and the download process that it leaves behind have ended.
 func (a *Agent) Run(ctx context.Context) error {

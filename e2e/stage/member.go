@@ -69,9 +69,13 @@ func (m *Member) Run(ctx context.Context, args ...string) (string, error) {
 	return output.String(), nil
 }
 
-// Once runs the agent until nothing is left to do, at most a minute.
+// OnceTime bounds [Member.Once]: only what hangs, or must wait, comes to it.
+const OnceTime = 5 * time.Minute
+
+// Once runs the agent until nothing is left to do.
 func (m *Member) Once(ctx context.Context) (string, error) {
-	return m.Run(ctx, append([]string{"once", "--state", m.State, "--max-time", "60s", "--debug"}, m.listen()...)...)
+	args := []string{"once", "--state", m.State, "--max-time", OnceTime.String(), "--debug"}
+	return m.Run(ctx, append(args, m.listen()...)...)
 }
 
 func (m *Member) listen() []string {
@@ -115,8 +119,8 @@ func (m *Member) Start() error {
 	return nil
 }
 
-// stopTimeout is how long an agent may take to end.
-const stopTimeout = 20 * time.Second
+// stopTimeout is how long an agent may take to end: only one that hangs comes to it.
+const stopTimeout = 2 * time.Minute
 
 // Stop asks the agent to end, if it runs, and waits for it.
 func (m *Member) Stop() error { return m.end(syscall.SIGTERM) }

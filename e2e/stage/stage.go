@@ -11,16 +11,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// readyTimeout is how long a server may take to serve.
-const readyTimeout = 30 * time.Second
+// readyTimeout is how long a server may take to serve, and to end: only one that hangs comes to it.
+const readyTimeout = 3 * time.Minute
 
 // Build compiles the server into folder, with the flags for "go build", and returns its path. It must be
 // called from inside the module.
@@ -105,12 +108,39 @@ func (s *Server) JSON(ctx context.Context, into any, args ...string) error {
 	return nil
 }
 
-// Start starts the server on free ports of the loopback, or again where it was, and waits until it serves.
+// Start starts the server on free ports of the loopback, or again where it was, and waits until it serves. While it
+// does not run, nobody is given its ports who does not ask for them.
 func (s *Server) Start(ctx context.Context) error {
-	if s.listen == "" {
-		return s.StartAt(ctx, "127.0.0.1:0", "127.0.0.1:0")
+	if s.listen != "" {
+		return s.StartAt(ctx, s.listen, s.listenHTTP)
 	}
-	return s.StartAt(ctx, s.listen, s.listenHTTP)
+	listen, err := freePort()
+	if err != nil {
+		return err
+	}
+	listenHTTP, err := freePort()
+	if err != nil {
+		return err
+	}
+	return s.StartAt(ctx, listen, listenHTTP)
+}
+
+// Ports that no system gives to who does not care which: those are above (Linux takes 32768 and more, others 49152).
+const (
+	firstPort = 20_000
+	ports     = 10_000
+)
+
+// freePort returns an address of the loopback where nobody listens now.
+func freePort() (address string, err error) {
+	for range 100 {
+		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(ports)))
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", address); err == nil {
+			return address, listener.Close()
+		}
+	}
+	return "", fmt.Errorf("no port is free: %w", err)
 }
 
 // StartAt starts the server at these addresses and waits until it serves.
@@ -198,7 +228,7 @@ func (s *Server) wait() error {
 	}
 }
 
-// Log returns the tail of one of the server's logs, for messages.
+// Log returns one of the server's logs, at most its first MiB.
 func (s *Server) Log(name string) string {
 	file, err := os.Open(filepath.Join(s.Data, "logs", name))
 	if err != nil {

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of these tests.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // newJob makes a job with an order and files on its stage: name and content, executable.
 func newJob(t *testing.T, order Order, files map[string]string) string {
@@ -84,9 +84,11 @@ func carriedOut(t *testing.T, folder string) Result {
 	return state.Result
 }
 
-// untilThere is a command that runs until a file is there.
+// untilThere is a command that runs until a file is there; or until its folder is gone, so that a test that fails
+// leaves nothing that runs.
 func untilThere(file string) Order {
-	return Order{Action: core.Execute, Target: "while ! test -e " + file + "; do sleep 0.05; done"}
+	target := fmt.Sprintf("while test -d %s && ! test -e %s; do sleep 0.05; done", filepath.Dir(file), file)
+	return Order{Action: core.Execute, Target: target}
 }
 
 // short is a result in a line: text, exit code, class, whether installed.

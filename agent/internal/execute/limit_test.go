@@ -19,10 +19,9 @@ import (
 // inherited the output. C11.
 func TestBackground(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
-	begun := time.Now()
-	got := carriedOut(t, newJob(t, Order{Action: core.Execute, Target: "sleep 300 & echo $! >" + pidFile}, nil))
-	if short(got) != "SUCCESS 0  true" || time.Since(begun) > 20*time.Second {
-		t.Errorf("got %s after %v", short(got), time.Since(begun))
+	got := carriedOut(t, newJob(t, Order{Action: core.Execute, Target: "sleep 600 & echo $! >" + pidFile}, nil))
+	if short(got) != "SUCCESS 0  true" {
+		t.Errorf("got %s", short(got))
 	}
 	pid := readPID(t, pidFile)
 	if !isAlive(pid) {
@@ -65,6 +64,19 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // TestTimeLimit: the whole tree is ended, with what has made a session of its own and lost its parents, and
 // takes no notice of being asked. C12.
 func TestTimeLimit(t *testing.T) {
+	limit := time.Second
+	for ; limit < patience/2; limit *= 4 {
+		if endsTree(t, limit) {
+			return
+		}
+	}
+	t.Errorf("the tree does not stand within %v", limit)
+}
+
+// endsTree lets a tree of processes run into a time limit. It returns false if the tree did not stand by then, on a
+// busy computer.
+func endsTree(t *testing.T, limit time.Duration) (stood bool) {
+	t.Helper()
 	folder := t.TempDir()
 	stubborn := `trap '' TERM HUP; echo $$ >` + folder + `/$1; while :; do sleep 0.1; done`
 	files := map[string]string{
@@ -73,8 +85,7 @@ func TestTimeLimit(t *testing.T) {
 			"sh -c 'echo $$ >" + folder + "/polite; exec sleep 300' &\ntrap 'echo asked >" + folder +
 			"/asked' TERM\nexec stubborn c",
 	}
-	order := Order{Action: core.Launch, Target: "run", TimeLimit: time.Second}
-	job := newJob(t, order, files)
+	job := newJob(t, Order{Action: core.Launch, Target: "run", TimeLimit: limit}, files)
 	names := []string{"a", "b", "c", "polite"}
 	t.Cleanup(func() {
 		for _, name := range names { // those that the test has found alive
@@ -87,17 +98,24 @@ func TestTimeLimit(t *testing.T) {
 	})
 	begun := time.Now()
 	got := carriedOut(t, job)
+	took := time.Since(begun)
+	for _, name := range names { // all are over, and write no more
+		if data, err := os.ReadFile(filepath.Join(folder, name)); err != nil || !bytes.HasSuffix(data, []byte("\n")) {
+			return false
+		}
+	}
 	if got.Text != "ERR_EXECUTE" || got.Class != core.ClassTime || got.Installed || got.Output != "said\n" {
 		t.Errorf("got %s (%s), output %q", short(got), got.Detail, got.Output)
 	}
-	if took := time.Since(begun); took < killGrace || took > killGrace+30*time.Second {
-		t.Errorf("took %v, want the grace of %v and little more", took, killGrace)
+	if took < limit+killGrace {
+		t.Errorf("took %v, want the limit of %v and the grace of %v", took, limit, killGrace)
 	}
 	for _, name := range names {
 		if pid := readPID(t, filepath.Join(folder, name)); isAlive(pid) {
 			t.Errorf("%s (%d) is alive", name, pid)
 		}
 	}
+	return true
 }
 
 // TestTimeLimitIsShort: a tree that ends when it is asked costs no grace.

@@ -37,14 +37,6 @@ func TestProbeStages(t *testing.T) {
 		w.WriteHeader(http.StatusProxyAuthRequired)
 	}))
 	defer proxy.Close()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := closed.Addr().String()
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
 	hangsUp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +61,7 @@ func TestProbeStages(t *testing.T) {
 		presented      bool
 	}{
 		"no such name": {"https://no-such-name.invalid", "", nil, Resolving, "cannot be resolved", false},
-		"nobody":       {"https://" + nobody, "", nil, Connecting, "nobody listens there", false},
+		"nobody":       {"https://127.0.0.1:1", "", nil, Connecting, "nobody listens there", false},
 		"no TLS":       {"https://" + plain.Listener.Addr().String(), "", nil, Securing, "no TLS is spoken there", false},
 		"hangs up":     {"https://" + hangsUp.Addr().String(), "", nil, Securing, "", false},
 		"expired":      {server.URL, "", late, Securing, "the clock of this computer is wrong", true},

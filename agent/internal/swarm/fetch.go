@@ -74,15 +74,18 @@ func (s *Swarm) fetch(ctx context.Context, from link.Member, info core.Digest, i
 	panic(fmt.Sprintf("swarm: wire.Read gives a %T that nobody wanted", answer))
 }
 
-// ask says a frame and reads the head of the answer.
+// ask says a frame and reads the head of the answer. That nothing more comes cannot be said to a member that has read
+// the question, answered and closed the stream by then; its answer holds all the same.
 func ask(stream link.Stream, question wire.Frame) (wire.Frame, error) {
 	if err := reply(stream, question); err != nil {
 		return nil, err
 	}
-	if err := stream.CloseWrite(); err != nil {
-		return nil, err
+	unsaid := stream.CloseWrite()
+	answer, err := wire.Read(stream, question.Kind().Answers()...)
+	if err != nil {
+		return nil, errors.Join(err, unsaid)
 	}
-	return wire.Read(stream, question.Kind().Answers()...)
+	return answer, nil
 }
 
 // Info asks a member for a package's sealed info file, as it is: nothing of it is verified.

@@ -28,6 +28,8 @@ import (
 const (
 	fragmentSize = 64 << 10
 	fragments    = 40
+
+	patience = 3 * time.Minute // bounds every wait: only what hangs comes to it
 )
 
 var signer = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{200}, ed25519.SeedSize))
@@ -218,7 +220,7 @@ func (m *member) isDone() {
 	m.t.Helper()
 	select {
 	case <-m.done:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		m.t.Fatalf("member %s is not done", m.host.ID())
 	}
 	if err := m.pack.Rehash(m.t.Context()); err != nil {
@@ -449,7 +451,7 @@ func next(t *testing.T, m *member) Report {
 	select {
 	case report := <-m.Reports():
 		return report
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nothing is reported")
 		return Report{}
 	}
@@ -458,7 +460,7 @@ func next(t *testing.T, m *member) Report {
 // waitFor waits until a condition holds.
 func waitFor(t *testing.T, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not come about")
 		}
@@ -497,7 +499,7 @@ func TestTell(t *testing.T) {
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("the first word heard is %v, want %v", got, want)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			t.Fatal("nothing is heard")
 		}
 	}
@@ -543,7 +545,7 @@ func TestNonsense(t *testing.T) {
 	if _, err := fmt.Fprint(control, "\x63nonsense"); err != nil {
 		t.Fatal(err)
 	}
-	if err := control.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := control.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -551,7 +553,7 @@ func TestNonsense(t *testing.T) {
 			break
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		a.mu.Lock()
 		left := len(a.neighbours)
 		a.mu.Unlock()

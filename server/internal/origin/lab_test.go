@@ -40,6 +40,9 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// patience bounds every wait of these tests: only what hangs comes to it.
+const patience = 3 * time.Minute
+
 // A lab is a server over an empty store.
 type lab struct {
 	testing.TB
@@ -154,7 +157,7 @@ func (l *lab) agent(number byte, site core.SiteName) *agent {
 	check(l, err)
 	transport := &http.Transport{TLSClientConfig: config}
 	l.Cleanup(transport.CloseIdleConnections)
-	return &agent{l, &http.Client{Transport: transport, Timeout: 40 * time.Second}, config, peer, device}
+	return &agent{l, &http.Client{Transport: transport, Timeout: patience}, config, peer, device}
 }
 
 // pack publishes a package of so many fragments.
@@ -275,7 +278,7 @@ func want(indexes ...core.FragmentIndex) next.Request { return next.Request{Weig
 // totals returns what went into site lyon, once all requests have ended.
 func (l *lab) totals(p store.Package) lease.Totals {
 	l.Helper()
-	for deadline := time.Now().Add(15 * time.Second); l.active.Load() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); l.active.Load() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			l.Fatalf("%d requests do not end", l.active.Load())
 		}

@@ -116,7 +116,7 @@ func TestDelivery(t *testing.T) {
 				missing[index] = true
 			}
 			var news []core.FragmentIndex
-			for deadline := time.Now().Add(30 * time.Second); len(missing) > 0 && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(patience); len(missing) > 0 && time.Now().Before(deadline); {
 				said := next.Request{Weight: 2, Acknowledged: news}
 				for index := range missing {
 					said.Want = append(said.Want, index)
@@ -193,7 +193,7 @@ func TestHangUp(t *testing.T) {
 				hangUp()
 			}
 			var answer next.Answer
-			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 				if answer, _ = second.ask(7, want(0)); answer.Status == next.StatusFragment {
 					break
 				}
@@ -256,6 +256,7 @@ func TestRestart(t *testing.T) {
 	before := l.totals(p)
 	l.stop()
 	tear(t, l)
+	start := time.Now()
 	l.start()
 	if after := l.totals(p); after != before || after.First != fragmentSize {
 		t.Errorf("totals: got %+v, want %+v", after, before)
@@ -263,9 +264,8 @@ func TestRestart(t *testing.T) {
 	if answer, _ := second.ask(7, want(0)); answer.Holder != first.peer {
 		t.Errorf("what was acknowledged before: got %+v", answer)
 	}
-	start := time.Now()
-	if answer, _ := second.ask(7, want(1)); answer.Status != next.StatusFragment || time.Since(start) < 5*time.Second {
-		t.Errorf("in the quiet time: got %+v after %v", answer, time.Since(start))
+	if answer, _ := second.ask(7, want(1)); answer.Status != next.StatusFragment || time.Since(start) < 9*time.Second {
+		t.Errorf("in the quiet time of 10 s: got %+v after %v", answer, time.Since(start))
 	}
 	if after := l.totals(p); after.First != 2*fragmentSize || after.Sent() != after.First {
 		t.Errorf("totals: got %+v", after)

@@ -115,9 +115,9 @@ func (b *bulk) inTransaction(ctx context.Context, s *Store, do func(context.Cont
 	}
 	tx, err := s.write.begin(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return fmt.Errorf("database: %w", interrupted(ctx, err))
 	}
-	return errors.Join(inside(tx), rollback(tx))
+	return errors.Join(interrupted(ctx, inside(tx)), rollback(tx))
 }
 
 // Affect assigns the target to the computers that the selection chooses. Computers of another operating

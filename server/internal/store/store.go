@@ -165,10 +165,10 @@ func (s *Store) change(ctx context.Context, do func(*transaction) error) error {
 		return fmt.Errorf("database: %w", ErrBusy)
 	}
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return fmt.Errorf("database: %w", interrupted(ctx, err))
 	}
 	if err := do(tx); err != nil {
-		return errors.Join(err, rollback(tx))
+		return errors.Join(interrupted(ctx, err), rollback(tx))
 	}
 	err = tx.Commit()
 	if errors.Is(err, sql.ErrTxDone) { // the context's end came first, and has rolled back
@@ -186,6 +186,15 @@ func isBusy(err error) bool {
 	return errors.As(err, &problem) && problem.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
+// interrupted returns what went wrong in a transaction, with the end of its context if that has come. At that,
+// database/sql rolls back and closes the statements at any moment, of which they say only that they are closed.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}
+
 // rollback ends a transaction without effect. One that a cancelled context has ended already is fine.
 func rollback(tx *transaction) error {
 	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
@@ -198,9 +207,9 @@ func rollback(tx *transaction) error {
 func (s *Store) view(ctx context.Context, do func(*transaction) error) error {
 	tx, err := s.read.begin(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return fmt.Errorf("database: %w", interrupted(ctx, err))
 	}
-	return errors.Join(do(tx), rollback(tx))
+	return errors.Join(interrupted(ctx, do(tx)), rollback(tx))
 }
 
 // each runs a query and calls visit, which scans, for every row.
