@@ -47,7 +47,8 @@ type session struct {
 
 	// Written by the owner with the Member's mutex held, so that others may read them with it.
 	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
-	believed, neighbours int                        // for display, as the next
+	believed, neighbours int                        // for display, as the next two
+	found                int                        // by mDNS
 	lonelySince          time.Time                  // zero: there is a neighbour, or nobody to be one
 }
 
@@ -178,6 +179,7 @@ func (s *session) handOn(ctx context.Context, report swarm.Report) {
 // look looks at who is there, and at what is due.
 func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	s.form(ctx, running)
+	s.heed()
 	s.expel()
 	var believed []id.Peer
 	var others []owner.Member

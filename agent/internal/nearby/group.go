@@ -9,6 +9,9 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
+// Group is that of IPv4: the address that leads there leads to the own network.
+var Group = netip.AddrPortFrom(group4, Port)
+
 // The groups of mDNS: no router passes them on.
 var (
 	group4 = netip.MustParseAddr("224.0.0.251")
