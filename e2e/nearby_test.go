@@ -14,7 +14,8 @@ import (
 	"enjambre/e2e/stage"
 )
 
-// newRemoteSite starts a server and enrols agents of one site, each on a computer of its own in a network of namespaces.
+// newRemoteSite starts a server and enrols agents of one site, each on a computer of its own in a network of
+// namespaces.
 func newRemoteSite(t *testing.T, agents int) *swarm {
 	t.Helper()
 	t.Parallel()
@@ -47,7 +48,8 @@ func newRemoteSite(t *testing.T, agents int) *swarm {
 	} {
 		s.must(append([]string{"config", "set"}, strings.Fields(setting)...)...)
 	}
-	if err := server.StartAt(t.Context(), network.ServerAddress.String()+":8443", network.ServerAddress.String()+":8080"); err != nil {
+	address := network.ServerAddress.String()
+	if err := server.StartAt(t.Context(), address+":8443", address+":8080"); err != nil {
 		t.Fatal(err)
 	}
 	s.must("site", "set", "lyon", "--network", network.Network(0).String(), "--wan-rate", swarmRate, "--pace", "rate")

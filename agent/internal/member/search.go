@@ -12,8 +12,8 @@ import (
 
 // Times of what mDNS finds.
 const (
-	searchPause = time.Minute     // after mDNS could not begin, or ended
-	heedPause   = 5 * time.Second // between joining for one that was found and for the next
+	searchPause = 20 * time.Second // after mDNS could not begin, or ended
+	heedPause   = 5 * time.Second  // between joining for one that was found and for the next
 )
 
 // finder returns what finds members by mDNS; nil where that is off.

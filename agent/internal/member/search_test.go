@@ -1,10 +1,14 @@
 package member
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -24,8 +28,8 @@ func foundIs(n int) func(Status) bool {
 	return func(s Status) bool { return s.Nearby != nil && *s.Nearby == n }
 }
 
-// TestNearby: members of which nobody is told of another find each other by mDNS, and not who has it switched off, until
-// that one is named. What is found is remembered when it has been seen in gossip, and forgotten when it goes.
+// TestNearby: members of which nobody is told of another find each other by mDNS, and not who has it switched off,
+// until that one is named. What is found is remembered when it has been seen in gossip, and forgotten when it goes.
 func TestNearby(t *testing.T) {
 	d, site := newDeployment(t), ownSite()
 	a, b, silent := d.computer("a").start(withMDNS), d.computer("b").start(withMDNS), d.computer("c").start()
@@ -71,7 +75,8 @@ func TestNearbyUnproven(t *testing.T) {
 	a, b := d.computer("a").start(withMDNS), d.computer("b").start(withMDNS)
 	a.Told(d.words(a.Self(), site, 1))
 	a.becomes("found", foundIs(1))
-	if got := foundBy(a.current().formation.finder); !slices.Equal(got, []link.Member{{ID: nobody.ID, Address: nobody.Address}}) {
+	want := []link.Member{{ID: nobody.ID, Address: nobody.Address}}
+	if got := foundBy(a.current().formation.finder); !slices.Equal(got, want) {
 		t.Errorf("found are %v", got)
 	}
 	b.Told(d.words(b.Self(), site, 1))
@@ -138,7 +143,34 @@ func TestTowardGroup(t *testing.T) {
 		t.Errorf("to a member: %v, %v", got, err)
 	}
 	on.Told(d.words(on.Self(), ownSite()+"-other", 1))
-	if got, err := on.Toward(t.Context()); err == nil && (!got.Is4() || got.IsMulticast()) { // a machine may have no way to it
+	got, err := on.Toward(t.Context())
+	if err == nil && (!got.Is4() || got.IsMulticast()) { // a machine may have no way to it
 		t.Errorf("to the group: %v", got)
+	}
+}
+
+// TestNearbyHindered: what keeps mDNS from working is logged once, and again when it has worked meanwhile; the swarm
+// does without.
+func TestNearbyHindered(t *testing.T) {
+	d, site := newDeployment(t), ownSite()+"-hindered"
+	var logged bytes.Buffer
+	b := d.computer("b").start()
+	a := d.computer("a").start(withMDNS, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&logged, nil)) })
+	nobodys := netip.MustParseAddr("127.0.0.5")
+	if at, _ := a.Listen(t.Context(), nobodys); at.Addr() != nobodys {
+		t.Fatalf("it is reached at %v", at)
+	}
+	b.Told(d.words(b.Self(), site, 1))
+	b.becomes("in the site", func(s Status) bool { return s.Site != "" })
+	a.Told(d.words(a.Self(), site, 1, b.place()))
+	a.becomes("together", together(1))
+	a.becomes("nobody found", foundIs(0))
+	a.cannotSearch(errors.New("again"), false)
+	a.cannotSearch(errors.New("anew"), true)
+	a.stop()
+	const says = "members are not found by mDNS"
+	const why = "no network interface has address 127.0.0.5"
+	if text := logged.String(); strings.Count(text, says) != 2 || !strings.Contains(text, why) {
+		t.Errorf("logged is\n%s", text)
 	}
 }

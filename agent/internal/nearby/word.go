@@ -24,8 +24,8 @@ type Tag [8]byte
 
 // TagOf returns the tag of a site's swarm.
 func TagOf(deployment string, site core.SiteName) Tag {
-	spelled := fmt.Appendf(nil, "enjambre/nearby/1\n%d %s\n%d %s\n", len(deployment), deployment, len(site), site)
-	sum := sha256.Sum256(spelled)
+	sum := sha256.Sum256(fmt.Appendf(nil, "enjambre/nearby/1\n%d %s\n%d %s\n",
+		len(deployment), deployment, len(site), site))
 	return Tag(sum[:len(Tag{})])
 }
 
