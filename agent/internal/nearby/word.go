@@ -19,7 +19,8 @@ const (
 	maxTextBytes = 255 // of all of them
 )
 
-// A Tag tells swarms apart that share a broadcast domain. It proves nothing: who knows or guesses the names can make it.
+// A Tag tells swarms apart that share a broadcast domain. It proves nothing: who knows or guesses the names can make
+// it.
 type Tag [8]byte
 
 // TagOf returns the tag of a site's swarm.
