@@ -110,6 +110,7 @@ type memberStatus struct {
 	Swarm   struct {
 		Site, Problem       string
 		Members, Neighbours int
+		Nearby              *int
 	}
 	Packages []struct {
 		Package  string

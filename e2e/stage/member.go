@@ -31,6 +31,7 @@ type Member struct {
 	State  string
 	Env    []string // added to our own environment
 	Listen string   // for --listen; "" leaves it to the agent
+	MDNS   bool     // --mdns
 
 	// Command makes every process, such as one in another network namespace; nil is exec.CommandContext.
 	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
@@ -78,11 +79,14 @@ func (m *Member) Once(ctx context.Context) (string, error) {
 	return m.Run(ctx, append(args, m.listen()...)...)
 }
 
-func (m *Member) listen() []string {
-	if m.Listen == "" {
-		return nil
+func (m *Member) listen() (flags []string) {
+	if m.Listen != "" {
+		flags = append(flags, "--listen", m.Listen)
 	}
-	return []string{"--listen", m.Listen}
+	if m.MDNS {
+		flags = append(flags, "--mdns")
+	}
+	return flags
 }
 
 // JSON runs a command with --json on the state folder and decodes what it prints.

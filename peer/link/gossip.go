@@ -44,7 +44,7 @@ type GossipOptions struct {
 	Keys      [][]byte        // of the site, KeySize each; the first is used, all are understood
 	Meta      []byte          // what we say about ourselves
 	Random    *rand.Rand      // of the times between joins; required
-	Known     func() []Member // whom to join: last known, or told by the server; at most MaxMembers are tried
+	Known     func() []Member // whom to join, in the order of trying; at most MaxMembers are tried
 }
 
 // A Rumour is a member as gossip knows it. Nothing of it is proven.
@@ -113,13 +113,14 @@ func checkKeys(keys [][]byte) error {
 }
 
 // Run joins again and again whom it knows of, until ctx ends and the member being joined has answered or not: at once,
-// after a minute give or take, sooner when nobody could be joined, and when asked by a value on hurry, such as when others
-// are known.
+// after a minute give or take, sooner when nobody could be joined, and when asked by a value on hurry, such as when
+// somebody new is known. A value that waits there ends the round that is on its way, so that whoever is new does not wait
+// for all who do not answer.
 func (g *Gossip) Run(ctx context.Context, hurry <-chan struct{}) {
 	failures := 0
 	for {
 		pause := rejoinEvery
-		if err := g.join(ctx); err != nil {
+		if err := g.join(ctx, hurry); err != nil {
 			g.host.options.Log.Debug("nobody could be joined", "reason", err)
 			pause = min(retryAfter<<min(failures, 10), rejoinEvery)
 			failures++
@@ -138,8 +139,9 @@ func (g *Gossip) Run(ctx context.Context, hurry <-chan struct{}) {
 	}
 }
 
-// join joins a few of those that are known and not there. Each that does not answer takes seconds.
-func (g *Gossip) join(ctx context.Context) error {
+// join joins a few of those that are known and not there, until it is to be begun anew. Each that does not answer
+// takes seconds.
+func (g *Gossip) join(ctx context.Context, hurry <-chan struct{}) error {
 	there := map[id.Peer]bool{g.host.self: true}
 	for _, rumour := range g.Members() {
 		there[rumour.ID] = true
@@ -147,7 +149,6 @@ func (g *Gossip) join(ctx context.Context) error {
 	known := g.options.Known()
 	known = known[:min(len(known), MaxMembers)]
 	known = slices.DeleteFunc(slices.Clone(known), func(m Member) bool { return there[m.ID] })
-	g.options.Random.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
 	tries := rejoinTries
 	if len(there) > 1 {
 		tries = rejoinWith
@@ -155,8 +156,8 @@ func (g *Gossip) join(ctx context.Context) error {
 	known = known[:min(len(known), tries)]
 	var problems error
 	joined := 0
-	for _, one := range known {
-		if joined == rejoinWith || ctx.Err() != nil {
+	for tried, one := range known {
+		if joined == rejoinWith || ctx.Err() != nil || tried > 0 && len(hurry) > 0 {
 			break
 		}
 		if _, err := g.list.Join([]string{one.ID.String() + "/" + one.Address.String()}); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/kardianos/service"
@@ -23,6 +24,7 @@ type runFlags struct {
 	*place
 	proxy   string
 	listen  string
+	mdns    *bool // nil: what the settings say
 	debug   bool
 	service bool
 	once    bool
@@ -35,6 +37,13 @@ func (p *program) runFlags(command *cobra.Command, f *runFlags) {
 		"none, system, or the address of a proxy (default: what the settings say, else none)")
 	command.Flags().StringVar(&f.listen, "listen", "",
 		"UDP port for other agents of the site; 0: any that is free; off: none (default: what the settings say, else 4901)")
+	command.Flags().BoolFunc("mdns",
+		"find agents of the site by mDNS too, and be found (default: what the settings say, else not)",
+		func(text string) error {
+			on, err := strconv.ParseBool(text)
+			f.mdns = &on
+			return err
+		})
 	command.Flags().BoolVar(&f.debug, "debug", false, "log every decision")
 }
 
@@ -134,6 +143,10 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 	defer func() { err = errors.Join(err, closeLog()) }()
 	options := daemon.Options{
 		State: folder, Program: self, Log: log, Proxy: proxy, Once: f.once, MaxTime: f.maxTime,
+		SwarmMDNS: settings.MDNS,
+	}
+	if f.mdns != nil {
+		options.SwarmMDNS = *f.mdns
 	}
 	if options.VaultBytes, err = config.ParseSize(settings.VaultMax); err != nil {
 		return err

@@ -50,6 +50,7 @@ type Config struct {
 	VaultMax     string `toml:"vault_max"`     // most that packages take on the disk, as ParseSize reads it
 	VaultReserve string `toml:"vault_reserve"` // what they leave free there, likewise
 	Listen       string `toml:"listen"`        // where members of the site reach the agent, as ParseListen reads it
+	MDNS         bool   `toml:"mdns"`          // find members of the site by mDNS too
 }
 
 // Default returns what holds without a file.

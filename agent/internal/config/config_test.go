@@ -25,7 +25,7 @@ func TestExample(t *testing.T) {
 	}
 	for _, key := range []string{
 		"state", "server", "ca", "token_file", "tag", "proxy", "debug", "log_file", "log_max_mb", "log_keep", "vault_max",
-		"vault_reserve",
+		"vault_reserve", "listen", "mdns",
 	} {
 		if !strings.Contains(Example, "\n"+key+" = ") {
 			t.Errorf("the example lacks %s", key)
@@ -42,6 +42,8 @@ func TestParse(t *testing.T) {
 		"nothing":         {"", nil},
 		"all to enrol":    {`server="https://a"` + "\nca=\"" + absolute + "\"\ntoken_file=\"" + absolute + `"`, nil},
 		"stderr":          {`log_file = ""`, nil},
+		"mdns":            {"mdns = true", nil},
+		"mdns, no word":   {`mdns = "yes"`, []string{"f: line 1: "}},
 		"unknown":         {"debug = true\nvault = 1\n[proxies]\nx = 1", []string{`f: line 2: there is no setting "vault"`, `line 3`, `"proxies`}},
 		"type":            {"\nlog_keep = \"x\"", []string{"f: line 2: "}},
 		"no TOML":         {"debug", []string{"f: line 1: "}},

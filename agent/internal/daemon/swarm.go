@@ -64,7 +64,8 @@ func (d *daemon) openSwarm() (err error) {
 	d.swarm.fetches, d.swarm.meeting = map[memberFetch]*underWay{}, map[rendezvous]bool{}
 	d.swarm.member, err = member.New(member.Options{
 		State: d.options.State, Vault: d.vault, Deployment: d.known.Deployment, Off: d.options.SwarmOff,
-		Port: d.options.SwarmPort, Now: d.clock.now, Slept: d.clock.slept, Log: d.options.Log,
+		MDNS: d.options.SwarmMDNS, Port: d.options.SwarmPort, Now: d.clock.now, Slept: d.clock.slept,
+		Log: d.options.Log,
 	})
 	if err == nil && !d.options.Once { // a single contact follows nothing
 		d.following.site = d.swarm.member

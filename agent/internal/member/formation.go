@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"sync"
+	"time"
 
+	"enjambre/agent/internal/nearby"
 	"enjambre/core"
 	"enjambre/peer/id"
 	"enjambre/peer/link"
@@ -21,7 +23,11 @@ type formation struct {
 	hurry  chan struct{} // to join now
 	gossip *link.Gossip
 	cancel context.CancelFunc
-	ended  chan struct{} // of joining again and again
+	active sync.WaitGroup // joining again and again, and mDNS
+
+	finder     *nearby.Finder // nil: mDNS is off
+	isFound    bool           // by mDNS, and joining has not been hurried for it
+	hurryAfter time.Time      // for somebody found
 }
 
 // form brings gossip into line with the words.
@@ -48,9 +54,10 @@ func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
 	if m.options.Now().Before(s.formAfter) {
 		return
 	}
+	finder := s.finder(now)
 	gossip, err := s.host.Gossip(link.GossipOptions{
 		Advertise: s.at.Addr(), Keys: now.Keys, Meta: meta.Append(nil), Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		Known: s.known,
+		Known: func() []link.Member { return s.known(finder) },
 	})
 	if err != nil {
 		s.formAfter = m.options.Now().Add(formPause)
@@ -60,9 +67,12 @@ func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
 	joining, cancel := context.WithCancel(ctx)
 	f := &formation{
 		site: now.Site, keys: now.Keys, said: meta, known: now.Members, hurry: make(chan struct{}, 1), gossip: gossip,
-		cancel: cancel, ended: make(chan struct{}),
+		cancel: cancel, finder: finder,
 	}
-	go func() { gossip.Run(joining, f.hurry); close(f.ended) }() // leave waits for it
+	f.active.Go(func() { gossip.Run(joining, f.hurry) }) // leave waits for both
+	if finder != nil {
+		f.active.Go(func() { s.search(joining, finder) })
+	}
 	s.formation = f
 	m.options.Log.Info("in the site's swarm", "site", now.Site, "known", len(now.Members))
 }
@@ -77,10 +87,7 @@ func (s *session) adjust(running *sync.WaitGroup, f *formation, now words, meta 
 	}
 	if !reflect.DeepEqual(f.known, now.Members) {
 		f.known = now.Members
-		select {
-		case f.hurry <- struct{}{}:
-		default: // it is about to
-		}
+		f.joinNow()
 	}
 	if f.said == meta {
 		return
@@ -93,11 +100,21 @@ func (s *session) adjust(running *sync.WaitGroup, f *formation, now words, meta 
 	})
 }
 
-// known returns whom gossip may join.
-func (s *session) known() []link.Member {
+// joinNow has gossip join at once.
+func (f *formation) joinNow() {
+	select {
+	case f.hurry <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// known returns whom gossip may join, in the order of trying: those that the server or the disk names and those found
+// by mDNS in turn, beginning with the former.
+func (s *session) known(finder *nearby.Finder) []link.Member {
 	s.member.mu.Lock()
-	defer s.member.mu.Unlock()
-	return s.member.words.known(s.at.Addr())
+	named := s.member.words.known(s.at.Addr())
+	s.member.mu.Unlock()
+	return inTurn(named, foundBy(finder))
 }
 
 // leave ends gossip, having told the others.
@@ -127,7 +144,7 @@ func (s *session) rejoin(ctx context.Context, running *sync.WaitGroup) {
 // end ends gossip, having parted.
 func (m *Member) end(f *formation, part func() error) {
 	f.cancel()
-	<-f.ended
+	f.active.Wait()
 	if err := part(); err != nil {
 		m.options.Log.Debug("the others were not told that this agent leaves", "reason", err)
 	}

@@ -9,6 +9,9 @@
 // handed on. Another address is another session: everything is closed and opened anew. After the computer's sleep the
 // session stays, and gossip and connections are made anew, as peer/mesh orders.
 //
+// Where mDNS is enabled, members that it finds (agent/internal/nearby) are joined as those are that the server names.
+// They are not remembered before they are seen in gossip: nobody has proven anything before.
+//
 // # What is remembered
 //
 // site.json in the state folder: the last words that were right, with at most [MaxKnown] members, so that a site forms
@@ -33,6 +36,7 @@ import (
 	"sync"
 	"time"
 
+	"enjambre/agent/internal/nearby"
 	"enjambre/agent/internal/state"
 	"enjambre/agent/internal/swarm"
 	"enjambre/agent/internal/vault"
@@ -59,6 +63,7 @@ type Options struct {
 	Vault      *vault.Vault
 	Deployment string
 	Off        bool             // take no part
+	MDNS       bool             // find members in the own broadcast domain too, and be found there
 	Port       uint16           // UDP; 0: any that is free
 	Now        func() time.Time // the server's time as far as known
 	Log        *slog.Logger     // nil discards
@@ -90,6 +95,7 @@ type Member struct {
 	contacted   ticket.Epoch   // that the last contact brought
 	toldBy      id.Peer        // of the epoch
 	others      []owner.Member // who is believed to be there
+	unheard     bool           // mDNS does not work, which has been logged
 	reached     bool           // the server answered the last contact
 	named       int            // members that the server named then
 	identity    identity.Verifier
@@ -172,16 +178,23 @@ func (m *Member) See(address netip.Addr) {
 	m.weight = classOf(address)
 }
 
-// Toward returns the address of this computer that leads to a member that was known last: for a site that is cut off from
-// its server, perhaps before the agent started. No packet leaves.
+// Toward returns the address of this computer that leads to a member that was known last, else, where mDNS is enabled,
+// to its group: for a site that is cut off from its server, perhaps before the agent started. No packet leaves.
 func (m *Member) Toward(ctx context.Context) (netip.Addr, error) {
 	m.mu.Lock()
 	known := m.words.Members
 	m.mu.Unlock()
 	err := errors.New("no member is known")
+	var places []netip.AddrPort
 	for _, one := range known { // at most MaxKnown
+		places = append(places, one.Address)
+	}
+	if m.options.MDNS {
+		places = append(places, nearby.Group)
+	}
+	for _, place := range places {
 		var conn net.Conn
-		if conn, err = new(net.Dialer).DialContext(ctx, "udp", one.Address.String()); err == nil {
+		if conn, err = new(net.Dialer).DialContext(ctx, "udp", place.String()); err == nil {
 			at, parseErr := netip.ParseAddrPort(conn.LocalAddr().String())
 			return at.Addr().Unmap().WithZone(""), errors.Join(parseErr, conn.Close())
 		}

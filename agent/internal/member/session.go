@@ -48,7 +48,8 @@ type session struct {
 
 	// Written by the owner with the Member's mutex held, so that others may read them with it.
 	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
-	believed, neighbours int                        // for display, as the next
+	believed, neighbours int                        // for display, as the next two
+	found                int                        // by mDNS
 	lonelySince          time.Time                  // zero: there is a neighbour, or nobody to be one
 	lonely               bool                       // for a minute
 }
@@ -186,6 +187,7 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 		s.member.note() // whoever follows may have slept through something, too
 	}
 	s.form(ctx, running)
+	s.heed()
 	s.expel()
 	var believed []id.Peer
 	var others []owner.Member

@@ -20,6 +20,7 @@ type Status struct {
 	Epoch      uint64         `json:"epoch,omitempty"` // the newest that is known
 	Members    int            `json:"members"`         // others that are believed to be there
 	Neighbours int            `json:"neighbours"`
+	Nearby     *int           `json:"nearby,omitempty"` // others that mDNS finds; nil: it is off
 }
 
 // Status returns where the membership stands.
@@ -38,6 +39,10 @@ func (m *Member) Status() Status {
 		return status
 	}
 	status.Site = m.words.Site
+	if m.options.MDNS {
+		found := m.session.found
+		status.Nearby = &found
+	}
 	if m.session.lonely {
 		status.Problem = fmt.Sprintf("no other member answers, though there are %d: is UDP blocked between computers of this "+
 			"site? Agents need port %d", max(m.named, status.Members), status.Listen.Port())
@@ -77,6 +82,9 @@ func (s Status) String() string {
 		return fmt.Sprintf("listens at %v, in no swarm: %s", s.Listen, s.Problem)
 	}
 	text := fmt.Sprintf("site %s: %d other members, %d neighbours; reached at %v", s.Site, s.Members, s.Neighbours, s.Listen)
+	if s.Nearby != nil {
+		text += fmt.Sprintf("; %d found by mDNS", *s.Nearby)
+	}
 	if s.Problem != "" {
 		text += "; " + s.Problem
 	}
