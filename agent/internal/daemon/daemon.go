@@ -295,7 +295,9 @@ func (d *daemon) stepQueue(ctx context.Context) {
 		actions := d.plan.Step(d.clock.now(), event)
 		d.save()
 		for _, action := range actions {
-			d.options.Log.Debug("decided", "event", fmt.Sprintf("%T", event), "action", fmt.Sprintf("%T%+v", action, action))
+			if d.options.Log.Enabled(ctx, slog.LevelDebug) { // the words cost more than the decision
+				d.options.Log.Debug("decided", "event", fmt.Sprintf("%T", event), "action", fmt.Sprintf("%T%+v", action, action))
+			}
 			d.do(ctx, action)
 		}
 		d.follow(ctx, event)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"enjambre/agent/internal/vault"
@@ -70,27 +71,41 @@ func (s *Swarm) give(asked link.Stream, ask wire.Ask) error {
 	default:
 		return reply(asked, wire.Busy{RetryAfter: s.retryAfter()})
 	}
-	data, err := p.Fragment(ask.Index)
+	section, err := p.Fragment(ask.Index)
 	if err != nil {
 		return errors.Join(err, reply(asked, wire.Missing{})) // it went just now
 	}
-	if int(ask.Offset) >= len(data) {
+	if int64(ask.Offset) >= section.Size() {
 		return reply(asked, wire.NewRefusal(wire.CodeProtocol, fmt.Sprintf("fragment %d ends before offset %d", ask.Index,
 			ask.Offset)))
 	}
-	data = data[ask.Offset:]
-	if err := reply(asked, wire.Fragment{Length: uint32(len(data))}); err != nil {
-		return err
-	}
-	for len(data) > 0 {
-		if err := asked.SetDeadline(time.Now().Add(stallTime)); err != nil {
+	return s.send(asked, io.NewSectionReader(section, int64(ask.Offset), section.Size()-int64(ask.Offset)))
+}
+
+// send answers with the bytes of a fragment, piece by piece: who is slow to take them must not cost us all of them in memory.
+// What cannot be read at all is missing; when it goes in the middle, the stream breaks off.
+func (s *Swarm) send(asked link.Stream, from *io.SectionReader) error {
+	buffer := s.pieces.Get().(*[progressBytes]byte)
+	defer s.pieces.Put(buffer)
+	for left := from.Size(); left > 0; {
+		piece := buffer[:min(left, progressBytes)]
+		_, err := io.ReadFull(from, piece)
+		if left == from.Size() {
+			if err != nil {
+				return errors.Join(err, reply(asked, wire.Missing{}))
+			}
+			err = reply(asked, wire.Fragment{Length: uint32(left)})
+		}
+		if err == nil {
+			err = asked.SetDeadline(time.Now().Add(stallTime))
+		}
+		if err == nil {
+			_, err = asked.Write(piece)
+		}
+		if err != nil {
 			return err
 		}
-		piece := min(len(data), progressBytes)
-		if _, err := asked.Write(data[:piece]); err != nil {
-			return err
-		}
-		data = data[piece:]
+		left -= int64(len(piece))
 	}
 	return nil
 }

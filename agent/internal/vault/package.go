@@ -338,17 +338,13 @@ func (p *Package) Digests() fragment.Digests { return p.digests }
 // ErrNotHeld says that a fragment is not there.
 var ErrNotHeld = errors.New("the fragment is not held")
 
-// Fragment reads a fragment that is held, for a neighbour that verifies it as we did.
-func (p *Package) Fragment(index core.FragmentIndex) ([]byte, error) {
+// Fragment returns the bytes of a fragment that is held, for a neighbour that verifies them as we did. Reading them fails
+// once the package is removed.
+func (p *Package) Fragment(index core.FragmentIndex) (*io.SectionReader, error) {
 	p.mu.Lock()
-	held := p.held.Has(index)
-	p.mu.Unlock()
-	if !held {
+	defer p.mu.Unlock()
+	if !p.held.Has(index) {
 		return nil, ErrNotHeld
 	}
-	buffer := make([]byte, p.plan.Size(index))
-	if _, err := p.data.ReadAt(buffer, p.plan.Offset(index)); err != nil {
-		return nil, fmt.Errorf("read fragment %d: %w", index, err)
-	}
-	return buffer, nil
+	return io.NewSectionReader(p.data, p.plan.Offset(index), p.plan.Size(index)), nil
 }
