@@ -93,6 +93,7 @@ func give(ctx context.Context, address, path string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	buffers := sync.Pool{New: func() any { return new([fragmentSize]byte) }}
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for {
@@ -101,7 +102,9 @@ func give(ctx context.Context, address, path string, out io.Writer) error {
 			return nil // whoever fetches has what it wanted, and says itself if not
 		}
 		serving.Go(func() {
-			if err := answer(stream, file); err != nil {
+			buffer := buffers.Get().(*[fragmentSize]byte)
+			defer buffers.Put(buffer)
+			if err := answer(stream, file, buffer[:]); err != nil {
 				fmt.Fprintln(os.Stderr, "bare:", err)
 				stream.CancelWrite(0)
 			}
@@ -109,19 +112,18 @@ func give(ctx context.Context, address, path string, out io.Writer) error {
 	}
 }
 
-// answer reads which fragment is asked for, and sends it.
-func answer(stream *quic.Stream, from io.ReaderAt) error {
+// answer reads which fragment is asked for, and sends it by way of a buffer.
+func answer(stream *quic.Stream, from io.ReaderAt, buffer []byte) error {
 	defer stream.CancelRead(0) // or the stream stays open until its end is read
 	var asked [4]byte
 	if _, err := io.ReadFull(stream, asked[:]); err != nil {
 		return err
 	}
-	data := make([]byte, fragmentSize)
-	n, err := from.ReadAt(data, int64(binary.BigEndian.Uint32(asked[:]))*fragmentSize)
+	n, err := from.ReadAt(buffer, int64(binary.BigEndian.Uint32(asked[:]))*fragmentSize)
 	if err != nil && err != io.EOF { // the last fragment may be shorter
 		return err
 	}
-	if _, err := stream.Write(data[:n]); err != nil {
+	if _, err := stream.Write(buffer[:n]); err != nil {
 		return err
 	}
 	return stream.Close()
@@ -172,9 +174,10 @@ func fetchAll(ctx context.Context, conn *quic.Conn, to *vessel) error {
 	var all sync.WaitGroup
 	for worker := range inFlight {
 		all.Go(func() {
+			buffer := make([]byte, fragmentSize)
 			for index := range indexes {
 				if failed[worker] == nil {
-					failed[worker] = fetchOne(ctx, conn, index, to)
+					failed[worker] = fetchOne(ctx, conn, index, to, buffer)
 				}
 			}
 		})
@@ -187,8 +190,8 @@ func fetchAll(ctx context.Context, conn *quic.Conn, to *vessel) error {
 	return errors.Join(append(failed, to.file.Sync())...)
 }
 
-// fetchOne fetches a fragment on a stream of its own.
-func fetchOne(ctx context.Context, conn *quic.Conn, index core.FragmentIndex, to *vessel) error {
+// fetchOne fetches a fragment on a stream of its own, by way of a buffer.
+func fetchOne(ctx context.Context, conn *quic.Conn, index core.FragmentIndex, to *vessel, buffer []byte) error {
 	stream, err := conn.OpenStreamSync(ctx)
 	if err != nil {
 		return err
@@ -197,10 +200,8 @@ func fetchOne(ctx context.Context, conn *quic.Conn, index core.FragmentIndex, to
 	if _, err := stream.Write(binary.BigEndian.AppendUint32(nil, uint32(index))); err != nil {
 		return err
 	}
-	if err := stream.Close(); err != nil {
-		return err
-	}
-	data := make([]byte, to.plan.Size(index))
+	_ = stream.Close() // it fails when the answer was so fast that the other side hears no more of us
+	data := buffer[:to.plan.Size(index)]
 	if _, err := io.ReadFull(stream, data); err != nil {
 		return fmt.Errorf("fragment %d: %w", index, err)
 	}
