@@ -9,12 +9,11 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -89,7 +88,7 @@ type daemon struct {
 	answers chan answer
 
 	memory memory
-	saved  []byte // memory as it is on the disk
+	saved  *memory // as it is on the disk; nil: not known
 	queue  []plan.Event
 
 	unflushed map[core.PackageID]bool
@@ -376,13 +375,13 @@ func (d *daemon) flush() {
 func (d *daemon) save() {
 	d.memory.Assignments, d.memory.Conf = d.plan.Assignments(), d.plan.Conf()
 	d.memory.Answered, d.memory.Origin = d.plan.Answered(), d.plan.Origin()
-	data, err := json.Marshal(d.memory)
-	if err == nil && !bytes.Equal(data, d.saved) {
-		if err = d.options.State.Save(workName, d.memory); err == nil {
-			d.saved = data
-		}
+	if d.saved != nil && reflect.DeepEqual(*d.saved, d.memory) { // as nearly always: this is asked for each fragment
+		return
 	}
-	if err != nil {
+	if err := d.options.State.Save(workName, d.memory); err != nil {
 		d.options.Log.Error("what is assigned cannot be remembered", "reason", err)
+		return
 	}
+	saved := d.memory
+	d.saved = &saved
 }

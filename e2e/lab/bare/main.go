@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -147,10 +148,7 @@ func fetch(ctx context.Context, address, path, digestsPath string, in io.Reader,
 		return err
 	}
 	defer func() { err = errors.Join(err, target.file.Close()) }()
-	conn, err := quic.DialAddr(ctx, address, &tls.Config{
-		InsecureSkipVerify: true, //nolint:gosec // nothing is secret: the digests prove what comes
-		NextProtos:         []string{protocol},
-	}, windows())
+	conn, err := dial(ctx, address)
 	if err != nil {
 		return err
 	}
@@ -165,6 +163,22 @@ func fetch(ctx context.Context, address, path, digestsPath string, in io.Reader,
 	fmt.Fprintln(out, "done")
 	_, _ = told.ReadString('\n') // until whoever started us has looked
 	return conn.CloseWithError(0, "")
+}
+
+// dial connects from a socket as members have it: of IPv4 alone.
+func dial(ctx context.Context, address string) (*quic.Conn, error) {
+	to, err := net.ResolveUDPAddr("udp4", address)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		return nil, err
+	}
+	return quic.Dial(ctx, socket, to, &tls.Config{
+		InsecureSkipVerify: true, // nothing is secret, and the digests prove what comes
+		NextProtos:         []string{protocol},
+	}, windows())
 }
 
 // fetchAll fetches every fragment, a few at once.

@@ -17,7 +17,7 @@ import (
 
 // What the case of costs is: so many runs of members and of QUIC alone, in turn, with a package of so many bytes.
 const (
-	costPairs = 5
+	costPairs = 7
 	costBytes = 1 << 30
 	costTime  = 2 * time.Minute // that one run may take
 	costDisk  = 10 << 30        // bytes that must be free: the server, both agents and what is unpacked
