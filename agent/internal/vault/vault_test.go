@@ -445,7 +445,7 @@ func TestNoArchive(t *testing.T) {
 
 // FuzzHave: what is accepted of any records is what appendRecord writes.
 func FuzzHave(f *testing.F) {
-	f.Add(appendRecord(appendRecord(nil, 3, []byte("a")), 9, []byte("b")))
+	f.Add(appendRecord(appendRecord(nil, 3, core.Digest{1}), 9, core.Digest{2}))
 	f.Add([]byte("nonsense that is longer than one record"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		held := fragment.NewSet(64)
