@@ -147,14 +147,15 @@ func (f *fleet) memberCost(giver, fetcher *member, p payload) spending {
 	return spending{(meter.at(end) - meter.at(began)) * (1 << 30) / float64(p.bytes), end.Sub(began)}
 }
 
-// awaitStored waits until an agent's vault has every fragment, by the size of its records, and returns when that was.
+// awaitStored waits until an agent's vault has every fragment, by the size of its records, and returns when the last was
+// written: just then, or the hashing of the whole that follows at once would count.
 func (f *fleet) awaitStored(m *member, p payload) time.Time {
 	f.Helper()
 	const record = 12 // bytes, for each fragment
 	records := filepath.Join(vaultOf(m, p), "have")
 	for deadline := time.Now().Add(costTime); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if stat, err := os.Stat(records); err == nil && stat.Size() == int64(p.fragments*record) {
-			return time.Now()
+			return stat.ModTime()
 		}
 	}
 	f.Fatalf("%s does not have package %s within %v", m.host, p.id, costTime)
