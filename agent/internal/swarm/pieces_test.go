@@ -3,20 +3,24 @@ package swarm
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"enjambre/core"
 	"enjambre/peer"
+	"enjambre/peer/link"
 	"enjambre/peer/wire"
 )
 
 // TestPieces: fragments of several pieces and of several sizes come whole, at once and from any offset, though the places of
 // their bytes are used again and again.
 func TestPieces(t *testing.T) {
-	const size = 5*progressBytes/2 - 1
+	const size = 5*pieceBytes/2 - 1
 	p := newParcelOf(t, size, 7)
 	a, b := newMember(t, 1, p), newMember(t, 2, p)
 	a.fill(p, allOf(p)...)
@@ -45,7 +49,7 @@ func TestPieces(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for _, offset := range []uint32{1, progressBytes, size - 1} {
+	for _, offset := range []uint32{1, pieceBytes, size - 1} {
 		stream, err := b.host.Open(t.Context(), a.reach())
 		if err != nil {
 			t.Fatal(err)
@@ -58,6 +62,47 @@ func TestPieces(t *testing.T) {
 			t.Errorf("from %d: got %d bytes, %v", offset, len(got), err)
 		}
 		_ = stream.Close()
+	}
+}
+
+// A slowStream takes a few bytes at a time, then nothing.
+type slowStream struct {
+	link.Stream
+	takes []int
+	taken []byte
+}
+
+func (s *slowStream) SetDeadline(time.Time) error { return nil }
+
+func (s *slowStream) Write(p []byte) (int, error) {
+	if len(s.takes) == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n := min(s.takes[0], len(p))
+	s.takes, s.taken = s.takes[1:], append(s.taken, p[:n]...)
+	if n < len(p) {
+		return n, fmt.Errorf("slow: %w", os.ErrDeadlineExceeded)
+	}
+	return n, nil
+}
+
+// TestPatience: who takes some of a piece in time is served on; who takes nothing is not.
+func TestPatience(t *testing.T) {
+	piece := []byte("0123456789")
+	for name, one := range map[string]struct {
+		takes []int
+		want  int // bytes taken
+		fails bool
+	}{
+		"at once": {[]int{10}, 10, false}, "slowly": {[]int{3, 1, 6}, 10, false}, "stops": {[]int{3, 1}, 4, true},
+		"nothing": {nil, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &slowStream{takes: one.takes}
+			if err := patientWrite(s, piece); (err != nil) != one.fails || !bytes.Equal(s.taken, piece[:one.want]) {
+				t.Errorf("got %q, %v", s.taken, err)
+			}
+		})
 	}
 }
 

@@ -78,7 +78,7 @@ type Swarm struct {
 	uploads chan struct{} // a place for each slot
 	served  chan struct{} // a place for each ask
 
-	pieces  sync.Pool // of *[progressBytes]byte, for what is served
+	pieces  sync.Pool // of *[pieceBytes]byte, for what is served
 	buffers sync.Pool // of *[]byte, for fragments that are fetched
 
 	order sync.Mutex // held while somebody comes or leaves until that is reported, so that reports are in order
@@ -104,7 +104,7 @@ func New(options Options) *Swarm {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Swarm{
-		pieces:  sync.Pool{New: func() any { return new([progressBytes]byte) }},
+		pieces:  sync.Pool{New: func() any { return new([pieceBytes]byte) }},
 		options: options, reports: make(chan Report), uploads: make(chan struct{}, UploadSlots),
 		served: make(chan struct{}, maxServed), neighbours: map[id.Peer]*neighbour{}, shared: map[core.Digest]bool{},
 	}
