@@ -77,8 +77,8 @@ func (m *Member) Shun(who id.Peer, until time.Time) {
 	}
 }
 
-// Fetch fetches a fragment of size bytes from a neighbour, calling progress as bytes come, and lets take have the bytes, which
-// are not verified and whose place is used again afterwards. Every error but take's is a *swarm.FetchError.
+// Fetch fetches a fragment of size bytes from a neighbour, calling progress as bytes come, and lets take have the bytes,
+// which are not verified and whose place is used again afterwards. Every error but take's is a *swarm.FetchError.
 func (m *Member) Fetch(ctx context.Context, from id.Peer, info core.Digest, index core.FragmentIndex, size int64,
 	progress func(), take func([]byte) error) error {
 	s := m.current()

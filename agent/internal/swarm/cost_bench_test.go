@@ -146,14 +146,6 @@ func readyMembers(b *testing.B, p parcel) transfer {
 	}}
 }
 
-func allOf(p parcel) []core.FragmentIndex {
-	var all []core.FragmentIndex
-	for index := range core.FragmentIndex(p.sealed.Info.Archive.Plan.Count()) {
-		all = append(all, index)
-	}
-	return all
-}
-
 // readyQUIC makes the same with nothing but QUIC, a hash and two files, of which one is synced as often as a vault's.
 func readyQUIC(b *testing.B, p parcel) transfer {
 	b.Helper()

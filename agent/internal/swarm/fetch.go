@@ -31,8 +31,8 @@ func (e *FetchError) Error() string {
 // Unwrap returns what went wrong.
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// Fetch fetches a fragment of size bytes from a member, calling progress as bytes come, and lets take have the bytes, which
-// are not verified and whose place is used again afterwards. Every error but take's is a *FetchError.
+// Fetch fetches a fragment of size bytes from a member, calling progress as bytes come, and lets take have the bytes,
+// which are not verified and whose place is used again afterwards. Every error but take's is a *FetchError.
 func (s *Swarm) Fetch(ctx context.Context, from link.Member, info core.Digest, index core.FragmentIndex, size int64,
 	progress func(), take func([]byte) error) error {
 	buffer := s.buffer(size)
@@ -96,7 +96,8 @@ func ask(stream link.Stream, question wire.Frame) (wire.Frame, error) {
 	if err := reply(stream, question); err != nil {
 		return nil, err
 	}
-	_ = stream.CloseWrite() // it fails when the answer was so fast that the other side hears no more of us; else reading fails
+	// It fails when the answer was so fast that the other side hears no more of us; otherwise reading fails, too.
+	_ = stream.CloseWrite()
 	return wire.Read(stream, question.Kind().Answers()...)
 }
 

@@ -17,8 +17,16 @@ import (
 	"enjambre/peer/wire"
 )
 
-// TestPieces: fragments of several pieces and of several sizes come whole, at once and from any offset, though the places of
-// their bytes are used again and again.
+func allOf(p parcel) []core.FragmentIndex {
+	var all []core.FragmentIndex
+	for index := range core.FragmentIndex(p.sealed.Info.Archive.Plan.Count()) {
+		all = append(all, index)
+	}
+	return all
+}
+
+// TestPieces: fragments of several pieces and of several sizes come whole, at once and from any offset, though the
+// places of their bytes are used again and again.
 func TestPieces(t *testing.T) {
 	const size = 5*pieceBytes/2 - 1
 	p := newParcelOf(t, size, 7)

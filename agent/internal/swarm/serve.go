@@ -83,12 +83,13 @@ func (s *Swarm) give(asked link.Stream, ask wire.Ask) error {
 	return s.send(asked, io.NewSectionReader(section, int64(ask.Offset), section.Size()-int64(ask.Offset)))
 }
 
-// pieceBytes is how many bytes of a fragment are in memory while it is served: a large one must not cost us more. Each piece
-// ends with a packet that is not full, and what the kernel is given at once ends with that: pieces of 64 KiB cost QUIC a tenth.
+// pieceBytes is how many bytes of a fragment are in memory while it is served: a large one must not cost us more. Each
+// piece ends with a packet that is not full, and what the kernel is given at once ends with that: with pieces of 64 KiB
+// QUIC takes a tenth more.
 const pieceBytes = 512 << 10
 
-// send answers with the bytes of a fragment. What cannot be read at all is missing; when it goes in the middle, the stream
-// breaks off.
+// send answers with the bytes of a fragment. What cannot be read at all is missing; when it goes in the middle, the
+// stream breaks off.
 func (s *Swarm) send(asked link.Stream, from *io.SectionReader) error {
 	buffer := s.pieces.Get().(*[pieceBytes]byte)
 	defer s.pieces.Put(buffer)

@@ -124,8 +124,8 @@ func (f *fleet) needDisk(bytes uint64) {
 }
 
 // memberCost lets an agent of the second host fetch a package from the one that has it, and returns what both spend from
-// when it has the package's info file until it has every fragment verified and stored. Then it is stopped and removed, before
-// it unpacks anything.
+// when it has the package's info file until it has every fragment verified and stored. Then it is stopped and removed,
+// before it unpacks anything.
 func (f *fleet) memberCost(giver, fetcher *member, p payload) spending {
 	f.Helper()
 	fetcher.Quiet = true

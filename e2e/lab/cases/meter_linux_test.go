@@ -204,3 +204,49 @@ func allocate(path string, bytes int64) (err error) {
 	}
 	return errors.Join(err, file.Sync())
 }
+
+// TestParseStat: the CPU time of a process, whatever it is called.
+func TestParseStat(t *testing.T) {
+	const rest = " S 1 2 2 0 -1 4194560 100 0 0 0 250 31 7 8 20 0 5 0 1000 1 2"
+	for name, one := range map[string]struct {
+		text string
+		want float64 // negative: refused
+	}{
+		"plain": {"42 (agent)" + rest, 2.81}, "odd name": {"42 (a) S 9 (b c)" + rest, 2.81},
+		"short": {"42 (agent) S 1 2", -1}, "nothing": {"", -1},
+		"no number": {"42 (agent) S 1 2 2 0 -1 4 1 0 0 0 x 31 7", -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseStat(one.text)
+			if (err != nil) != (one.want < 0) || err == nil && got != one.want {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+	if got := cpuOf(t, os.Getpid()); got < 0 || got > 3600 {
+		t.Errorf("our own: %v", got)
+	}
+}
+
+// TestMeter: what was spent at a time is between what was read before and after.
+func TestMeter(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	after := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	m := &meter{reads: []spent{{start, 1}, {after(20), 1}, {after(40), 3}}}
+	for ms, want := range map[int]float64{-5: 1, 0: 1, 10: 1, 20: 1, 25: 1.5, 40: 3, 50: 3} {
+		if got := m.at(after(ms)); got != want {
+			t.Errorf("after %d ms: got %v, want %v", ms, got, want)
+		}
+	}
+	if m.until(after(40)) || !m.until(after(39)) {
+		t.Error("it does not know how far it has read")
+	}
+}
+
+// TestSpread: least, median and most, and the values stay as they were.
+func TestSpread(t *testing.T) {
+	of := []float64{3, 1, 2, 9, 2}
+	if got, want := spread(of), (spreading{1, 2, 9}); got != want || of[0] != 3 {
+		t.Errorf("got %v of %v", got, of)
+	}
+}
