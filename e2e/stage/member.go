@@ -32,6 +32,7 @@ type Member struct {
 	Env    []string // added to our own environment
 	Listen string   // for --listen; "" leaves it to the agent
 	MDNS   bool     // --mdns
+	Quiet  bool     // the service does not log every decision
 
 	// Command makes every process, such as one in another network namespace; nil is exec.CommandContext.
 	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
@@ -110,7 +111,10 @@ func (m *Member) Start() error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"run", "--state", m.State, "--debug"}, m.listen()...)
+	args := append([]string{"run", "--state", m.State}, m.listen()...)
+	if !m.Quiet {
+		args = append(args, "--debug")
+	}
 	m.command = process(context.Background(), m.Command, m.Binary, args...)
 	apart(m.command)
 	m.command.Env = append(os.Environ(), m.Env...)

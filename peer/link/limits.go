@@ -21,5 +21,6 @@ func newLimits() (network.ResourceManager, error) {
 		Streams: MaxStreams, StreamsInbound: MaxStreams, StreamsOutbound: MaxStreams, Memory: receiveBytes,
 	}
 	limits := rcmgr.PartialLimitConfig{System: all, Transient: all, PeerDefault: one}
-	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.InfiniteLimits)))
+	// Nobody reads its metrics, which are counted at each stream and each change of a window.
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.InfiniteLimits)), rcmgr.WithMetricsDisabled())
 }

@@ -9,12 +9,11 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -90,7 +89,7 @@ type daemon struct {
 	answers chan answer
 
 	memory memory
-	saved  []byte // memory as it is on the disk
+	saved  *memory // as it is on the disk; nil: not known
 	queue  []plan.Event
 
 	unflushed map[core.PackageID]bool
@@ -303,7 +302,9 @@ func (d *daemon) stepQueue(ctx context.Context) {
 		actions := d.plan.Step(d.clock.now(), event)
 		d.save()
 		for _, action := range actions {
-			d.options.Log.Debug("decided", "event", fmt.Sprintf("%T", event), "action", fmt.Sprintf("%T%+v", action, action))
+			if d.options.Log.Enabled(ctx, slog.LevelDebug) { // the words cost more than the decision
+				d.options.Log.Debug("decided", "event", fmt.Sprintf("%T", event), "action", fmt.Sprintf("%T%+v", action, action))
+			}
 			d.do(ctx, action)
 		}
 		d.follow(ctx, event)
@@ -382,13 +383,13 @@ func (d *daemon) flush() {
 func (d *daemon) save() {
 	d.memory.Assignments, d.memory.Conf = d.plan.Assignments(), d.plan.Conf()
 	d.memory.Answered, d.memory.Origin = d.plan.Answered(), d.plan.Origin()
-	data, err := json.Marshal(d.memory)
-	if err == nil && !bytes.Equal(data, d.saved) {
-		if err = d.options.State.Save(workName, d.memory); err == nil {
-			d.saved = data
-		}
+	if d.saved != nil && reflect.DeepEqual(*d.saved, d.memory) { // as nearly always: this is asked for each fragment
+		return
 	}
-	if err != nil {
+	if err := d.options.State.Save(workName, d.memory); err != nil {
 		d.options.Log.Error("what is assigned cannot be remembered", "reason", err)
+		return
 	}
+	saved := d.memory
+	d.saved = &saved
 }

@@ -265,18 +265,15 @@ func (d *daemon) fetchFromMember(ctx context.Context, key memberFetch, this *und
 		return failed(peer.Broken, 0, errors.New("the package is dropped"))
 	}
 	size := p.Info().Archive.Plan.Size(key.index)
-	data, err := d.swarm.member.Fetch(ctx, key.from, p.InfoDigest(), key.index, size, d.progress(ctx, key))
+	store := func(data []byte) error { return p.Store(key.index, data) }
+	err := d.swarm.member.Fetch(ctx, key.from, p.InfoDigest(), key.index, size, d.progress(ctx, key), store)
 	var refused *swarm.FetchError
 	switch {
 	case errors.As(err, &refused):
 		return failed(refused.Why, refused.RetryAfter, err)
+	case core.ClassOf(err) == core.ClassHash:
+		return failed(peer.Corrupt, 0, err)
 	case err != nil:
-		return failed(peer.Broken, 0, err)
-	}
-	if err := p.Store(key.index, data); err != nil {
-		if core.ClassOf(err) == core.ClassHash {
-			return failed(peer.Corrupt, 0, err)
-		}
 		d.options.Log.Warn("fragment cannot be stored", "package", key.id, "fragment", key.index+1, "reason", err)
 		return failed(peer.Broken, 0, err)
 	}

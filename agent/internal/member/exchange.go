@@ -77,19 +77,19 @@ func (m *Member) Shun(who id.Peer, until time.Time) {
 	}
 }
 
-// Fetch fetches a fragment of size bytes from a neighbour, calling progress as bytes come. Every error is a
-// *swarm.FetchError. The bytes are not verified.
+// Fetch fetches a fragment of size bytes from a neighbour, calling progress as bytes come, and lets take have the bytes,
+// which are not verified and whose place is used again afterwards. Every error but take's is a *swarm.FetchError.
 func (m *Member) Fetch(ctx context.Context, from id.Peer, info core.Digest, index core.FragmentIndex, size int64,
-	progress func()) ([]byte, error) {
+	progress func(), take func([]byte) error) error {
 	s := m.current()
 	if s == nil {
-		return nil, &swarm.FetchError{Why: peer.Broken, Err: errNoSession}
+		return &swarm.FetchError{Why: peer.Broken, Err: errNoSession}
 	}
 	if !m.mayFetch(size) {
-		return nil, &swarm.FetchError{Why: peer.Occupied, RetryAfter: fullPause}
+		return &swarm.FetchError{Why: peer.Occupied, RetryAfter: fullPause}
 	}
 	defer m.hasFetched(size)
-	return s.swarm.Fetch(ctx, link.Member{ID: from}, info, index, size, progress)
+	return s.swarm.Fetch(ctx, link.Member{ID: from}, info, index, size, progress, take)
 }
 
 // Meet connects to a member that the server names as the holder of a fragment, and waits, for at most [MeetTime], until it

@@ -119,16 +119,17 @@ func readyMembers(b *testing.B, p parcel) transfer {
 	plan := p.sealed.Info.Archive.Plan
 	run := func() {
 		fetchAll(b, plan, func(index core.FragmentIndex) error {
-			data, err := to.Fetch(ctx, link.Member{ID: from.host.ID()}, p.sealed.Digest, index, plan.Size(index), func() {})
+			fetch := func() error {
+				return to.Fetch(ctx, link.Member{ID: from.host.ID()}, p.sealed.Digest, index, plan.Size(index), func() {},
+					func(data []byte) error { return to.pack.Store(index, data) })
+			}
+			err := fetch()
 			var failed *FetchError
 			for errors.As(err, &failed) && failed.Why == peer.Occupied { // the slot of the one before is not free yet
 				time.Sleep(failed.RetryAfter)
-				data, err = to.Fetch(ctx, link.Member{ID: from.host.ID()}, p.sealed.Digest, index, plan.Size(index), func() {})
+				err = fetch()
 			}
-			if err != nil {
-				return err
-			}
-			return to.pack.Store(index, data)
+			return err
 		})
 		if to.pack.Missing() > 0 {
 			b.Errorf("%d fragments are missing", to.pack.Missing())
@@ -143,14 +144,6 @@ func readyMembers(b *testing.B, p parcel) transfer {
 			}
 		}
 	}}
-}
-
-func allOf(p parcel) []core.FragmentIndex {
-	var all []core.FragmentIndex
-	for index := range core.FragmentIndex(p.sealed.Info.Archive.Plan.Count()) {
-		all = append(all, index)
-	}
-	return all
 }
 
 // readyQUIC makes the same with nothing but QUIC, a hash and two files, of which one is synced as often as a vault's.

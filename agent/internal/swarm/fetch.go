@@ -31,45 +31,62 @@ func (e *FetchError) Error() string {
 // Unwrap returns what went wrong.
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// Fetch fetches a fragment of size bytes from a member, calling progress as bytes come. Every error is a *FetchError.
-// The bytes are not verified.
+// Fetch fetches a fragment of size bytes from a member, calling progress as bytes come, and lets take have the bytes,
+// which are not verified and whose place is used again afterwards. Every error but take's is a *FetchError.
 func (s *Swarm) Fetch(ctx context.Context, from link.Member, info core.Digest, index core.FragmentIndex, size int64,
-	progress func()) ([]byte, error) {
-	data, err := s.fetch(ctx, from, info, index, size, progress)
+	progress func(), take func([]byte) error) error {
+	buffer := s.buffer(size)
+	defer s.buffers.Put(buffer)
+	data := (*buffer)[:size]
+	err := s.fetch(ctx, from, info, index, data, progress)
 	var failed *FetchError
-	if err != nil && !errors.As(err, &failed) {
-		err = &FetchError{Why: peer.Broken, Err: err}
+	switch {
+	case errors.As(err, &failed):
+		return err
+	case err != nil:
+		return &FetchError{Why: peer.Broken, Err: err}
 	}
-	return data, err
+	return take(data)
 }
 
-func (s *Swarm) fetch(ctx context.Context, from link.Member, info core.Digest, index core.FragmentIndex, size int64,
-	progress func()) ([]byte, error) {
+// buffer returns a buffer of size bytes at least; what is given back to s.buffers is used again, until it was not for a
+// while. Buffers that were made for each fragment were nearly all that the collector had to do.
+func (s *Swarm) buffer(size int64) *[]byte {
+	if used, is := s.buffers.Get().(*[]byte); is && int64(len(*used)) >= size {
+		return used
+	}
+	made := make([]byte, size) // at most core.MaxFragmentSize, as the package's plan has it
+	return &made
+}
+
+// fetch fetches a fragment of as many bytes as into has.
+func (s *Swarm) fetch(ctx context.Context, from link.Member, info core.Digest, index core.FragmentIndex, into []byte,
+	progress func()) error {
 	stream, err := s.options.Host.Open(ctx, from)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = stream.Reset() })
 	defer stop()
 	defer stream.Close()
 	answer, err := ask(stream, wire.Ask{Info: info, Index: index})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch answer := answer.(type) {
 	case wire.Busy:
-		return nil, &FetchError{Why: peer.Occupied, RetryAfter: answer.RetryAfter}
+		return &FetchError{Why: peer.Occupied, RetryAfter: answer.RetryAfter}
 	case wire.Missing:
-		return nil, &FetchError{Why: peer.Absent, Err: fmt.Errorf("member %s does not have fragment %d", from.ID, index)}
+		return &FetchError{Why: peer.Absent, Err: fmt.Errorf("member %s does not have fragment %d", from.ID, index)}
 	case wire.Refusal:
-		return nil, answer
+		return answer
 	case wire.Fragment:
-		if int64(answer.Length) != size {
-			return nil, &FetchError{Why: peer.Corrupt, Err: core.Refuse(core.ClassHash,
-				"member %s gives %d bytes as fragment %d, which has %d", from.ID, answer.Length, index, size)}
+		if int64(answer.Length) != int64(len(into)) {
+			return &FetchError{Why: peer.Corrupt, Err: core.Refuse(core.ClassHash,
+				"member %s gives %d bytes as fragment %d, which has %d", from.ID, answer.Length, index, len(into))}
 		}
 		progress()
-		return readAll(stream, size, progress)
+		return readAll(stream, into, progress)
 	}
 	panic(fmt.Sprintf("swarm: wire.Read gives a %T that nobody wanted", answer))
 }
@@ -130,19 +147,17 @@ func (s *Swarm) document(ctx context.Context, from link.Member, question wire.Fr
 	return answer, nil
 }
 
-// readAll reads a fragment's bytes.
-func readAll(from io.Reader, size int64, progress func()) ([]byte, error) {
-	data := make([]byte, size) // at most core.MaxFragmentSize, as the package's plan has it
-	for at := int64(0); at < size; {
-		end := min(at+progressBytes, size)
-		n, err := io.ReadFull(from, data[at:end])
+// readAll fills a fragment with its bytes.
+func readAll(from io.Reader, into []byte, progress func()) error {
+	for len(into) > 0 {
+		n, err := io.ReadFull(from, into[:min(progressBytes, len(into))])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		at += int64(n)
+		into = into[n:]
 		progress()
 	}
-	return data, nil
+	return nil
 }
 
 // progressBytes is how many bytes are progress worth telling.

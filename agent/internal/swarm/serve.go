@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"time"
 
 	"enjambre/agent/internal/vault"
@@ -70,29 +72,60 @@ func (s *Swarm) give(asked link.Stream, ask wire.Ask) error {
 	default:
 		return reply(asked, wire.Busy{RetryAfter: s.retryAfter()})
 	}
-	data, err := p.Fragment(ask.Index)
+	section, err := p.Fragment(ask.Index)
 	if err != nil {
 		return errors.Join(err, reply(asked, wire.Missing{})) // it went just now
 	}
-	if int(ask.Offset) >= len(data) {
+	if int64(ask.Offset) >= section.Size() {
 		return reply(asked, wire.NewRefusal(wire.CodeProtocol, fmt.Sprintf("fragment %d ends before offset %d", ask.Index,
 			ask.Offset)))
 	}
-	data = data[ask.Offset:]
-	if err := reply(asked, wire.Fragment{Length: uint32(len(data))}); err != nil {
-		return err
-	}
-	for len(data) > 0 {
-		if err := asked.SetDeadline(time.Now().Add(stallTime)); err != nil {
+	return s.send(asked, io.NewSectionReader(section, int64(ask.Offset), section.Size()-int64(ask.Offset)))
+}
+
+// pieceBytes is how many bytes of a fragment are in memory while it is served: a large one must not cost us more. Each
+// piece ends with a packet that is not full, and what the kernel is given at once ends with that: with pieces of 64 KiB
+// QUIC takes a tenth more.
+const pieceBytes = 512 << 10
+
+// send answers with the bytes of a fragment. What cannot be read at all is missing; when it goes in the middle, the
+// stream breaks off.
+func (s *Swarm) send(asked link.Stream, from *io.SectionReader) error {
+	buffer := s.pieces.Get().(*[pieceBytes]byte)
+	defer s.pieces.Put(buffer)
+	for left := from.Size(); left > 0; {
+		piece := buffer[:min(left, pieceBytes)]
+		_, err := io.ReadFull(from, piece)
+		if left == from.Size() {
+			if err != nil {
+				return errors.Join(err, reply(asked, wire.Missing{}))
+			}
+			err = reply(asked, wire.Fragment{Length: uint32(left)})
+		}
+		if err == nil {
+			err = patientWrite(asked, piece)
+		}
+		if err != nil {
 			return err
 		}
-		piece := min(len(data), progressBytes)
-		if _, err := asked.Write(data[:piece]); err != nil {
-			return err
-		}
-		data = data[piece:]
+		left -= int64(len(piece))
 	}
 	return nil
+}
+
+// patientWrite writes a piece for as long as the other side takes progressBytes of it every stallTime: who takes a byte
+// now and then would keep a slot from the others.
+func patientWrite(to link.Stream, piece []byte) error {
+	for {
+		if err := to.SetDeadline(time.Now().Add(stallTime)); err != nil {
+			return err
+		}
+		taken, err := to.Write(piece)
+		if err == nil || taken < progressBytes || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		piece = piece[taken:]
+	}
 }
 
 // retryAfter spreads those who were turned away.

@@ -78,6 +78,9 @@ type Swarm struct {
 	uploads chan struct{} // a place for each slot
 	served  chan struct{} // a place for each ask
 
+	pieces  sync.Pool // of *[pieceBytes]byte, for what is served
+	buffers sync.Pool // of *[]byte, for fragments that are fetched
+
 	order sync.Mutex // held while somebody comes or leaves until that is reported, so that reports are in order
 
 	mu         sync.Mutex
@@ -101,6 +104,7 @@ func New(options Options) *Swarm {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Swarm{
+		pieces:  sync.Pool{New: func() any { return new([pieceBytes]byte) }},
 		options: options, reports: make(chan Report), uploads: make(chan struct{}, UploadSlots),
 		served: make(chan struct{}, maxServed), neighbours: map[id.Peer]*neighbour{}, shared: map[core.Digest]bool{},
 	}
@@ -236,13 +240,13 @@ func (s *Swarm) forget(member id.Peer, n *neighbour) (was bool) {
 func (s *Swarm) write(ctx context.Context, n *neighbour, shared []core.Digest) {
 	if s.options.Greeting != nil {
 		for _, frame := range s.options.Greeting() {
-			if s.send(n, frame) != nil {
+			if s.say(n, frame) != nil {
 				return
 			}
 		}
 	}
 	for _, info := range shared {
-		if frame, has := s.bitmap(info); has && s.send(n, frame) != nil {
+		if frame, has := s.bitmap(info); has && s.say(n, frame) != nil {
 			return
 		}
 	}
@@ -251,14 +255,14 @@ func (s *Swarm) write(ctx context.Context, n *neighbour, shared []core.Digest) {
 		case <-ctx.Done():
 			return
 		case frame := <-n.frames:
-			if s.send(n, frame) != nil {
+			if s.say(n, frame) != nil {
 				return
 			}
 		}
 	}
 }
 
-func (s *Swarm) send(n *neighbour, frame wire.Frame) error {
+func (s *Swarm) say(n *neighbour, frame wire.Frame) error {
 	data, err := wire.Append(nil, frame)
 	if err != nil {
 		return err

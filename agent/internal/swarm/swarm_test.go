@@ -190,12 +190,13 @@ func (m *member) do(ctx context.Context, action peer.Action) {
 
 func (m *member) obtain(ctx context.Context, fetch peer.FetchFromMember) peer.Event {
 	size := m.pack.Info().Archive.Plan.Size(fetch.Index)
-	data, err := m.Fetch(ctx, link.Member{ID: fetch.Peer}, m.pack.InfoDigest(), fetch.Index, size, func() {})
+	store := func(data []byte) error { return m.pack.Store(fetch.Index, data) }
+	err := m.Fetch(ctx, link.Member{ID: fetch.Peer}, m.pack.InfoDigest(), fetch.Index, size, func() {}, store)
 	var failed *FetchError
 	if errors.As(err, &failed) {
 		return peer.FetchFailed{Peer: fetch.Peer, Index: fetch.Index, Why: failed.Why, RetryAfter: failed.RetryAfter}
 	}
-	if err := m.pack.Store(fetch.Index, data); err != nil {
+	if err != nil {
 		return peer.FetchFailed{Peer: fetch.Peer, Index: fetch.Index, Why: peer.Corrupt}
 	}
 	return peer.FragmentStored{Index: fetch.Index, From: fetch.Peer}
@@ -302,11 +303,13 @@ func TestAnswers(t *testing.T) {
 	b.start()
 	fetch := func(digest core.Digest, index core.FragmentIndex, size int64) peer.Failure {
 		t.Helper()
-		data, err := b.Fetch(t.Context(), a.reach(), digest, index, size, func() {})
-		if err == nil {
+		err := b.Fetch(t.Context(), a.reach(), digest, index, size, func() {}, func(data []byte) error {
 			if !bytes.Equal(data, p.archive[int(index)*fragmentSize:][:size]) {
 				t.Error("other bytes")
 			}
+			return nil
+		})
+		if err == nil {
 			return 0
 		}
 		var failed *FetchError

@@ -127,10 +127,10 @@ func parseHave(text []byte, held *fragment.Set) []core.FragmentIndex {
 }
 
 // appendRecord appends the record of a fragment.
-func appendRecord(to []byte, index core.FragmentIndex, fragment []byte) []byte {
+func appendRecord(to []byte, index core.FragmentIndex, digest core.Digest) []byte {
 	begin := len(to)
 	to = binary.BigEndian.AppendUint32(to, uint32(index))
-	to = binary.BigEndian.AppendUint32(to, crc32.Checksum(fragment, castagnoli))
+	to = append(to, digest[:4]...)
 	return binary.BigEndian.AppendUint32(to, crc32.Checksum(to[begin:], castagnoli))
 }
 
@@ -196,7 +196,7 @@ func (p *Package) Store(index core.FragmentIndex, fragment []byte) error {
 		return asNoSpace(fmt.Errorf("store fragment %d: %w", index, err))
 	}
 	p.held.Add(index)
-	p.waiting = appendRecord(p.waiting, index, fragment)
+	p.waiting = appendRecord(p.waiting, index, p.digests[index])
 	if len(p.waiting) < batch*recordSize && !p.held.Full() {
 		return nil
 	}
@@ -285,7 +285,7 @@ func (p *Package) rehash(ctx context.Context) (whole core.Digest, err error) {
 			continue
 		}
 		good.Add(index)
-		records = appendRecord(records, index, part)
+		records = appendRecord(records, index, p.digests[index])
 	}
 	if good.Count() < p.held.Count() {
 		if err := p.rewrite(records); err != nil {
@@ -338,17 +338,13 @@ func (p *Package) Digests() fragment.Digests { return p.digests }
 // ErrNotHeld says that a fragment is not there.
 var ErrNotHeld = errors.New("the fragment is not held")
 
-// Fragment reads a fragment that is held, for a neighbour that verifies it as we did.
-func (p *Package) Fragment(index core.FragmentIndex) ([]byte, error) {
+// Fragment returns the bytes of a fragment that is held, for a neighbour that verifies them as we did. Reading them fails
+// once the package is removed.
+func (p *Package) Fragment(index core.FragmentIndex) (*io.SectionReader, error) {
 	p.mu.Lock()
-	held := p.held.Has(index)
-	p.mu.Unlock()
-	if !held {
+	defer p.mu.Unlock()
+	if !p.held.Has(index) {
 		return nil, ErrNotHeld
 	}
-	buffer := make([]byte, p.plan.Size(index))
-	if _, err := p.data.ReadAt(buffer, p.plan.Offset(index)); err != nil {
-		return nil, fmt.Errorf("read fragment %d: %w", index, err)
-	}
-	return buffer, nil
+	return io.NewSectionReader(p.data, p.plan.Offset(index), p.plan.Size(index)), nil
 }

@@ -15,8 +15,9 @@
 // and a sample of the others are checked against the data, and nothing is ever run from it without
 // [Package.Rehash].
 //
-// A record of have is the fragment's index, the CRC-32C of its bytes, and the CRC-32C of these eight bytes, each
-// uint32 big-endian. Reading stops at the first record that does not hold.
+// A record of have is the fragment's index, uint32 big-endian, the first four bytes of its digest, and the CRC-32C of
+// these eight bytes, uint32 big-endian. Nothing reads the part of the digest, which is there for people; older records
+// have the CRC-32C of the fragment in its place. Reading stops at the first record that does not hold.
 //
 // # Bounds
 //

@@ -18,7 +18,7 @@ import (
 var asked = flag.Bool("lab", false, "run the cases, and write the table of docs/swarm-measured.md")
 
 // The programs under test; set once before any test.
-var serverProgram, agentProgram string
+var serverProgram, agentProgram, bareProgram string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -41,11 +41,24 @@ func run(m *testing.M) int {
 	if serverProgram, err = stage.Build(ctx, folder); err == nil {
 		agentProgram, err = stage.BuildAgent(ctx, folder)
 	}
+	if err == nil {
+		bareProgram, err = buildBare(ctx, folder)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+// buildBare compiles the program that costs are measured against.
+func buildBare(ctx context.Context, folder string) (string, error) {
+	binary := filepath.Join(folder, "bare")
+	output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "enjambre/e2e/lab/bare").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build bare: %w\n%s", err, output)
+	}
+	return binary, nil
 }
 
 // skipUnlessAsked skips a case that nobody asked for, or that cannot run here.

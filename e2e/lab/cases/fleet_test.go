@@ -152,10 +152,16 @@ func (f *fleet) must(args ...string) string {
 // enrol makes the agent of a host of a site.
 func (f *fleet) enrol(index, number int) *member {
 	f.Helper()
+	return f.enrolAs(f.topology.Sites[index].Host(number), index, number)
+}
+
+// enrolAs makes an agent of a host, with a state folder of that name. Only one agent of a host can run.
+func (f *fleet) enrolAs(name string, index, number int) *member {
+	f.Helper()
 	site := f.topology.Sites[index]
 	host := site.Host(number)
 	m := &member{
-		Member: &stage.Member{Binary: agentProgram, State: filepath.Join(f.folder, host), Command: f.at(host)},
+		Member: &stage.Member{Binary: agentProgram, State: filepath.Join(f.folder, name), Command: f.at(host)},
 		host:   host, address: lab.HostAddress(index, number), site: site.Name,
 	}
 	m.log = &events{path: m.State + ".log"}
