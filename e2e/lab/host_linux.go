@@ -124,14 +124,13 @@ func (l *Lab) Isolate(host string) error {
 }
 
 func (l *Lab) setCable(host string, change func(*space, string) error) error {
-	for _, site := range l.sites {
-		for number := 1; number <= site.Hosts; number++ {
-			if site.Host(number) == host {
-				return change(site.gateway, port(number))
-			}
-		}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	plugged, found := l.cables[host]
+	if !found {
+		return fmt.Errorf("lab: no site has a host %q", host)
 	}
-	return fmt.Errorf("lab: no site has a host %q", host)
+	return change(plugged.gateway, plugged.device)
 }
 
 // Bounds of how long processes may take to end.

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"enjambre/core"
 )
 
 // heldLab in the environment makes this test's program a maker of a lab that waits to be killed.
@@ -210,6 +212,53 @@ func TestBroken(t *testing.T) {
 	}
 	elsewhere := lab.Command(t.Context(), "c-1", "true").Run()
 	for _, err := range []error{lab.Cut("c"), lab.PullCable("a-3"), lab.Plug(ServerHost), elsewhere} {
+		if err == nil || !strings.Contains(err.Error(), "lab: ") {
+			t.Errorf("of what is not there: got %v", err)
+		}
+	}
+}
+
+// TestMove: a host that was carried to another site is reached there and nowhere else, and what it sends goes from there.
+func TestMove(t *testing.T) {
+	lab := started(t,
+		Site{Name: "a", Hosts: 2, Down: 10_000_000, Up: 10_000_000},
+		Site{Name: "b", Hosts: 1, Down: 10_000_000, Up: 10_000_000})
+	left, there := socket(t, lab, "a-1", first(0).Addr()), socket(t, lab, "b-1", first(1).Addr())
+	go echo(socket(t, lab, "a-2", netip.IPv4Unspecified()))
+	before := netip.AddrPortFrom(HostAddress(0, 2), 9000)
+	if _, err := ping(left, before, 100, patience); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and back
+		for _, step := range []struct {
+			site   core.SiteName
+			within *net.UDPConn
+			from   *net.UDPConn
+			index  int
+		}{{"b", there, left, 1}, {"a", left, there, 0}} {
+			address, err := lab.Move("a-2", step.site)
+			if err != nil || !Network(step.index).Contains(address) {
+				t.Fatalf("move to %s: got %v, %v", step.site, address, err)
+			}
+			now, sideways := netip.AddrPortFrom(address, 9000), counters(t, lab)[1-step.index].Sideways
+			if _, err := ping(step.within, now, 100, patience); err != nil {
+				t.Errorf("within site %s: %v", step.site, err)
+			}
+			if after := counters(t, lab)[1-step.index].Sideways; after != sideways {
+				t.Errorf("within site %s: %v crossed a line", step.site, minus(after, sideways))
+			}
+			if _, err := ping(step.from, now, 100, patience); err != nil {
+				t.Errorf("from the other site to %s: %v", step.site, err)
+			}
+			if _, err := ping(step.from, before, 100, lost); err == nil && before != now {
+				t.Error("it answers where it was")
+			}
+			before = now
+		}
+	}
+	_, unknown := lab.Move("a-2", "c")
+	_, nobody := lab.Move("c-1", "a")
+	for _, err := range []error{unknown, nobody} {
 		if err == nil || !strings.Contains(err.Error(), "lab: ") {
 			t.Errorf("of what is not there: got %v", err)
 		}

@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os/exec"
 
 	"enjambre/core"
@@ -43,3 +44,9 @@ func (l *Lab) PullCable(string) error { return errSystem }
 
 // Plug always fails.
 func (l *Lab) Plug(string) error { return errSystem }
+
+// Isolate always fails.
+func (l *Lab) Isolate(string) error { return errSystem }
+
+// Move always fails.
+func (l *Lab) Move(string, core.SiteName) (netip.Addr, error) { return netip.Addr{}, errSystem }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -25,6 +26,15 @@ const frame, payload = 1514, 1500
 type Lab struct {
 	spaces map[string]*space // by host; "core" and "gw-SITE" are the routers
 	sites  []siteLinks
+
+	mu     sync.Mutex
+	cables map[string]outlet // by host, where its cable is plugged in
+}
+
+// An outlet is a gateway's end of a host's cable.
+type outlet struct {
+	gateway *space
+	device  string
 }
 
 // siteLinks is a site of a running lab.
@@ -42,7 +52,7 @@ func Up(ctx context.Context, topology Topology) (_ *Lab, err error) {
 	if err := Check(); err != nil {
 		return nil, err
 	}
-	lab := &Lab{spaces: map[string]*space{}}
+	lab := &Lab{spaces: map[string]*space{}, cables: map[string]outlet{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, lab.Down())
@@ -171,11 +181,17 @@ func (l *Lab) addHost(gateway *space, name string, address netip.Addr, number in
 	if err != nil {
 		return err
 	}
+	l.cables[name] = outlet{gateway, port(number)}
+	return errors.Join(
+		cable(gateway, port(number), host), gateway.join(port(number), "br0"), gateway.up(port(number)), host.settle(address))
+}
+
+// settle gives a host its address in a LAN, and the routes that follow from it.
+func (s *space) settle(address netip.Addr) error {
 	lan := netip.PrefixFrom(address, 24)
 	return errors.Join(
-		cable(gateway, port(number), host), gateway.join(port(number), "br0"), gateway.up(port(number)),
-		host.address("eth0", lan), host.up("eth0"),
-		host.route(everything, lan.Masked().Addr().Next(), "eth0"), host.route(multicast, netip.Addr{}, "eth0"))
+		s.address("eth0", lan), s.up("eth0"),
+		s.route(everything, lan.Masked().Addr().Next(), "eth0"), s.route(multicast, netip.Addr{}, "eth0"))
 }
 
 // cable joins a device of one namespace with eth0 in another.
