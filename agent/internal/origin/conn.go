@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"net"
 )
 
@@ -41,10 +42,25 @@ func (c *Client) track(dial dialler) dialler {
 	}
 }
 
-// Renew closes all connections, whose other ends may have ended while the computer slept: what is under way fails at once
-// instead of waiting for an answer that does not come, and what comes next has connections of its own.
+// errRenewed is why what was under way is broken off.
+var errRenewed = errors.New("the computer has slept, or is elsewhere")
+
+// untilRenewed has Renew call a function, until the one that is returned is called: a closed connection alone would have
+// net/http ask again over another.
+func (c *Client) untilRenewed(cancel context.CancelCauseFunc) (stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	unregister := context.AfterFunc(c.era, func() { cancel(errRenewed) })
+	return func() { unregister() }
+}
+
+// Renew closes all connections, whose other ends may have ended while the computer slept, or lead nowhere since it was
+// carried elsewhere: what is under way fails at once instead of waiting for an answer that does not come, and what comes
+// next has connections of its own. No body is gone on with by itself: whether that is still wanted is the caller's to say.
 func (c *Client) Renew() {
 	c.mu.Lock()
+	c.end()
+	c.era, c.end = context.WithCancel(context.Background())
 	var open []*trackedConn
 	for conn := range c.conns {
 		open = append(open, conn)

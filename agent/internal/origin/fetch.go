@@ -36,7 +36,8 @@ func (c *Client) Get(ctx context.Context, address string, most int) ([]byte, err
 	return data, nil
 }
 
-// Fragment fetches a file of exactly size bytes. A body that breaks off is gone on with, a few times.
+// Fragment fetches a file of exactly size bytes. A body that breaks off is gone on with, a few times, but not after
+// [Client.Renew].
 func (c *Client) Fragment(ctx context.Context, address string, size int64) ([]byte, error) {
 	data := make([]byte, 0, size) // which is signed, and at most core.MaxFragmentSize
 	var err error
@@ -44,7 +45,7 @@ func (c *Client) Fragment(ctx context.Context, address string, size int64) ([]by
 		before := len(data)
 		data, err = c.get(ctx, address, data, size, size)
 		var broken *brokenError
-		if err == nil || !errors.As(err, &broken) || len(data) == before {
+		if err == nil || !errors.As(err, &broken) || len(data) == before || errors.Is(err, errRenewed) {
 			break
 		}
 	}
@@ -64,6 +65,7 @@ func (e *brokenError) Unwrap() error { return e.error }
 func (c *Client) get(ctx context.Context, address string, have []byte, most, size int64) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer c.untilRenewed(cancel)()
 	slow := time.AfterFunc(c.patience, func() { cancel(errSlow) })
 	defer slow.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)

@@ -58,7 +58,8 @@ type Begun struct {
 }
 
 // Next asks an origin that grants leases, and returns its answer: with all bytes of a fragment, not verified, if it has
-// sent one. A body that breaks off is gone on with, a few times; what is in Begun then is for the next Wish.
+// sent one. A body that breaks off is gone on with, a few times, but not after [Client.Renew]; what is in Begun then is for
+// the next Wish.
 //
 // Over a new connection Have is said instead of what Request says to be verified: the server may be another one, which
 // then learns who holds what. Requests have connections of their own, so that none that waits holds up messages.
@@ -76,6 +77,8 @@ func (c *Client) Next(ctx context.Context, address string, wish Wish) (next.Answ
 		switch {
 		case err == nil:
 			return answer, data, nil
+		case errors.Is(err, errRenewed):
+			return answer, nil, c.named(address, err)
 		case errors.As(err, &stale) && !retried:
 			retried = true
 			attempt--
@@ -105,6 +108,7 @@ func (w *Wish) resume() int {
 func (c *Client) next(ctx context.Context, address string, wish *Wish) (next.Answer, []byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer c.untilRenewed(cancel)()
 	silence := time.AfterFunc(c.answerTime, func() { cancel(errSilent) })
 	defer silence.Stop()
 	response, err := c.ask(ctx, address, wish)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -300,5 +301,58 @@ func TestNextAlone(t *testing.T) {
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestNextRenewed: what Renew breaks off is not asked for again: neither a body that had begun, what came of which is kept,
+// nor a request that waited.
+func TestNextRenewed(t *testing.T) {
+	for _, begins := range []bool{false, true} {
+		for _, http2 := range []bool{false, true} {
+			arrived, end := make(chan struct{}, 9), make(chan struct{})
+			l := newLender(t, http2, func(w http.ResponseWriter, attempt int) {
+				if attempt == 1 { // so that the connection is one that has been used
+					grant(w, 3, 0, len(content))
+					return
+				}
+				if begins {
+					next.Answer{Status: 200, Fragment: 3, Length: int64(len(content))}.Put(next.Header(w.Header()))
+					_, _ = w.Write(content[:7])
+					_ = http.NewResponseController(w).Flush()
+				}
+				arrived <- struct{}{}
+				<-end
+			})
+			if _, _, err := l.next(&Begun{}); err != nil {
+				t.Fatal(err)
+			}
+			began := make(chan struct{}, 9)
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				GotFirstResponseByte: func() { began <- struct{}{} },
+			})
+			var begun Begun
+			failed := make(chan error, 1)
+			go func() {
+				_, _, err := l.client.Next(ctx, l.server.URL+"/download/7/next", Wish{
+					Request: next.Request{Want: []core.FragmentIndex{3}}, Begun: &begun,
+					Size: func(core.FragmentIndex) int64 { return int64(len(content)) },
+				})
+				failed <- err
+			}()
+			if <-arrived; begins {
+				<-began
+			}
+			l.client.Renew()
+			if err := <-failed; err == nil {
+				t.Errorf("begins %v, HTTP/2 %v: no error", begins, http2)
+			}
+			if asked := len(l.requests()); asked != 2 {
+				t.Errorf("begins %v, HTTP/2 %v: asked %d times, want 2", begins, http2, asked)
+			}
+			if kept := len(begun.Bytes); kept != 0 && kept != 7 || !begins && kept != 0 {
+				t.Errorf("begins %v, HTTP/2 %v: %d bytes are kept", begins, http2, kept)
+			}
+			close(end)
+		}
 	}
 }

@@ -7,6 +7,7 @@
 package origin
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -58,6 +59,8 @@ type Client struct {
 
 	mu    sync.Mutex
 	conns map[*trackedConn]bool
+	era   context.Context     // ended by Renew, which begins another
+	end   context.CancelFunc  // of the era
 	shown []*x509.Certificate // by the server, last
 	route route               // of the last connection to it
 	date  time.Time           // what the server's clock said last; zero if that was asked for
@@ -113,6 +116,7 @@ func New(options Options) (*Client, error) {
 
 		conns: map[*trackedConn]bool{}, patience: progressTime, answerTime: answerTime, stillTime: stillTime,
 	}
+	c.era, c.end = context.WithCancel(context.Background())
 	shared.DialContext, own.DialContext = c.track(shared.DialContext), c.track(own.DialContext)
 	return c, nil
 }
