@@ -28,7 +28,7 @@ func (d *daemon) noticeSleep() {
 	d.slept = now
 	d.talker.Client().Renew()
 	d.swarm.locateAt = time.Time{}
-	d.queue = append(d.queue, plan.CallDue{})
+	d.queue = append(d.queue, plan.Moved{})
 }
 
 // locateDue returns when it is to be looked at where the computer is; false while no member could reach it anyway.
@@ -54,7 +54,8 @@ func (d *daemon) locate(ctx context.Context) {
 			if !moved {
 				return nil
 			}
-			return plan.CallDue{}
+			d.talker.Client().Renew() // connections from where it was lead nowhere, and nobody says so
+			return plan.Moved{}
 		}
 	})
 }

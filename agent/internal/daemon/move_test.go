@@ -64,7 +64,7 @@ func TestAwake(t *testing.T) {
 	slept += time.Second
 	d.noticeSleep()
 	d.noticeSleep()
-	if !slices.Equal(d.queue, []plan.Event{plan.CallDue{}}) {
+	if !slices.Equal(d.queue, []plan.Event{plan.Moved{}}) {
 		t.Errorf("after a sleep: %+v", d.queue)
 	}
 }

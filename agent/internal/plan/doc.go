@@ -32,6 +32,10 @@
 // A command starts on an answer of the server that is not older than [FreshFor] and than the last news (NewsHeard); else
 // the server is asked first. If it does not answer, what it said last holds for [RunOffline].
 //
+// A computer that slept, or whose address is another, may be at another site ([Moved]). Its server is called at once, and
+// until that has ended, whichever way, its origin is neither asked nor told anything: it would book for the one site what
+// it sends into the other. What members give is taken, if there are any.
+//
 // # The shell's duties
 //
 //  1. One goroutine owns a Plan.

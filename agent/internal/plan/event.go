@@ -157,6 +157,10 @@ type NewsHeard struct{}
 // CallDue reports that a contact is due, for news.
 type CallDue struct{}
 
+// Moved reports that the computer may be elsewhere than it was, since its address is another or it has slept. A contact is
+// due, and until it has ended, the origin is asked for nothing.
+type Moved struct{}
+
 // LonelinessChanged reports whether no other member can be reached although some are there.
 type LonelinessChanged struct{ On bool }
 
@@ -187,6 +191,7 @@ func (FragmentsLost) event()     {}
 func (Ended) event()             {}
 func (NewsHeard) event()         {}
 func (CallDue) event()           {}
+func (Moved) event()             {}
 func (LonelinessChanged) event() {}
 func (WakeDue) event()           {}
 

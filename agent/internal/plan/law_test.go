@@ -285,6 +285,8 @@ func (w *chaos) move(kind int) {
 		w.step(NewsHeard{})
 	case kind == 10:
 		w.step(CallDue{})
+	case kind == 11:
+		w.step(Moved{})
 	case len(w.ends) > 0:
 		w.end(take(w, &w.ends))
 	}

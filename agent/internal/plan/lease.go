@@ -166,6 +166,9 @@ func (p *Plan) askNext(now time.Time, t *task, wishes peer.AskOrigin) Action {
 
 // acknowledge orders to tell what is due. What a request for a fragment has said meanwhile is not due any more.
 func (p *Plan) acknowledge(now time.Time) []Action {
+	if p.move.on {
+		return nil
+	}
 	var actions []Action
 	for _, t := range p.sorted() {
 		v := &t.voice
@@ -259,6 +262,9 @@ func (p *Plan) nextFailed(now time.Time, event NextFailed) []Action {
 	}
 	t.voice.unheard()
 	p.trouble(t, event.Problem)
+	if p.move.on { // it was broken off for that
+		return append(actions, p.postpone(now, t, now.Add(movePause))...)
+	}
 	return append(actions, p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))...)
 }
 

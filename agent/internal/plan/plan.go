@@ -115,6 +115,7 @@ type Plan struct {
 	tasks    map[core.PackageID]*task
 
 	reach   reach
+	move    move
 	calls   contact.Pace // PROLOG
 	reports contact.Pace
 	talking bool
@@ -174,11 +175,12 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 	case ContactFailed:
 		p.talking, p.triedAt = false, now
 		p.calls.Failed(now, p.options.Random)
+		p.settle(now)
 	case ReportAnswered:
-		p.talking = false
+		p.talking, p.move.stale = false, false
 		p.told(now, event.Left)
 	case ReportFailed:
-		p.talking = false
+		p.talking, p.move.stale = false, false
 		p.reports.Failed(now, p.options.Random)
 	case InfoStored:
 		actions = p.infoStored(now, event)
@@ -216,6 +218,8 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		p.newsAt = now
 	case CallDue:
 		p.calls.Hurry(now)
+	case Moved:
+		p.moved(now)
 	case LonelinessChanged:
 		p.reach.lone(now, event.On)
 	case WakeDue:
@@ -312,7 +316,7 @@ func (p *Plan) NextWake() (time.Time, bool) {
 		if at, wakes := t.download.NextWake(); wakes {
 			consider(at)
 		}
-		if at, due := t.acknowledgeAt(); due {
+		if at, due := t.acknowledgeAt(); due && !p.move.on {
 			consider(at)
 		}
 	}
@@ -337,6 +341,10 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 	for _, order := range orders {
 		switch order := order.(type) {
 		case cycle.AskOrigin:
+			if p.move.on {
+				actions = append(actions, p.postpone(now, p.tasks[order.ID], now.Add(movePause))...)
+				continue
+			}
 			actions = append(actions, p.tell(now, p.tasks[order.ID], peer.OriginAllowed{})...)
 		case cycle.Run:
 			actions = append(actions, p.run(now, p.tasks[order.ID])...)

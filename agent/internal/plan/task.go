@@ -48,6 +48,7 @@ func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 	p.answeredAt, p.triedAt = now, now
 	p.told(now, event.Left)
 	p.calls.Answered(now, event.Interval, p.options.Random)
+	p.settle(now)
 	if event.Conf == nil {
 		return nil
 	}
@@ -75,6 +76,7 @@ func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 func (p *Plan) suspend(now time.Time) []Action {
 	p.talking, p.heard, p.silent, p.triedAt = false, true, true, now
 	p.calls.Answered(now, 0, p.options.Random)
+	p.settle(now)
 	p.conf.Paused = true
 	return append(p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()})), p.cancelRuns()...)
 }
