@@ -45,7 +45,7 @@ func TestClass(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}
-	if name, found := interfaceOf(loopback); !found || name == "" {
+	if name, network, found := interfaceOf(loopback); !found || name == "" || network.String() != "127.0.0.0/8" {
 		t.Error("the loopback interface is not found by its address")
 	}
 }

@@ -6,7 +6,9 @@
 // some members. While all of them are right it is joined: it gossips with the site's keys, admits who shows a certificate
 // of the deployment and a ticket for the same site, and meets whom peer/mesh chooses. When they are not, it leaves: gossip
 // ends, all connections are closed, nobody is admitted. What carries fragments is agent/internal/swarm, whose reports are
-// handed on. Another address is another session: everything is closed and opened anew. After the computer's sleep the
+// handed on. Another address is another session: everything is closed and opened anew. If it is in another network, the
+// agent is in no swarm until the server has said where it is now: it may have been carried to another site, from where
+// it would take from its old neighbours over two WANs. After the computer's sleep the
 // session stays, and gossip and connections are made anew, as peer/mesh orders.
 //
 // Where mDNS is enabled, members that it finds (agent/internal/nearby) are joined as those are that the server names.
@@ -263,11 +265,19 @@ func (m *Member) Listen(ctx context.Context, address netip.Addr) (netip.AddrPort
 	}
 	m.mu.Lock()
 	m.session, m.trouble, m.cannot, m.weight = s, "", false, classOf(address)
+	m.words = m.words.at(address)
+	if m.words.away {
+		m.outside = fmt.Sprintf("this computer has come from network %v, and the server has not said yet which site is here",
+			m.words.Network)
+		m.options.Log.Info("the computer is not where it was; its site's swarm is left until the server has said where it is",
+			"site", m.words.Site, "network", m.words.Network, "now", address)
+	}
 	weight, shared := m.weight, slices.Collect(maps.Keys(m.shared))
 	m.mu.Unlock()
 	for _, info := range shared {
 		s.swarm.Share(info) // nobody is there yet who has said anything
 	}
+	m.note()
 	select {
 	case m.opened <- s:
 	case <-ctx.Done():

@@ -27,7 +27,11 @@ func (m *Member) Changed() <-chan struct{} { return m.changed }
 func (m *Member) View() View {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return View{Site: m.words.Site, Epoch: m.epoch, From: m.toldBy, Others: m.others, Contacted: m.contacted}
+	view := View{Epoch: m.epoch, From: m.toldBy, Others: m.others, Contacted: m.contacted}
+	if m.words.isRight() {
+		view.Site = m.words.Site
+	}
+	return view
 }
 
 // note tells of a change.

@@ -29,6 +29,11 @@ type words struct {
 	OnlineKeys [][]byte      `json:"onlineKeys,omitempty"`
 	Keys       [][]byte      `json:"keys,omitempty"` // of gossip; the first is used
 	Members    []place       `json:"members,omitempty"`
+
+	// Network is where this computer was when they were said, as its own address there tells; zero: not known. Once its
+	// address is in another, it is away, perhaps at another site, and they do not count.
+	Network netip.Prefix `json:"network,omitzero"`
+	away    bool
 }
 
 // A place is where a member was.
@@ -38,7 +43,13 @@ type place struct {
 }
 
 // isRight reports whether they make a member.
-func (w words) isRight() bool { return w.Site != "" }
+func (w words) isRight() bool { return w.Site != "" && !w.away }
+
+// at returns the words as they count for who has an address.
+func (w words) at(address netip.Addr) words {
+	w.away = w.Site != "" && w.Network.IsValid() && !w.Network.Contains(address)
+	return w
+}
 
 // isOf reports whether two words are of the same swarm, whoever is in it.
 func (w words) isOf(other words) bool { return w.Site == other.Site }
@@ -106,6 +117,9 @@ func (m *Member) Told(said *ocs.Swarm) {
 		m.options.Log.Warn("who this agent is among members is not read anew", "reason", err)
 	}
 	fresh, reason := m.wordsOf(said)
+	if at := m.At(); at.IsValid() {
+		fresh.Network = networkOf(at.Addr())
+	}
 	m.mu.Lock()
 	before := m.words
 	if !fresh.isRight() && m.outside != reason || fresh.Site != before.Site {
