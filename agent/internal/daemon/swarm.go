@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -354,59 +353,4 @@ func (d *daemon) documentsFrom(ctx context.Context, from peerid.Peer, assignment
 	}
 	_, err = fragment.ParseDigests(had.digests, had.Info.Archive.Plan, had.Info.Archive.Digests)
 	return had, err
-}
-
-// retire keeps a package that has ended for its neighbours, if there is a swarm that may want it; else it goes.
-func (d *daemon) retire(id core.PackageID) {
-	p := d.vault.Find(id)
-	if p == nil || !d.mayKeep() || p.Info().NoSwarm || p.Info().Archive == nil || p.Missing() > 0 {
-		d.forget(id)
-		return
-	}
-	delete(d.unflushed, id)
-	delete(d.cancels, id)
-	if d.begun.id == id {
-		d.begun = begun{}
-	}
-	if err := d.vault.Keep(id, d.clock.now()); err != nil {
-		d.options.Log.Warn("a package is not kept for other members", "package", id, "reason", err)
-		d.forget(id)
-		return
-	}
-	d.swarm.member.Renew(p.InfoDigest()) // the last fragments may not have been announced
-	d.swarm.tidyAt = d.clock.now()
-}
-
-// mayKeep reports whether packages that have ended are kept.
-func (d *daemon) mayKeep() bool { return d.swarm.member != nil && d.swarm.member.Joined() }
-
-// resumeKept shares what is kept since before the start, or removes it when there is no swarm any more. It returns
-// false for a package that is not only kept.
-func (d *daemon) resumeKept(id core.PackageID, assigned bool) (bool, error) {
-	if _, kept := d.vault.Kept(id); !kept {
-		return false, nil
-	}
-	if assigned { // it was assigned again just before the stop
-		if err := d.vault.Claim(id); err != nil {
-			return false, fmt.Errorf("package %s: %w", id, err)
-		}
-		return false, nil
-	}
-	if !d.mayKeep() {
-		return true, d.vault.Remove(id)
-	}
-	d.swarm.member.Share(d.vault.Find(id).InfoDigest())
-	return true, nil
-}
-
-// tidy removes what is kept too long, when it is time.
-func (d *daemon) tidy() {
-	now := d.clock.now()
-	if d.swarm.member == nil || now.Before(d.swarm.tidyAt) {
-		return
-	}
-	d.swarm.tidyAt = now.Add(tidyEvery)
-	if err := d.vault.Tidy(now, keepAge); err != nil {
-		d.options.Log.Warn("what is kept for other members is not tidied up", "reason", err)
-	}
 }

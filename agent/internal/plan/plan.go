@@ -361,40 +361,6 @@ func (p *Plan) carry(now time.Time, orders []cycle.Action) []Action {
 	return actions
 }
 
-// run orders a run, unless it must wait: for the user's delay, for a command that was adopted, for the server's word.
-func (p *Plan) run(now time.Time, t *task) []Action {
-	until := t.RunAfter
-	for _, other := range p.tasks {
-		if other.adopted {
-			until = later(until, now.Add(runPause))
-		}
-	}
-	if !now.Before(until) {
-		until = later(until, p.freshAt(now, t))
-	}
-	if now.Before(until) {
-		return p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: until}))
-	}
-	t.running, t.phase, p.news = true, ocs.Installing, true
-	return []Action{Run{t.Package}}
-}
-
-// freshAt returns until when a run waits because the server's last answer is old, or older than news. It makes a contact
-// due.
-func (p *Plan) freshAt(now time.Time, t *task) time.Time {
-	switch {
-	case !p.triedAt.IsZero() && now.Sub(p.answeredAt) < FreshFor && !p.answeredAt.Before(p.newsAt):
-		return now
-	case now.Sub(p.triedAt) >= FreshFor, p.triedAt.Before(p.newsAt): // the first since the start too
-		p.calls.Hurry(now)
-		return now.Add(runPause)
-	case now.Sub(p.answeredAt) < RunOffline:
-		return now
-	}
-	p.trouble(t, fmt.Sprintf("not started: the server has not answered for %v", RunOffline))
-	return p.triedAt.Add(FreshFor)
-}
-
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b

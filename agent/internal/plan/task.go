@@ -81,17 +81,6 @@ func (p *Plan) suspend(now time.Time) []Action {
 	return append(p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()})), p.cancelRuns()...)
 }
 
-// cancelRuns takes back the runs whose command has not started: a user may still be being asked.
-func (p *Plan) cancelRuns() []Action {
-	var actions []Action
-	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
-		if t := p.tasks[id]; t.running && !t.adopted && !t.dropped {
-			actions = append(actions, CancelRun{id})
-		}
-	}
-	return actions
-}
-
 // offered takes one package of the server's list.
 func (p *Plan) offered(now time.Time, offer Offer) []Action {
 	t := p.tasks[offer.Package]
@@ -246,44 +235,6 @@ func (p *Plan) originFailed(now time.Time, event OriginFailed) []Action {
 	p.trouble(t, event.Problem)
 	actions := p.tell(now, t, peer.AskAbandoned{Index: event.Index})
 	return append(actions, p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))...)
-}
-
-func (p *Plan) runPostponed(now time.Time, event RunPostponed) []Action {
-	t := p.tasks[event.Package]
-	if t == nil {
-		return nil
-	}
-	t.running = false
-	if event.Delayed {
-		t.Delays++
-		t.RunAfter, t.phase = event.Until, ocs.Delayed
-		p.news = true
-	} else {
-		t.phase = ocs.Downloading
-		p.trouble(t, event.Problem)
-	}
-	if t.adopted {
-		return p.released(now, t, event.Until)
-	}
-	actions := p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: event.Until}))
-	if t.dropped {
-		actions = append(actions, p.drop(now, t)...)
-	}
-	return actions
-}
-
-// released takes over that a command that was adopted came to nothing. The schedule, which does not know of it, gets
-// the package as any other.
-func (p *Plan) released(now time.Time, t *task, until time.Time) []Action {
-	t.adopted = false
-	if t.dropped {
-		return p.drop(now, t)
-	}
-	t.RunAfter = later(t.RunAfter, until)
-	if t.download == nil {
-		return nil
-	}
-	return p.schedules(now, t)
 }
 
 func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
