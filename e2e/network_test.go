@@ -77,7 +77,8 @@ func (p *tunnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	<-done
 }
 
-// TestMemberProxy: everything goes through the proxy that is given, and a proxy that is not there is named.
+// TestMemberProxy: everything goes through the proxy that is given; that nothing comes of one that is silent is said, and a
+// proxy that is not there is named.
 func TestMemberProxy(t *testing.T) {
 	s := newSite(t)
 	through := new(tunnel)
@@ -93,8 +94,20 @@ func TestMemberProxy(t *testing.T) {
 	if through.passed.Load() == 0 {
 		t.Error("nothing went through the proxy")
 	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // which connects, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	output, err := s.member.Run(t.Context(), "once", "--state", s.member.State, "--max-time", "1s",
+		"--proxy", "http://"+silent.Addr().String())
+	if err == nil {
+		t.Error("a contact that is not over is none")
+	}
+	wantText(t, output, "the contact with the server is not over after 1s")
+
 	proxy.Close()
-	output, err := once()
+	output, err = once()
 	if err == nil {
 		t.Error("it went elsewhere")
 	}

@@ -236,7 +236,7 @@ func (d *daemon) loop(ctx context.Context) error {
 			d.save()
 			return nil
 		case <-end:
-			return d.unfinished()
+			return errors.Join(d.overdue(), d.unfinished())
 		case answer := <-d.answers:
 			if event := answer(); event != nil {
 				d.queue = append(d.queue, event)

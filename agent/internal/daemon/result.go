@@ -63,6 +63,18 @@ func (d *daemon) forget(id core.PackageID) {
 	}
 }
 
+// overdue says what Once had no time for, besides packages; nil if nothing.
+func (d *daemon) overdue() error {
+	var lines []error
+	if !d.plan.Heard() && d.contacted == nil {
+		lines = append(lines, fmt.Errorf("the contact with the server is not over after %v", d.options.MaxTime))
+	}
+	if left := d.plan.Unreported(); left > 0 && d.undelivered == nil {
+		lines = append(lines, fmt.Errorf("results are not delivered after %v: %d are left", d.options.MaxTime, left))
+	}
+	return errors.Join(lines...)
+}
+
 // unfinished says what is left at the end of Once, or went wrong; nil if all is well.
 func (d *daemon) unfinished() error {
 	d.save()

@@ -88,6 +88,9 @@ func (p *Plan) Cycle() int { return p.schedule.Cycle() }
 // Unreported returns how many results the server has not acknowledged.
 func (p *Plan) Unreported() int { return p.unreported }
 
+// Heard reports whether a contact was answered since the start.
+func (p *Plan) Heard() bool { return p.heard }
+
 // Idle reports whether there is nothing left to do: no package, no result to report, no exchange under way.
 func (p *Plan) Idle() bool { return len(p.tasks) == 0 && p.unreported == 0 && !p.talking }
 

@@ -298,3 +298,39 @@ func TestBlocked(t *testing.T) {
 		Met:      wan <= 3*1.05+0.05 && all <= 3*1.1 && swarm <= 3*1.1 && copies.extra() <= 2*p.bytes,
 	})
 }
+
+// TestMover: an agent that is carried to another site in the middle of a package leaves the swarm that it was in and is a
+// member where it is: neither site pays for that, and the line between them carries nothing.
+func TestMover(t *testing.T) {
+	described := plan{sites: sites(2, 4, 10_000_000), set: []string{"--pace", "rate", "--wan-rate", "10mbit"}}
+	f := newFleet(t, described)
+	p := f.build(50 * mib)
+	f.affect(p)
+	f.await(time.Minute, "a third of the package is at the first site", func() bool {
+		return f.ledger(p, "site1").OriginBytes > p.bytes/3
+	})
+	var mover *member
+	f.await(time.Minute, "an agent of the first site is sent a fragment", func() bool {
+		mover = f.receiver(f.members[4:])
+		return mover != nil
+	})
+	address, err := f.lab.Move(mover.host, "site2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := time.Now()
+	mover.address, mover.site = address, "site2"
+	f.awaitComplete(5*time.Minute, f.members, p)
+	f.awaitSuccess(time.Minute, p, len(f.members))
+	here, there, between := f.ledger(p, "site1"), f.ledger(p, "site2"), f.between()
+	copies := func(one traffic) float64 { return float64(one.OriginBytes) / float64(p.bytes) }
+	extra := max(here.extra(), there.extra())
+	report(t, Row{
+		Case: "one of 4 is carried to another site of 4 in the middle, 50 MiB, 10 Mbit/s",
+		Goal: "extra <= 1 fragment at each site, <= 1 fragment between them, all done",
+		Measured: fmt.Sprintf("copies %.3f and %.3f, extra %.1f fragments, %d bytes between, it has it %.0f s after; %v; %v",
+			copies(here), copies(there), float64(extra)/fragmentBytes, between, mover.log.complete[p.id].Sub(moved).Seconds(),
+			here, there),
+		Met: extra <= fragmentBytes && between <= fragmentBytes,
+	})
+}
