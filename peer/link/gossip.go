@@ -51,6 +51,7 @@ type GossipOptions struct {
 type Rumour struct {
 	Member
 	Meta []byte
+	RTT  time.Duration // of a packet to it and back, the least of the last few; 0: not measured yet
 }
 
 // A Gossip is this member's part in the site's gossip. Safe for concurrent use.
@@ -62,7 +63,7 @@ type Gossip struct {
 	said    *delegate
 
 	mu    sync.Mutex
-	there map[id.Peer]Rumour // the others; memberlist changes its own records while they are read
+	there map[id.Peer]*heard // the others; memberlist changes its own records while they are read
 }
 
 // Gossip begins to gossip; Close ends it. A Host gossips once at a time.
@@ -80,7 +81,7 @@ func (h *Host) Gossip(options GossipOptions) (*Gossip, error) {
 	}
 	g := &Gossip{
 		host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta)},
-		there: map[id.Peer]Rumour{},
+		there: map[id.Peer]*heard{},
 	}
 	config := memberlist.DefaultLANConfig()
 	config.Name = h.self.String()
@@ -92,7 +93,7 @@ func (h *Host) Gossip(options GossipOptions) (*Gossip, error) {
 	config.EnableCompression = false // R14: what is unpacked could be a bomb
 	config.Keyring = ring
 	config.DeadNodeReclaimTime = reclaimTime
-	config.Delegate, config.Alive, config.Events = g.said, g, g
+	config.Delegate, config.Alive, config.Events, config.Ping = g.said, g, g, g
 	config.Logger = log.New(logWriter{h.options.Log}, "", 0)
 	if g.list, err = memberlist.Create(config); err != nil {
 		return nil, errors.Join(fmt.Errorf("gossip: %w", err), carrier.Shutdown())
@@ -178,7 +179,7 @@ func (g *Gossip) Members() []Rumour {
 	defer g.mu.Unlock()
 	rumours := make([]Rumour, 0, len(g.there))
 	for _, member := range slices.SortedFunc(maps.Keys(g.there), id.Peer.Compare) {
-		rumours = append(rumours, g.there[member])
+		rumours = append(rumours, g.there[member].Rumour)
 	}
 	return rumours
 }
@@ -250,10 +251,13 @@ func (g *Gossip) NotifyUpdate(node *memberlist.Node) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.there[member] = Rumour{
-		Member: Member{ID: member, Address: netip.AddrPortFrom(address.Unmap(), node.Port)},
-		Meta:   slices.Clone(node.Meta),
+	at := Member{ID: member, Address: netip.AddrPortFrom(address.Unmap(), node.Port)}
+	one := g.there[member]
+	if one == nil || one.Member != at { // elsewhere it is as far as it is there
+		one = &heard{Rumour: Rumour{Member: at}}
+		g.there[member] = one
 	}
+	one.Meta = slices.Clone(node.Meta)
 }
 
 // NotifyLeave forgets a member that went.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -292,6 +293,11 @@ func TestGossip(t *testing.T) {
 	if got, err := ask(t.Context(), all[3].Host, all[4].member(), "x"); err != nil || got != "x" {
 		t.Errorf("a stream on the same port: %q, %v", got, err)
 	}
+	t.Log("each is measured, and still is after it has said something else")
+	isMeasured := func(r Rumour) bool { return r.RTT > 0 && r.RTT < time.Minute }
+	for measured := false; !measured; time.Sleep(20 * time.Millisecond) {
+		measured = !slices.ContainsFunc(first.sees(t, 4), func(r Rumour) bool { return !isMeasured(r) })
+	}
 	if err := all[1].gossip.Say([]byte("new")); err != nil {
 		t.Fatal(err)
 	}
@@ -301,6 +307,9 @@ func TestGossip(t *testing.T) {
 	for heard := false; !heard; time.Sleep(20 * time.Millisecond) {
 		for _, rumour := range first.sees(t, 4) {
 			heard = heard || string(rumour.Meta) == "new"
+			if !isMeasured(rumour) {
+				t.Errorf("%s: a round trip of %v", rumour.ID, rumour.RTT)
+			}
 		}
 	}
 	if err := all[2].gossip.Leave(); err != nil {

@@ -1,8 +1,8 @@
 // Package mesh decides which members of a site are an agent's neighbours.
 //
-// Gossip says who is probably there; a neighbour is a member that a greeted connection leads to. A [Mesh] is told both
-// and orders whom to connect to and from whom to part. It decides and does nothing else: the same events, times and
-// chance give the same actions.
+// Gossip says who is probably there, and how long a word to them and back takes; a neighbour is a member that a greeted
+// connection leads to. A [Mesh] is told both and orders whom to connect to and from whom to part. It decides and does
+// nothing else: the same events, times and chance give the same actions.
 //
 // # The choice
 //
@@ -18,7 +18,19 @@
 // A computer that slept finds nothing as it was: connections have ended at their other ends, gossip has given it up, and
 // whoever could not be reached may be there. [Awoke] has everything made anew.
 //
-// Not yet: half of the neighbours by the time that a word to them and back takes. Within a site all are near.
+// # The near half
+//
+// A site may be several buildings, between which the way is longer and often thinner. Of the neighbours, the [MaxNear]
+// nearest are the near half: they do not make room, and chance does not replace them. A nearer member is met first when
+// there is room, and otherwise takes the place of the last of the near half at the minute's replacement. It does so in
+// turn with chance, so that however near some are, or pretend to be, the other half goes on changing. Who has not been
+// measured is in no near half, and as good as anybody for the other.
+//
+// Members are ordered by classes of distance, then by our order: below [NearFloor], below twice that, and so on. To
+// take a place, half of the time or less is needed: times that scatter around the border of a class move nobody. See
+// near.go.
+//
+// Not yet: 8 neighbours on Wi-Fi, see docs/decisions/0022, and connections that end when nothing is to be said.
 package mesh
 
 import (
@@ -50,9 +62,15 @@ const (
 // An Event is something that happened; the shell reports it.
 type Event interface{ event() }
 
+// A Member is somebody whom gossip believes to be there.
+type Member struct {
+	Peer id.Peer
+	RTT  time.Duration // that a word to it and back takes; 0 or less: not measured
+}
+
 // Believed reports all members that gossip believes to be there, without ourselves. What is beyond MaxBelieved is not
 // taken.
-type Believed struct{ Peers []id.Peer }
+type Believed struct{ Members []Member }
 
 // Connected reports a member that was greeted, whoever dialled.
 type Connected struct{ Peer id.Peer }
@@ -101,7 +119,8 @@ func (Rejoin) action() {}
 
 // A known is what is kept of one member.
 type known struct {
-	rank      uint64 // its place in our order
+	rank      uint64        // its place in our order
+	rtt       time.Duration // as it was told last; 0: not measured
 	believed  bool
 	connected bool
 	meeting   bool
@@ -118,6 +137,7 @@ type Mesh struct {
 	random    *rand.Rand
 	members   map[id.Peer]*known
 	replaceAt time.Time // zero while all can be neighbours
+	nearLast  bool      // the one replaced last made place for a nearer one
 	last      time.Time
 }
 
@@ -136,7 +156,7 @@ func (m *Mesh) Step(now time.Time, event Event) []Action {
 	var actions []Action
 	switch event := event.(type) {
 	case Believed:
-		m.believe(event.Peers)
+		m.believe(event.Members)
 	case Connected:
 		actions = m.joined(event.Peer)
 	case Disconnected:
@@ -207,18 +227,19 @@ func (m *Mesh) member(peer id.Peer) *known {
 // isFree reports whether a member is there and nothing connects us with it.
 func (k *known) isFree() bool { return k.believed && !k.connected && !k.meeting }
 
-func (m *Mesh) believe(peers []id.Peer) {
+func (m *Mesh) believe(members []Member) {
 	for _, one := range m.members {
 		one.believed = false
 	}
-	for _, peer := range peers[:min(len(peers), MaxBelieved)] {
-		if peer != m.self {
-			m.member(peer).believed = true
+	for _, told := range members[:min(len(members), MaxBelieved)] {
+		if told.Peer != m.self {
+			one := m.member(told.Peer)
+			one.believed, one.rtt = true, max(told.RTT, 0)
 		}
 	}
 }
 
-// joined takes a neighbour in; the last in our order makes room for it.
+// joined takes a neighbour in; the last in our order makes room for it, of those that are not near.
 func (m *Mesh) joined(peer id.Peer) []Action {
 	if peer == m.self {
 		return nil
@@ -229,7 +250,8 @@ func (m *Mesh) joined(peer id.Peer) []Action {
 	if len(staying) <= MaxConnected {
 		return nil
 	}
-	for _, last := range slices.Backward(staying) {
+	_, others := m.halves(staying)
+	for _, last := range slices.Backward(others) {
 		if last != peer {
 			return m.part(last)
 		}
@@ -314,59 +336,6 @@ func (m *Mesh) shun(event Shunned) []Action {
 		return nil
 	}
 	return m.part(event.Peer)
-}
-
-// room returns how many members may be met now.
-func (m *Mesh) room() int {
-	meeting, busy := 0, 0
-	for _, one := range m.members {
-		if one.meeting {
-			meeting++
-		}
-		if one.meeting || one.connected && !one.parting {
-			busy++
-		}
-	}
-	return min(MaxMeetings-meeting, MaxNeighbours-busy)
-}
-
-// meet orders to connect to the first in our order, as far as there is room.
-func (m *Mesh) meet(now time.Time) []Action {
-	room := m.room()
-	if room <= 0 {
-		return nil
-	}
-	var actions []Action
-	free := m.inOrder(func(k *known) bool { return k.isFree() && !now.Before(k.notBefore) })
-	for _, peer := range free[:min(len(free), room)] {
-		m.members[peer].meeting = true
-		actions = append(actions, Meet{peer})
-	}
-	return actions
-}
-
-// replace exchanges a random neighbour for a random other member, when it is time and there are more than enough.
-func (m *Mesh) replace(now time.Time) []Action {
-	staying := m.staying()
-	if len(staying) < MaxNeighbours || len(m.members) == len(staying) {
-		m.replaceAt = time.Time{}
-		return nil
-	}
-	if m.replaceAt.IsZero() {
-		m.replaceAt = now.Add(ReplaceEvery)
-	}
-	if now.Before(m.replaceAt) {
-		return nil
-	}
-	m.replaceAt = now.Add(ReplaceEvery)
-	free := m.inOrder(func(k *known) bool { return k.isFree() && !now.Before(k.notBefore) })
-	if len(free) == 0 {
-		return nil
-	}
-	comes := free[m.random.IntN(len(free))]
-	goes := staying[m.random.IntN(len(staying))]
-	m.members[comes].meeting = true
-	return append(m.part(goes), Meet{comes})
 }
 
 // forget keeps only who is there, connected, or to be left alone for a while yet.

@@ -26,6 +26,15 @@ func peersTo(n int) []id.Peer {
 	return list
 }
 
+// unmeasured returns members as gossip believes in them at first.
+func unmeasured(peers []id.Peer) []Member {
+	var list []Member
+	for _, peer := range peers {
+		list = append(list, Member{Peer: peer})
+	}
+	return list
+}
+
 func newMesh() *Mesh { return New(peerOf(0), rand.New(rand.NewPCG(1, 2))) }
 
 // met returns who is to be met, and fails when anything else is ordered.
@@ -45,7 +54,7 @@ func met(t *testing.T, actions []Action) []id.Peer {
 // TestFill: all of a small site become neighbours, few at a time.
 func TestFill(t *testing.T) {
 	m := newMesh()
-	waiting := met(t, m.Step(start, Believed{append(peersTo(10), peerOf(0))}))
+	waiting := met(t, m.Step(start, Believed{unmeasured(append(peersTo(10), peerOf(0)))}))
 	for seen := 0; len(waiting) > 0; seen++ {
 		if len(waiting) > MaxMeetings {
 			t.Fatalf("%d meetings at once", len(waiting))
@@ -66,7 +75,7 @@ func TestBackoff(t *testing.T) {
 	m := newMesh()
 	now := start
 	want := FirstPause
-	met(t, m.Step(now, Believed{peersTo(1)}))
+	met(t, m.Step(now, Believed{unmeasured(peersTo(1))}))
 	for range 8 {
 		if again := met(t, m.Step(now, MeetFailed{peerOf(1)})); len(again) > 0 {
 			t.Fatal("met again at once")
@@ -94,7 +103,7 @@ func TestBackoff(t *testing.T) {
 // TestGone: who is not believed to be there is not met, and forgotten in the end.
 func TestGone(t *testing.T) {
 	m := newMesh()
-	met(t, m.Step(start, Believed{peersTo(1)}))
+	met(t, m.Step(start, Believed{unmeasured(peersTo(1))}))
 	m.Step(start, MeetFailed{peerOf(1)})
 	m.Step(start, Believed{})
 	if late := met(t, m.Step(start.Add(time.Hour), WakeDue{})); len(late) > 0 || len(m.members) > 0 {
@@ -131,7 +140,7 @@ func TestFull(t *testing.T) {
 // TestShunned: whoever misbehaves is parted from and not met until its time has come.
 func TestShunned(t *testing.T) {
 	m := newMesh()
-	m.Step(start, Believed{peersTo(1)})
+	m.Step(start, Believed{unmeasured(peersTo(1))})
 	m.Step(start, Connected{peerOf(1)})
 	until := start.Add(time.Hour)
 	if got := m.Step(start, Shunned{peerOf(1), until}); len(got) != 1 || got[0] != (Part{peerOf(1)}) {
@@ -156,10 +165,17 @@ type site struct {
 	dead   map[id.Peer]bool
 	chance *rand.Rand
 	trace  bytes.Buffer
+
+	rtt      func(from, to id.Peer) time.Duration // nil: nobody is measured
+	replaced map[id.Peer]int                      // neighbours, by each member
+	crowded  int                                  // Parts to make room for who came
 }
 
 func newSite(t *testing.T, members int, seed uint64) *site {
-	s := &site{t: t, now: start, meshes: map[id.Peer]*Mesh{}, dead: map[id.Peer]bool{}, chance: rand.New(rand.NewPCG(seed, 1))}
+	s := &site{
+		t: t, now: start, meshes: map[id.Peer]*Mesh{}, dead: map[id.Peer]bool{}, chance: rand.New(rand.NewPCG(seed, 1)),
+		replaced: map[id.Peer]int{},
+	}
 	for i, peer := range peersTo(members) {
 		s.meshes[peer] = New(peer, rand.New(rand.NewPCG(seed, uint64(i)+7)))
 	}
@@ -178,6 +194,11 @@ func (s *site) step(at id.Peer, event Event) {
 			s.step(at, Connected(action))
 			s.step(action.Peer, Connected{at})
 		case Part:
+			if _, isFull := event.(Connected); isFull {
+				s.crowded++
+			} else {
+				s.replaced[at]++
+			}
 			s.part(at, action.Peer)
 		}
 	}
@@ -198,7 +219,12 @@ func (s *site) run(minutes int) {
 		s.now = s.now.Add(10 * time.Second)
 		for _, peer := range all {
 			if !s.dead[peer] {
-				believed := slices.DeleteFunc(slices.Clone(all), func(one id.Peer) bool { return s.dead[one] })
+				believed := slices.DeleteFunc(unmeasured(all), func(one Member) bool { return s.dead[one.Peer] })
+				for i := range believed {
+					if s.rtt != nil {
+						believed[i].RTT = s.rtt(peer, believed[i].Peer)
+					}
+				}
 				s.step(peer, Believed{believed})
 			}
 		}
@@ -206,12 +232,21 @@ func (s *site) run(minutes int) {
 }
 
 // reached returns how many living members a word from the first reaches.
-func (s *site) reached() int {
+func (s *site) reached() int { return s.reachedBy((*Mesh).Neighbours) }
+
+// reachedBy returns the same of words that go only to some neighbours, or come from them.
+func (s *site) reachedBy(some func(*Mesh) []id.Peer) int {
+	both := map[id.Peer][]id.Peer{}
+	for one, mesh := range s.meshes {
+		for _, other := range some(mesh) {
+			both[one], both[other] = append(both[one], other), append(both[other], one)
+		}
+	}
 	all := slices.SortedFunc(maps.Keys(s.meshes), id.Peer.Compare)
 	at := slices.IndexFunc(all, func(one id.Peer) bool { return !s.dead[one] })
 	seen := map[id.Peer]bool{all[at]: true}
 	for queue := []id.Peer{all[at]}; len(queue) > 0; queue = queue[1:] {
-		for _, next := range s.meshes[queue[0]].Neighbours() {
+		for _, next := range both[queue[0]] {
 			if !seen[next] && !s.dead[next] {
 				seen[next] = true
 				queue = append(queue, next)
@@ -270,7 +305,7 @@ func TestReplace(t *testing.T) {
 		}
 		return parted
 	}
-	do(Believed{peersTo(100)})
+	do(Believed{unmeasured(peersTo(100))})
 	first := m.Neighbours()
 	if len(first) != MaxNeighbours {
 		t.Fatalf("%d neighbours", len(first))
@@ -295,10 +330,10 @@ func TestReplace(t *testing.T) {
 // TestClockBack: a clock that is set back delays nothing.
 func TestClockBack(t *testing.T) {
 	m := newMesh()
-	m.Step(start, Believed{peersTo(1)})
+	m.Step(start, Believed{unmeasured(peersTo(1))})
 	m.Step(start, MeetFailed{peerOf(1)})
 	back := start.Add(-time.Hour)
-	m.Step(back, Believed{peersTo(1)})
+	m.Step(back, Believed{unmeasured(peersTo(1))})
 	if at, wakes := m.NextWake(); !wakes || at.Sub(back) > 2*FirstPause {
 		t.Errorf("wakes at %v", at)
 	}
@@ -343,7 +378,7 @@ func FuzzMeta(f *testing.F) {
 func TestAwoke(t *testing.T) {
 	m := newMesh()
 	now := start
-	met(t, m.Step(now, Believed{peersTo(4)}))
+	met(t, m.Step(now, Believed{unmeasured(peersTo(4))}))
 	m.Step(now, Connected{peerOf(1)})
 	m.Step(now, Connected{peerOf(2)})
 	m.Step(now, MeetFailed{peerOf(3)})

@@ -189,12 +189,12 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	s.form(ctx, running)
 	s.heed()
 	s.expel()
-	var believed []id.Peer
+	var believed []mesh.Member
 	var others []owner.Member
 	rumours := map[id.Peer]netip.AddrPort{}
 	if s.formation != nil {
 		for _, rumour := range s.formation.gossip.Members() {
-			believed = append(believed, rumour.ID)
+			believed = append(believed, mesh.Member{Peer: rumour.ID, RTT: rumour.RTT})
 			rumours[rumour.ID] = rumour.Address
 			if meta, err := mesh.ParseMeta(rumour.Meta); err == nil {
 				others = append(others, owner.Member{Peer: rumour.ID, Weight: meta.Weight})
@@ -209,7 +209,7 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	if isOther {
 		s.member.note()
 	}
-	s.step(ctx, running, mesh.Believed{Peers: believed}) // which lets the mesh see to what is due, as WakeDue would
+	s.step(ctx, running, mesh.Believed{Members: believed}) // which lets the mesh see to what is due, as WakeDue would
 	if !s.member.options.Now().Before(s.rememberAt) {
 		s.remember()
 	}
