@@ -24,10 +24,19 @@ const MaxProblem = 1 << 10
 // MaxShared bounds what is said of a package's bytes that came from members: the largest archive there can be.
 const MaxShared int64 = core.MaxFragmentSize * core.MaxFragments
 
+// Bounds of what an agent passes on of other members, such that a request with MaxPacks packages is not longer than
+// MaxMessage.
+const (
+	MaxSaid      = 192      // members
+	MaxSaidBytes = 20 << 10 // bytes of all, before they are spelled in base64
+)
+
 // A Progress is a PROGRESS request: for display only, never a result. It is answered with a ProgressReply, and
-// packages that are not affected to the computer are left out of account.
+// packages that are not affected to the computer are left out of account. So are members that the server does not know
+// to be at the agent's site, and what they have not signed.
 type Progress struct {
 	Packages []PackageProgress // at most MaxPacks
+	Said     [][]byte          // by other members of the site, of theirs, see peer/wire; within MaxSaid and MaxSaidBytes
 }
 
 // A PackageProgress says how many of a package's fragments a computer has, verified.
@@ -67,7 +76,43 @@ func (r *Request) Progress() (Progress, error) {
 		}
 		return numbers.err
 	})
+	if err != nil {
+		return progress, err
+	}
+	progress.Said, err = r.said()
 	return progress, err
+}
+
+// said reads what an agent passes on.
+func (r *Request) said() (said [][]byte, err error) {
+	bytes := 0
+	err = children(r.root, "MEMBER", func(element *strictxml.Element) error {
+		fields := blobs{from: element}
+		one := fields.bytes("SAID")
+		bytes += len(one)
+		switch {
+		case fields.err != nil:
+			return fields.err
+		case len(one) == 0:
+			return core.Refuse(core.ClassField, "a member that says nothing")
+		case len(said) == MaxSaid || bytes > MaxSaidBytes:
+			return core.Refuse(core.ClassLimit, "progress of more than %d members, or %d bytes of it: no more are allowed",
+				MaxSaid, MaxSaidBytes)
+		}
+		said = append(said, one)
+		return nil
+	})
+	return said, err
+}
+
+// appendSaid appends what an agent passes on.
+func (p Progress) appendSaid(to []byte) []byte {
+	for _, one := range p.Said {
+		to = append(to, "  <MEMBER"...)
+		to = strictxml.AppendAttribute(to, "SAID", base64.StdEncoding.EncodeToString(one))
+		to = append(to, " />\n"...)
+	}
+	return to
 }
 
 // appendShared appends the attribute SHARED, at most MaxShared, unless it is 0.
@@ -90,6 +135,7 @@ func (p Progress) Append(to []byte, device core.DeviceID) []byte {
 	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
 	to = strictxml.AppendAttribute(to, "QUERY", string(QueryProgress))
 	to = append(to, ">\n"...)
+	said := p.appendSaid(nil)
 	for i, one := range p.Packages {
 		to = append(to, "  <PACKAGE"...)
 		to = strictxml.AppendAttribute(to, "ID", one.Package.String())
@@ -98,12 +144,12 @@ func (p Progress) Append(to []byte, device core.DeviceID) []byte {
 		to = appendNumber(to, "OF", one.Of)
 		to = appendShared(to, one.Shared)
 		told := appendOptional(to, "PROBLEM", printable(one.Problem, MaxProblem))
-		if len(told)-begin+(len(p.Packages)-i)*packageRoom <= MaxMessage {
+		if len(told)-begin+(len(p.Packages)-i)*packageRoom+len(said) <= MaxMessage {
 			to = told
 		}
 		to = append(to, " />\n"...)
 	}
-	return append(to, "</REQUEST>\n"...)
+	return append(append(to, said...), "</REQUEST>\n"...)
 }
 
 // MaxEpoch bounds a signed epoch that comes with a ProgressReply, in bytes; those of peer/ticket have 113.
