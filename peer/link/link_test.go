@@ -247,7 +247,9 @@ var siteKey = bytes.Repeat([]byte{1}, KeySize)
 
 func gossips(t testing.TB, n byte, key []byte, known ...Member) *gossiper {
 	t.Helper()
-	g := &gossiper{Host: listen(t, n, "lyon"), hurry: make(chan struct{}), heard: make(chan []byte, 64), before: map[string]bool{}}
+	g := &gossiper{
+		Host: listen(t, n, "lyon"), hurry: make(chan struct{}), heard: make(chan []byte, 64), before: map[string]bool{},
+	}
 	var err error
 	g.gossip, err = g.Host.Gossip(GossipOptions{
 		Advertise: loopback, Keys: [][]byte{key}, Meta: []byte{n}, Random: rand.New(rand.NewPCG(uint64(n), 1)),
@@ -352,8 +354,8 @@ func TestGossipKeys(t *testing.T) {
 	}
 }
 
-// TestMessages: a message reaches the member that it is for, also the longest that there may be, and nobody else, not even
-// who has it sent with another key.
+// TestMessages: a message reaches the member that it is for, also the longest that there may be, and nobody else; one
+// that is encrypted with another key reaches nobody.
 func TestMessages(t *testing.T) {
 	a := gossips(t, 1, siteKey)
 	b, c := gossips(t, 2, siteKey, a.member()), gossips(t, 3, siteKey, a.member())
@@ -431,7 +433,8 @@ func largestTold(t testing.TB) wire.Progress {
 	t.Helper()
 	progress := wire.Progress{Issued: time.Unix(1, 0)}
 	for i := range wire.MaxTold {
-		progress.Packages = append(progress.Packages, wire.PackageProgress{Package: core.PackageID(i + 1), Phase: ocs.Delayed})
+		one := wire.PackageProgress{Package: core.PackageID(i + 1), Phase: ocs.Delayed}
+		progress.Packages = append(progress.Packages, one)
 	}
 	if err := progress.Sign(keyOf(1)); err != nil {
 		t.Fatal(err)

@@ -192,6 +192,7 @@ func TestParseMessage(t *testing.T) {
 	if got, err := ParseMessage(good, KindEpoch, KindProgress); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
+	zeros := make([]byte, progressFixed)
 	for name, c := range map[string]struct {
 		message []byte
 		wanted  Kind
@@ -204,7 +205,7 @@ func TestParseMessage(t *testing.T) {
 		"another kind":   {good, KindEpoch, core.ClassType},
 		"an unknown one": {header(99, 0), KindProgress, core.ClassType},
 		"too long":       {append(header(KindProgress, 1<<30), good...), KindProgress, core.ClassLimit},
-		"no progress":    {append(header(KindProgress, progressFixed), make([]byte, progressFixed)...), KindProgress, core.ClassField},
+		"no progress":    {append(header(KindProgress, progressFixed), zeros...), KindProgress, core.ClassField},
 	} {
 		if got, err := ParseMessage(c.message, c.wanted); core.ClassOf(err) != c.class {
 			t.Errorf("%s: got %+v, %v, want %s", name, got, err, c.class)
