@@ -106,8 +106,9 @@ func (s *site) postponed(why string) {
 
 // A memberStatus is what an agent shows of the swarm.
 type memberStatus struct {
-	Process int
-	Swarm   struct {
+	Process     int
+	NextContact time.Time
+	Swarm       struct {
 		Site, Problem       string
 		Members, Neighbours int
 		Nearby              *int

@@ -26,6 +26,7 @@
 //	REPLY CLONED, REASON          the identity is another computer's, see [PrologReply]
 //	QUERY ENROLL                  a token and a certificate request, see [Enrolment]
 //	QUERY PROGRESS                how far packages are and what keeps them, see [Progress] and [ProgressReply]
+//	PROGRESS MEMBER               what another member of the site says, signed, see [MaxSaid]
 //	OPTION SWARM                  site, policy, ticket, members, keys, info digests, see [Swarm]
 //
 // A SWARM option is for agents that have shown the certificate they enrolled with. A package that such an

@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"net/netip"
-	"strconv"
 
 	"enjambre/core"
 	"enjambre/core/internal/strictxml"
@@ -248,102 +247,4 @@ func (b *blobs) bytes(name string) []byte {
 		b.err = core.Refuse(core.ClassField, "%s is not base64 of at most %d bytes", name, maxBlob)
 	}
 	return data
-}
-
-// A Phase is a part of the state NOTIFIED.
-type Phase string
-
-// The phases, in the order in which a package goes through them.
-const (
-	Downloading Phase = "DOWNLOADING"
-	Delayed     Phase = "DELAYED" // by the user
-	Installing  Phase = "INSTALLING"
-)
-
-// MaxProblem bounds a problem's text, in bytes; longer ones are cut.
-const MaxProblem = 1 << 10
-
-// MaxShared bounds what is said of a package's bytes that came from members: the largest archive there can be.
-const MaxShared int64 = core.MaxFragmentSize * core.MaxFragments
-
-// A Progress is a PROGRESS request: for display only, never a result. It is answered with a ProgressReply, and
-// packages that are not affected to the computer are left out of account.
-type Progress struct {
-	Packages []PackageProgress // at most MaxPacks
-}
-
-// A PackageProgress says how many of a package's fragments a computer has, verified.
-type PackageProgress struct {
-	Package  core.PackageID
-	Phase    Phase
-	Have, Of int    // fragments, 0 to core.MaxFragments
-	Problem  string // why it does not go on, as far as it does not, such as "origin: 503"; at most MaxProblem bytes
-	Shared   int64  // bytes of it that members of the site sent, 0 to MaxShared; 0 also from agents that do not say
-}
-
-// Progress reads a PROGRESS request.
-func (r *Request) Progress() (Progress, error) {
-	var progress Progress
-	err := children(r.root, "PACKAGE", func(element *strictxml.Element) error {
-		if len(progress.Packages) == MaxPacks {
-			return core.Refuse(core.ClassLimit, "progress of more than %d packages", MaxPacks)
-		}
-		fields, numbers := blobs{from: element}, newNumbers(element)
-		id, err := core.ParsePackageID(fields.text("ID"))
-		if err != nil {
-			return err
-		}
-		one := PackageProgress{
-			Package: id, Phase: Phase(fields.text("PHASE")),
-			Have: numbers.read("HAVE", 0, core.MaxFragments), Of: numbers.read("OF", 0, core.MaxFragments),
-			Problem: printable(fields.text("PROBLEM"), MaxProblem), Shared: numbers.read64("SHARED", 0, MaxShared),
-		}
-		switch one.Phase {
-		case Downloading, Delayed, Installing:
-		default:
-			return core.Refuse(core.ClassField, "unknown phase %q", printable(string(one.Phase), 40))
-		}
-		progress.Packages = append(progress.Packages, one)
-		if fields.err != nil {
-			return fields.err
-		}
-		return numbers.err
-	})
-	return progress, err
-}
-
-// appendShared appends the attribute SHARED, at most MaxShared, unless it is 0.
-func appendShared(to []byte, bytes int64) []byte {
-	if bytes <= 0 {
-		return to
-	}
-	return strictxml.AppendAttribute(to, "SHARED", strconv.FormatInt(min(bytes, MaxShared), 10))
-}
-
-// packageRoom is what one package without problem takes of a PROGRESS request at most, in bytes.
-const packageRoom = 128
-
-// Append appends the PROGRESS request. Problems are left out, the last ones first, where the request would
-// become longer than MaxMessage.
-func (p Progress) Append(to []byte, device core.DeviceID) []byte {
-	begin := len(to)
-	to = append(to, strictxml.Declaration...)
-	to = append(to, "<REQUEST"...)
-	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
-	to = strictxml.AppendAttribute(to, "QUERY", string(QueryProgress))
-	to = append(to, ">\n"...)
-	for i, one := range p.Packages {
-		to = append(to, "  <PACKAGE"...)
-		to = strictxml.AppendAttribute(to, "ID", one.Package.String())
-		to = strictxml.AppendAttribute(to, "PHASE", string(one.Phase))
-		to = appendNumber(to, "HAVE", one.Have)
-		to = appendNumber(to, "OF", one.Of)
-		to = appendShared(to, one.Shared)
-		told := appendOptional(to, "PROBLEM", printable(one.Problem, MaxProblem))
-		if len(told)-begin+(len(p.Packages)-i)*packageRoom <= MaxMessage {
-			to = told
-		}
-		to = append(to, " />\n"...)
-	}
-	return append(to, "</REQUEST>\n"...)
 }

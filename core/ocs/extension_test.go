@@ -3,6 +3,7 @@ package ocs
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,20 @@ func TestProgressBounds(t *testing.T) {
 		!strings.HasPrefix(strings.Repeat("<\n", MaxProblem), first) || len(first) < MaxProblem-1 {
 		t.Errorf("got %d bytes of the first problem, %q of the last", len(first), last)
 	}
+	for _, length := range []int{1, MaxSaidBytes / MaxSaid, 110, 1198} { // the last: at least and at most what members say
+		progress.Said = nil
+		for left := MaxSaidBytes; left >= length && len(progress.Said) < MaxSaid; left -= length {
+			progress.Said = append(progress.Said, bytes.Repeat([]byte{0xff}, length))
+		}
+		document := progress.Append(nil, device)
+		again, err := mustParse(t, document).Progress()
+		if err != nil || len(document) > MaxMessage || len(again.Packages) != MaxPacks ||
+			!cmp.Equal(again.Said, progress.Said) {
+			t.Errorf("%d times %d bytes of members: %d bytes, read as %d packages and %d members, %v", len(progress.Said),
+				length, len(document), len(again.Packages), len(again.Said), err)
+		}
+	}
+	progress.Said = nil
 	inside := func(fields string) []byte {
 		return []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROGRESS"><PACKAGE ID="7" ` + fields + `/></REQUEST>`)
 	}
@@ -67,6 +82,34 @@ func TestProgressBounds(t *testing.T) {
 	progress.Packages = append(progress.Packages, PackageProgress{Package: 7, Phase: Delayed})
 	if _, err := mustParse(t, progress.Append(nil, device)).Progress(); core.ClassOf(err) != core.ClassLimit {
 		t.Errorf("%d packages: got %v", len(progress.Packages), err)
+	}
+}
+
+// TestSaidRefused: what an agent passes on is few and short, and in base64 of one spelling.
+func TestSaidRefused(t *testing.T) {
+	member := func(said []byte) string { return `<MEMBER SAID="` + base64.StdEncoding.EncodeToString(said) + `"/>` }
+	longest := strings.Repeat(member(make([]byte, 1<<10)), MaxSaidBytes>>10)
+	for name, c := range map[string]struct {
+		members string
+		class   core.Class
+	}{
+		"as many as may be":  {strings.Repeat(member([]byte{1}), MaxSaid), ""},
+		"one more":           {strings.Repeat(member([]byte{1}), MaxSaid+1), core.ClassLimit},
+		"as long as may be":  {longest, ""},
+		"one byte more":      {longest + member([]byte{1}), core.ClassLimit},
+		"an element":         {`<MEMBER><SAID>AQ==</SAID></MEMBER>`, ""},
+		"something besides":  {`<MEMBER SAID="AQ==" MORE="1"/>`, ""},
+		"nothing":            {`<MEMBER/>`, core.ClassField},
+		"nothing of it":      {`<MEMBER SAID=""/>`, core.ClassField},
+		"twice":              {`<MEMBER SAID="AQ=="><SAID>AQ==</SAID></MEMBER>`, core.ClassXML},
+		"no base64":          {`<MEMBER SAID="A"/>`, core.ClassField},
+		"another spelling":   {`<MEMBER SAID="AR=="/>`, core.ClassField},
+		"longer than a blob": {member(make([]byte, maxBlob+1)), core.ClassField},
+	} {
+		document := []byte(`<REQUEST DEVICEID="` + string(device) + `" QUERY="PROGRESS">` + c.members + `</REQUEST>`)
+		if got, err := mustParse(t, document).Progress(); core.ClassOf(err) != c.class {
+			t.Errorf("%s: got %d members, %v, want %q", name, len(got.Said), err, c.class)
+		}
 	}
 }
 

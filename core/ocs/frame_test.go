@@ -116,7 +116,8 @@ func FuzzDecode(f *testing.F) {
 
 func FuzzParseRequest(f *testing.F) {
 	for _, name := range []string{"01-prolog-request.xml", "03-inventory-request.xml", "06-download-result-SUCCESS_3.xml",
-		"windows-download.xml", "windows-notify.xml", "golden-enroll.xml", "golden-progress.xml", "golden-result.xml",
+		"windows-download.xml", "windows-notify.xml", "golden-enroll.xml", "golden-progress.xml",
+		"golden-progress-members.xml", "golden-result.xml",
 		"golden-prolog.xml", "golden-prolog-member.xml"} {
 		f.Add(read(f, name))
 	}

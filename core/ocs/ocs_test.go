@@ -322,7 +322,13 @@ func TestExtensions(t *testing.T) {
 		Packages: []PackageProgress{{1700000001, Downloading, 3, 8, "origin: 503\n<again>", 0},
 			{1700000002, Installing, 1, 1, "", 1 << 40}},
 	}
-	golden(t, "golden-progress.xml", progress.Append(nil, device))
+	golden(t, "golden-progress.xml", progress.Append(nil, device)) // as agents that pass nothing on write it
+	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil ||
+		!cmp.Equal(again, progress) {
+		t.Errorf("got %v, %v", again, err)
+	}
+	progress.Said = [][]byte{{16, 0, 0, 255}, {7}, bytes.Repeat([]byte{0xfb}, 110)}
+	golden(t, "golden-progress-members.xml", progress.Append(nil, device))
 	if again, err := mustParse(t, progress.Append(nil, device)).Progress(); err != nil ||
 		!cmp.Equal(again, progress) {
 		t.Errorf("got %v, %v", again, err)

@@ -25,6 +25,7 @@ const (
 	MaxMembers = 4096 // that are believed to be there
 	MaxKeys    = 8    // valid at once
 	KeySize    = 32   // bytes of a gossip key: AES-256
+	MaxMessage = 1100 // bytes of a message: one packet, with the 31 of its marks and of encryption
 )
 
 const (
@@ -45,6 +46,10 @@ type GossipOptions struct {
 	Meta      []byte          // what we say about ourselves
 	Random    *rand.Rand      // of the times between joins; required
 	Known     func() []Member // whom to join, in the order of trying; at most MaxMembers are tried
+
+	// Heard is given each message that a member has sent to this one, of at most MaxMessage bytes; longer ones are
+	// dropped. Whoever has the site's key may have sent it. It must not wait. Nil: nobody hears them.
+	Heard func(message []byte)
 }
 
 // A Rumour is a member as gossip knows it. Nothing of it is proven.
@@ -80,7 +85,7 @@ func (h *Host) Gossip(options GossipOptions) (*Gossip, error) {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
 	g := &Gossip{
-		host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta)},
+		host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta), heard: options.Heard},
 		there: map[id.Peer]*heard{},
 	}
 	config := memberlist.DefaultLANConfig()
@@ -193,6 +198,26 @@ func (g *Gossip) Say(meta []byte) error {
 	return g.list.UpdateNode(joinTime)
 }
 
+// Send sends a message of at most MaxMessage bytes to a member that gossip believes to be there: one packet, which may
+// be lost. An error says that it was not sent.
+func (g *Gossip) Send(to id.Peer, message []byte) error {
+	if len(message) > MaxMessage {
+		return core.Refuse(core.ClassLimit, "a message of %d bytes: at most %d are allowed", len(message), MaxMessage)
+	}
+	var address netip.AddrPort
+	g.mu.Lock()
+	if one := g.there[to]; one != nil {
+		address = one.Address
+	}
+	g.mu.Unlock()
+	if !address.IsValid() {
+		return fmt.Errorf("member %s is not there", to)
+	}
+	return g.list.SendBestEffort(&memberlist.Node{
+		Name: to.String(), Addr: address.Addr().AsSlice(), Port: address.Port(),
+	}, message)
+}
+
 // UseKeys replaces the keys: the first is used from now on, all are understood, others no more.
 func (g *Gossip) UseKeys(keys [][]byte) error {
 	if err := checkKeys(keys); err != nil {
@@ -271,8 +296,10 @@ func (g *Gossip) NotifyLeave(node *memberlist.Node) {
 	delete(g.there, member)
 }
 
-// A delegate tells memberlist what we say. Messages and states of ours do not travel by gossip.
+// A delegate tells memberlist what we say, and is told what is said to us. Nothing of ours is broadcast, nor a state.
 type delegate struct {
+	heard func([]byte) // nil: nobody hears
+
 	mu   sync.Mutex
 	meta []byte
 }
@@ -289,7 +316,13 @@ func (d *delegate) NodeMeta(int) []byte {
 	return slices.Clone(d.meta)
 }
 
-func (d *delegate) NotifyMsg([]byte)                {}
+// NotifyMsg hands a message on, in bytes of its own: those it comes in are memberlist's.
+func (d *delegate) NotifyMsg(message []byte) {
+	if d.heard != nil && len(message) <= MaxMessage { // streams carry longer ones
+		d.heard(slices.Clone(message))
+	}
+}
+
 func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d *delegate) LocalState(bool) []byte          { return nil }
 func (d *delegate) MergeRemoteState([]byte, bool)   {}

@@ -16,7 +16,9 @@
 // # Gossip
 //
 // [Host.Gossip] runs memberlist over the same port: packets beside QUIC's, streams through it. Its word is a hint and
-// never proof: who is probably there, and a few bytes of what they say about themselves. See gossip.go.
+// never proof: who is probably there, and a few bytes of what they say about themselves. It also carries messages from
+// one member to another, however many others there are: one packet each, which needs no connection and may be lost. See
+// gossip.go.
 //
 // # Bounds
 //

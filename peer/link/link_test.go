@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/memberlist"
+
 	"enjambre/core"
+	"enjambre/core/ocs"
 	"enjambre/peer/id"
 	"enjambre/peer/owner"
 	"enjambre/peer/wire"
@@ -236,17 +239,21 @@ type gossiper struct {
 	*Host
 	gossip *Gossip
 	hurry  chan struct{}
+	heard  chan []byte
+	before map[string]bool // that was heard, and may come once more
 }
 
 var siteKey = bytes.Repeat([]byte{1}, KeySize)
 
 func gossips(t testing.TB, n byte, key []byte, known ...Member) *gossiper {
 	t.Helper()
-	g := &gossiper{Host: listen(t, n, "lyon"), hurry: make(chan struct{})}
+	g := &gossiper{
+		Host: listen(t, n, "lyon"), hurry: make(chan struct{}), heard: make(chan []byte, 64), before: map[string]bool{},
+	}
 	var err error
 	g.gossip, err = g.Host.Gossip(GossipOptions{
 		Advertise: loopback, Keys: [][]byte{key}, Meta: []byte{n}, Random: rand.New(rand.NewPCG(uint64(n), 1)),
-		Known: func() []Member { return known },
+		Known: func() []Member { return known }, Heard: func(message []byte) { g.heard <- message },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -345,4 +352,92 @@ func TestGossipKeys(t *testing.T) {
 			t.Errorf("%d keys: got %v", len(keys), err)
 		}
 	}
+}
+
+// TestMessages: a message reaches the member that it is for, also the longest that there may be, and nobody else; one
+// that is encrypted with another key reaches nobody.
+func TestMessages(t *testing.T) {
+	a := gossips(t, 1, siteKey)
+	b, c := gossips(t, 2, siteKey, a.member()), gossips(t, 3, siteKey, a.member())
+	for _, g := range []*gossiper{a, b, c} {
+		g.sees(t, 2)
+	}
+	longest := bytes.Repeat([]byte{0xc2}, MaxMessage)
+	for _, message := range [][]byte{[]byte("hello"), longest, {}} {
+		hears(t, a, b, message)
+	}
+	if len(c.heard) > 0 || len(a.heard) > 0 {
+		t.Errorf("it was heard by others, too: %d, %d", len(a.heard), len(c.heard))
+	}
+	if err := a.gossip.Send(b.ID(), append(longest, 1)); core.ClassOf(err) != core.ClassLimit {
+		t.Errorf("longer than allowed: got %v", err)
+	}
+	if err := a.gossip.Send(id.Peer{9}, longest); err == nil {
+		t.Error("sent to nobody")
+	}
+	packets, err := wire.Append(nil, largestTold(t))
+	if err != nil || len(packets) > MaxMessage {
+		t.Errorf("the largest progress that is told has %d bytes, %v: no message", len(packets), err)
+	}
+	// A stream carries more than a packet: it is dropped, and what follows is heard.
+	if err := a.gossip.list.SendReliable(a.node(t, b), append(longest, 1)); err != nil {
+		t.Fatal(err)
+	}
+	hears(t, a, b, []byte("after"))
+	stranger := gossips(t, 4, bytes.Repeat([]byte{2}, KeySize))
+	stranger.gossip.NotifyUpdate(a.node(t, b))
+	if err := stranger.gossip.Send(b.ID(), []byte("psst")); err != nil {
+		t.Fatal(err)
+	}
+	hears(t, a, b, []byte("after that"))
+}
+
+// node returns a member as memberlist knows it.
+func (g *gossiper) node(t testing.TB, of *gossiper) *memberlist.Node {
+	t.Helper()
+	for _, node := range g.gossip.list.Members() {
+		if node.Name == of.ID().String() {
+			return node
+		}
+	}
+	t.Fatalf("member %s is not there", of.ID())
+	return nil
+}
+
+// hears sends a message until it is heard, as packets may be lost, and holds what is heard to be it or one before it.
+func hears(t testing.TB, from, by *gossiper, message []byte) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		if err := from.gossip.Send(by.ID(), message); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-by.heard:
+			if bytes.Equal(got, message) {
+				by.before[string(got)] = true
+				return
+			}
+			if !by.before[string(got)] {
+				t.Fatalf("heard %d bytes %.20q, want %d bytes %.20q", len(got), got, len(message), message)
+			}
+		case <-time.After(time.Second):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a message of %d bytes is not heard", len(message))
+		}
+	}
+}
+
+// largestTold returns a progress of as many packages as are told.
+func largestTold(t testing.TB) wire.Progress {
+	t.Helper()
+	progress := wire.Progress{Issued: time.Unix(1, 0)}
+	for i := range wire.MaxTold {
+		one := wire.PackageProgress{Package: core.PackageID(i + 1), Phase: ocs.Delayed}
+		progress.Packages = append(progress.Packages, one)
+	}
+	if err := progress.Sign(keyOf(1)); err != nil {
+		t.Fatal(err)
+	}
+	return progress
 }

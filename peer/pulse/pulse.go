@@ -26,6 +26,14 @@
 // chance so that a site does not call as one, and at most [MaxCalls] in [CallWindow]; further news wait. [Pulse.Behind]
 // says that it is due, so that nothing is started on old news meanwhile.
 //
+// # Who says how far it is
+//
+// A member with packages that have not ended says how far they are to the first [Listeners] reporters: every
+// [BusyEvery] if that has changed, else every [ReportEvery]; nothing when it has none, since results go to the server
+// themselves. What is said to a reporter waits in its [Collection] for the next ask. The second hears it all too, since
+// it is the one that asks when the first is silent. A reporter with something to pass on is as busy as one that
+// transfers: the shell says so with [TransferChanged].
+//
 // A member that knows of nobody else after its first contact calls once more, a pause between [LookPause] and twice that
 // later: when all computers of a site are switched on together, the server cannot name any of them to the others yet.
 package pulse
@@ -41,6 +49,9 @@ import (
 	"enjambre/peer/owner"
 	"enjambre/peer/ticket"
 )
+
+// Listeners is how many reporters a member says to how far it is.
+const Listeners = 2
 
 // Times and bounds, of swarm.md section 2 where it has them. It allows one call in 5 min; two in 10 min is the same
 // load, and lets what follows soon, such as a withdrawal, not wait for the rest of the five.
@@ -77,8 +88,13 @@ type Contacted struct{ Epoch ticket.Epoch }
 // MembersChanged reports which members gossip believes to be there, without ourselves.
 type MembersChanged struct{ Members []owner.Member }
 
-// TransferChanged reports whether fragments are being fetched.
+// TransferChanged reports whether fragments are being fetched, or a Collection waits for the next Ask.
 type TransferChanged struct{ Busy bool }
+
+// Progressed reports that what the member would say of its packages is other than before.
+type Progressed struct {
+	Open bool // there are packages that have not ended
+}
 
 // WakeDue reports that the time named by NextWake has come.
 type WakeDue struct{}
@@ -88,6 +104,7 @@ func (AskFailed) event()       {}
 func (Contacted) event()       {}
 func (MembersChanged) event()  {}
 func (TransferChanged) event() {}
+func (Progressed) event()      {}
 func (WakeDue) event()         {}
 
 // An Action is something the shell must do.
@@ -99,11 +116,15 @@ type Ask struct{}
 // Tell orders to tell all neighbours but one the newest epoch.
 type Tell struct{ Except id.Peer }
 
+// Say orders to sign how far the packages are now, and to send it to these members; the zero Peer is nobody.
+type Say struct{ To [Listeners]id.Peer }
+
 // Call orders a contact; once it is answered, Contacted reports it.
 type Call struct{}
 
 func (Ask) action()  {}
 func (Tell) action() {}
+func (Say) action()  {}
 func (Call) action() {}
 
 // Options configure a Pulse. All but Secret and Weight are required.
@@ -119,11 +140,16 @@ type Options struct {
 type Pulse struct {
 	options Options
 	turn    int // ours among the reporters; -1: we are none of the first
+	listen  [Listeners]id.Peer
 
 	newest ticket.Epoch // heard
 	told   ticket.Epoch // our neighbours
 	known  uint64       // the number that our last contact brought
 	busy   bool
+
+	open    bool      // there is something to say
+	changed bool      // and it is other than what was said
+	saidAt  time.Time // zero: never
 
 	asking  bool
 	askedAt time.Time // when the last ask went out
@@ -180,6 +206,8 @@ func (p *Pulse) Step(now time.Time, event Event) []Action {
 		p.members(event.Members)
 	case TransferChanged:
 		p.busy = event.Busy
+	case Progressed:
+		p.open, p.changed = event.Open, event.Open
 	case WakeDue:
 	default:
 		panic(fmt.Sprintf("pulse: event %T is not one of this package", event))
@@ -189,7 +217,7 @@ func (p *Pulse) Step(now time.Time, event Event) []Action {
 
 // shift moves our own times after the clock was set back; those of epochs are the server's.
 func (p *Pulse) shift(by time.Duration) {
-	for _, at := range []*time.Time{&p.askedAt, &p.staleAt, &p.callAt, &p.lookAt} {
+	for _, at := range []*time.Time{&p.askedAt, &p.staleAt, &p.callAt, &p.lookAt, &p.saidAt} {
 		if !at.IsZero() {
 			*at = at.Add(by)
 		}
@@ -199,13 +227,20 @@ func (p *Pulse) shift(by time.Duration) {
 	}
 }
 
-// members finds our place among the reporters.
+// members finds our place among the reporters, and the first of the others.
 func (p *Pulse) members(others []owner.Member) {
 	p.others = len(others)
 	all := append(slices.Clone(others), owner.Member{Peer: p.options.Self, Weight: p.options.Weight})
-	p.turn = slices.Index(owner.Reporters(p.options.Site, p.options.Secret, all), p.options.Self)
+	order := owner.Reporters(p.options.Site, p.options.Secret, all)
+	p.turn = slices.Index(order, p.options.Self)
 	if p.turn >= reporters {
 		p.turn = -1
+	}
+	p.listen = [Listeners]id.Peer{}
+	for i, one := range order[:min(len(order), Listeners)] {
+		if one != p.options.Self {
+			p.listen[i] = one
+		}
 	}
 }
 
@@ -275,6 +310,10 @@ func (p *Pulse) due(now time.Time) []Action {
 		}
 		actions = append(actions, Ask{})
 	}
+	if at, says := p.nextSay(); says && !now.Before(at) {
+		p.saidAt, p.changed = now, false
+		actions = append(actions, Say{p.listen})
+	}
 	if !p.callAt.IsZero() && !now.Before(p.callAt) {
 		p.callAt, p.called = time.Time{}, true
 		p.calls = append(p.calls, now)
@@ -315,9 +354,21 @@ func (p *Pulse) myTurn() (time.Time, bool) {
 	return at, p.askedAt.Before(at)
 }
 
+// nextSay returns when we say next how far our packages are.
+func (p *Pulse) nextSay() (time.Time, bool) {
+	every := ReportEvery
+	if p.changed {
+		every = BusyEvery
+	}
+	return p.saidAt.Add(every), p.open && p.listen != [Listeners]id.Peer{}
+}
+
 // NextWake returns when Step wants a WakeDue, or false for never.
 func (p *Pulse) NextWake() (time.Time, bool) {
 	wake, wanted := p.nextAsk()
+	if at, says := p.nextSay(); says && (!wanted || at.Before(wake)) {
+		wake, wanted = at, true
+	}
 	for _, at := range []time.Time{p.callAt, p.lookAt} {
 		if !at.IsZero() && (!wanted || at.Before(wake)) {
 			wake, wanted = at, true

@@ -52,6 +52,7 @@ type world struct {
 	asks       int
 	calls      []int // by member
 	trace      uint64
+	progress   progress
 }
 
 func newWorld(t *testing.T, seed uint64, count int) *world {
@@ -118,12 +119,16 @@ func (w *world) step(n int, event Event) {
 		switch action := action.(type) {
 		case Ask:
 			w.asks++
+			told := w.tell(n)
 			w.plan(w.delay(300*time.Millisecond), n, func() Event {
 				if w.down {
 					return AskFailed{}
 				}
+				told()
 				return Heard{Epoch: w.word()}
 			})
+		case Say:
+			w.say(n, action.To)
 		case Tell:
 			epoch := w.members[n].Newest()
 			for _, to := range w.neighbours[n] {
@@ -151,6 +156,9 @@ func (w *world) run(passes time.Duration) {
 		one := heap.Pop(&w.jobs).(job)
 		w.now = one.at
 		event := one.event()
+		if event == nil {
+			continue
+		}
 		if _, isWake := event.(WakeDue); isWake {
 			if wake, wants := w.members[one.to].NextWake(); !wants || wake.After(w.now) {
 				continue // of a wake that was put off

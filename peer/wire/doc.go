@@ -11,7 +11,7 @@
 //
 //	control     The dialling side opens it first, one a connection. Each side begins with Hello; until it has
 //	            accepted the other's it sends nothing more and takes no other stream. Then either side sends
-//	            Have, Bitmap, Drop, Keys, Epoch and Progress at any time.
+//	            Have, Bitmap, Drop, Keys and Epoch at any time.
 //	fragment    Ask; then Fragment and the fragment's bytes, or Busy, Missing or Refusal. One ask a stream; who
 //	            no longer wants the answer resets it.
 //	documents   AskInfo, answered by Info; AskDigests, answered by Digests; or by Busy, Missing or Refusal.
@@ -19,6 +19,12 @@
 //
 // Refusal may come in place of any frame. On the control stream it is the last word on the connection. A
 // frame that is refused closes the connection: members run our programs, no frame is malformed by accident.
+//
+// # Messages
+//
+// Progress travels on no stream: the whole frame is one message of gossip (peer/link), which may be lost, from the
+// member to those that report for the site; and from them to the server as it is, within core/ocs PROGRESS. The server
+// takes it from any of them, since it is signed. A message that is refused is dropped.
 //
 // # Frames
 //
@@ -60,7 +66,8 @@
 //	            length uint8, 16, 24 or 32, and the key
 //	            The first key is the one to use; the others descend by epoch. No epoch comes twice.
 //	Epoch       a signed site epoch, see peer/ticket: 1 to MaxEpoch bytes
-//	Progress    peer 32 bytes: the member's key; issued uint64, Unix time in seconds, at least 1
+//	Progress    peer 32 bytes: the member's key; issued uint64, Unix time in seconds, at least 1: the server's time
+//	            as far as the member knows it
 //	            count uint8, at most MaxProgress; then each package, ascending by ID: package ID uint64; phase
 //	            uint8: 1 downloading, 2 delayed, 3 installing; fragments had uint32; of how many uint32, at
 //	            most core.MaxFragments

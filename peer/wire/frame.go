@@ -63,6 +63,36 @@ func Parse(kind Kind, body []byte) (Frame, error) {
 	return frame, nil
 }
 
+// ParseMessage reads a message that is one whole frame, of one of the kinds that are wanted, and nothing besides. The
+// frame may keep parts of it. Refusals are those of [ParseHeader] and [Parse]; E_TYPE for another kind; E_FORMAT for a
+// message that is shorter or longer than its frame.
+func ParseMessage(message []byte, wanted ...Kind) (Frame, error) {
+	if len(message) < HeaderSize {
+		return nil, core.Refuse(core.ClassFormat, "a message of %d bytes: a frame has at least %d", len(message),
+			HeaderSize)
+	}
+	kind, length, err := ParseHeader([HeaderSize]byte(message))
+	if err == nil {
+		err = checkPlace(kind, wanted)
+	}
+	if body := len(message) - HeaderSize; err == nil && body != length {
+		err = core.Refuse(core.ClassFormat, "frame %s says that its body has %d bytes, the message has %d", kind, length,
+			body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Parse(kind, message[HeaderSize:])
+}
+
+// checkPlace refuses a kind that is not wanted.
+func checkPlace(kind Kind, wanted []Kind) error {
+	if !slices.Contains(wanted, kind) {
+		return core.Refuse(core.ClassType, "frame %s has no place here, only %v", kind, wanted)
+	}
+	return nil
+}
+
 // pieceSize is how much room is taken at first for a body: whoever claims more sends it before it costs more.
 const pieceSize = MaxFrame
 
@@ -81,8 +111,8 @@ func Read(from io.Reader, wanted ...Kind) (Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(wanted, kind) {
-		return nil, core.Refuse(core.ClassType, "frame %s has no place here, only %v", kind, wanted)
+	if err := checkPlace(kind, wanted); err != nil {
+		return nil, err
 	}
 	body := make([]byte, 0, min(length, pieceSize))
 	for len(body) < length {

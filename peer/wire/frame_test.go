@@ -182,6 +182,37 @@ func TestReadKinds(t *testing.T) {
 	}
 }
 
+// TestParseMessage: a message is a frame that is wanted, and nothing else.
+func TestParseMessage(t *testing.T) {
+	want := someProgress()
+	good, err := Append(nil, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseMessage(good, KindEpoch, KindProgress); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	zeros := make([]byte, progressFixed)
+	for name, c := range map[string]struct {
+		message []byte
+		wanted  Kind
+		class   core.Class
+	}{
+		"nothing":        {nil, KindProgress, core.ClassFormat},
+		"half a header":  {good[:HeaderSize-1], KindProgress, core.ClassFormat},
+		"half a body":    {good[:len(good)-1], KindProgress, core.ClassFormat},
+		"more":           {append(bytes.Clone(good), 0), KindProgress, core.ClassFormat},
+		"another kind":   {good, KindEpoch, core.ClassType},
+		"an unknown one": {header(99, 0), KindProgress, core.ClassType},
+		"too long":       {append(header(KindProgress, 1<<30), good...), KindProgress, core.ClassLimit},
+		"no progress":    {append(header(KindProgress, progressFixed), zeros...), KindProgress, core.ClassField},
+	} {
+		if got, err := ParseMessage(c.message, c.wanted); core.ClassOf(err) != c.class {
+			t.Errorf("%s: got %+v, %v, want %s", name, got, err, c.class)
+		}
+	}
+}
+
 func TestReadEnds(t *testing.T) {
 	good, err := Append(nil, someProgress())
 	if err != nil {

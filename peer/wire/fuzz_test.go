@@ -32,6 +32,9 @@ func fuzzKind(f *testing.F, kind Kind) {
 		if err != nil {
 			t.Fatalf("%+v is read and not written: %v", frame, err)
 		}
+		if _, err := ParseMessage(again, kind); err != nil {
+			t.Fatalf("%+v is no message: %v", frame, err)
+		}
 		if frame.Kind() != kind || !bytes.Equal(again[HeaderSize:], body) {
 			t.Fatalf("two spellings of one %s: %x and %x", frame.Kind(), body, again[HeaderSize:])
 		}

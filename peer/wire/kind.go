@@ -25,7 +25,8 @@ const (
 	MaxRanges      = 1024      // of a list: as many bytes as the largest bitmap
 	MaxKeys        = 8         // gossip keys, as in core/ocs
 	MaxEpoch       = 150       // bytes
-	MaxProgress    = 64        // packages of one member; the most urgent are told
+	MaxProgress    = 64        // packages of one member
+	MaxTold        = 56        // of them that are told, the most urgent: their frame fits into peer/link's MaxMessage
 	maxRetry       = 600_000   // milliseconds
 	maxEpochNumber = 1<<31 - 1 // of a gossip key, as in core/ocs
 )
@@ -135,7 +136,7 @@ func (k Kind) Answers() []Kind {
 
 // ControlKinds returns the kinds of frames that may come on the control stream after Hello.
 func ControlKinds() []Kind {
-	return []Kind{KindHave, KindBitmap, KindDrop, KindKeys, KindEpoch, KindProgress, KindRefusal}
+	return []Kind{KindHave, KindBitmap, KindDrop, KindKeys, KindEpoch, KindRefusal}
 }
 
 // ParseHeader reads a frame's kind and the length of its body. It refuses, with E_TYPE, an unknown kind, and

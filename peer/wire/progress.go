@@ -29,8 +29,8 @@ type PackageProgress struct {
 	Have, Of uint32 // fragments, at most core.MaxFragments; Have <= Of
 }
 
-// A Progress is what a member says about itself, signed, on its way through others to the site's reporter and
-// the server. It is for display only, never a result.
+// A Progress is what a member says about itself, signed, on its way through the site's reporters to the server. It is
+// for display only, never a result. Those with at most MaxTold packages fit into a message of gossip.
 type Progress struct {
 	Peer      id.Peer
 	Issued    time.Time         // in whole seconds

@@ -249,6 +249,8 @@ func (d *daemon) loop(ctx context.Context) error {
 		case <-d.changed():
 			d.lookAtSite(ctx)
 			d.stepQueue(ctx)
+		case said := <-d.said():
+			d.collect(ctx, said)
 		case <-timer.C:
 			d.step(ctx, plan.WakeDue{})
 		}
@@ -294,9 +296,8 @@ func (d *daemon) step(ctx context.Context, event plan.Event) {
 
 // stepQueue tells the plan all events that wait, also those that come of it.
 func (d *daemon) stepQueue(ctx context.Context) {
-	d.beat(ctx)
 	d.feel()
-	for len(d.queue) > 0 {
+	for d.more(ctx) {
 		event := d.queue[0]
 		d.queue = d.queue[1:]
 		actions := d.plan.Step(d.clock.now(), event)

@@ -14,6 +14,7 @@ import (
 	"enjambre/peer/owner"
 	"enjambre/peer/pulse"
 	"enjambre/peer/ticket"
+	"enjambre/peer/wire"
 )
 
 // A site is what of the membership concerns news; a *member.Member.
@@ -24,6 +25,8 @@ type site interface {
 	Changed() <-chan struct{}
 	Learn(signed []byte) (ticket.Epoch, error)
 	Tell(except peerid.Peer)
+	Say(packages []wire.PackageProgress, to ...peerid.Peer)
+	Said() <-chan wire.Progress
 }
 
 // following is how the daemon follows its site's news: peer/pulse decides. Only the goroutine that owns the plan uses it.
@@ -32,6 +35,9 @@ type following struct {
 	pulse *pulse.Pulse // nil: in no swarm, or the server has said nothing of news
 	seen  member.View  // what the pulse was told
 	busy  bool         // as the pulse was told
+	tasks []plan.Task  // as the pulse was told
+
+	collection pulse.Collection // what the server is to be told of the others
 
 	checked uint64 // the news of this site up to which was asked whether what is kept is still wanted
 }
@@ -55,6 +61,7 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 		return
 	case d.following.pulse == nil || view.Site != before.Site:
 		d.following.busy, d.following.checked = false, 0
+		d.following.tasks, d.following.collection = nil, pulse.Collection{}
 		d.following.pulse = pulse.New(d.clock.now(), pulse.Options{
 			Self: d.following.site.Self(), Weight: d.following.site.Weight(), Site: view.Site,
 			Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
@@ -99,18 +106,27 @@ func (d *daemon) followContact(ctx context.Context) {
 	}
 }
 
-// beat lets the pulse see to what has come due, and to whether fragments are being fetched.
+// beat lets the pulse see to what has come due, to how far the packages are, and to whether there is much to report.
 func (d *daemon) beat(ctx context.Context) {
 	if d.following.pulse == nil {
 		return
 	}
-	if busy := d.plan.Downloads(); busy != d.following.busy {
+	d.lookAtTasks(ctx)
+	if busy := d.plan.Downloads() || d.following.collection.Waiting(); busy != d.following.busy {
 		d.following.busy = busy
 		d.pulse(ctx, pulse.TransferChanged{Busy: busy})
 	}
 	if at, wanted := d.following.pulse.NextWake(); wanted && !d.clock.now().Before(at) {
 		d.pulse(ctx, pulse.WakeDue{})
 	}
+}
+
+// more reports whether events for the plan wait; once none does, the pulse beats, which may bring some.
+func (d *daemon) more(ctx context.Context) bool {
+	if len(d.queue) == 0 {
+		d.beat(ctx)
+	}
+	return len(d.queue) > 0
 }
 
 // pulseDue returns when beat has something to do.
@@ -127,10 +143,15 @@ func (d *daemon) pulse(ctx context.Context, event pulse.Event) {
 	for _, action := range d.following.pulse.Step(d.clock.now(), event) {
 		switch action := action.(type) {
 		case pulse.Ask:
-			progress := d.toldProgress()
-			d.spawn(ctx, func(ctx context.Context) answer { return d.ask(ctx, progress) })
+			progress, batch := d.toldProgress(), d.following.collection.Batch(d.clock.now())
+			for _, said := range batch {
+				progress.Said = append(progress.Said, said.Frame)
+			}
+			d.spawn(ctx, func(ctx context.Context) answer { return d.ask(ctx, progress, batch) })
 		case pulse.Tell:
 			d.following.site.Tell(action.Except)
+		case pulse.Say:
+			d.following.site.Say(mostUrgent(d.plan.Tasks()), action.To[:]...)
 		case pulse.Call:
 			d.queue = append(d.queue, plan.CallDue{})
 		}
@@ -144,15 +165,19 @@ func (d *daemon) pulse(ctx context.Context, event pulse.Event) {
 // errNoEpoch says that the server answers and says nothing of news.
 var errNoEpoch = errors.New("the server says nothing of the site's news")
 
-// ask asks the server for its word, for the whole site.
-func (d *daemon) ask(ctx context.Context, progress ocs.Progress) answer {
+// ask asks the server for its word, for the whole site, and tells it of all members.
+func (d *daemon) ask(ctx context.Context, progress ocs.Progress, batch []pulse.Said) answer {
 	signed, err := d.talker.Ask(ctx, progress)
+	isTold := err == nil
 	if err == nil && len(signed) == 0 {
 		err = errNoEpoch
 	}
 	return func() plan.Event {
 		if d.following.pulse == nil {
 			return nil
+		}
+		if isTold {
+			d.following.collection.Sent(batch)
 		}
 		d.learnTime()
 		var epoch ticket.Epoch

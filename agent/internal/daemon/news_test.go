@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -9,12 +10,15 @@ import (
 	peerid "enjambre/peer/id"
 	"enjambre/peer/owner"
 	"enjambre/peer/ticket"
+	"enjambre/peer/wire"
 )
 
 // A fakeSite is a membership of which only the view matters.
 type fakeSite struct {
-	view member.View
-	told int
+	view  member.View
+	told  int
+	says  [][]wire.PackageProgress
+	other chan wire.Progress
 }
 
 func (s *fakeSite) Self() peerid.Peer                  { return peerid.Peer{1} }
@@ -23,6 +27,12 @@ func (s *fakeSite) View() member.View                  { return s.view }
 func (s *fakeSite) Changed() <-chan struct{}           { return nil }
 func (s *fakeSite) Learn([]byte) (ticket.Epoch, error) { return s.view.Epoch, nil }
 func (s *fakeSite) Tell(peerid.Peer)                   { s.told++ }
+func (s *fakeSite) Said() <-chan wire.Progress         { return s.other }
+func (s *fakeSite) Say(packages []wire.PackageProgress, to ...peerid.Peer) {
+	if slices.ContainsFunc(to, func(one peerid.Peer) bool { return one != peerid.Peer{} }) {
+		s.says = append(s.says, packages)
+	}
+}
 func (s *fakeSite) epoch(number uint64, at time.Time) {
 	s.view.Epoch = ticket.Epoch{Number: number, Issued: at}
 }

@@ -23,7 +23,7 @@ type formation struct {
 	hurry  chan struct{} // to join now
 	gossip *link.Gossip
 	cancel context.CancelFunc
-	active sync.WaitGroup // joining again and again, and mDNS
+	active sync.WaitGroup // joining again and again, hearing, and mDNS
 
 	finder     *nearby.Finder // nil: mDNS is off
 	isFound    bool           // by mDNS, and joining has not been hurried for it
@@ -54,10 +54,16 @@ func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
 	if m.options.Now().Before(s.formAfter) {
 		return
 	}
-	finder := s.finder(now)
+	finder, heard := s.finder(now), make(chan []byte, maxHeard)
 	gossip, err := s.host.Gossip(link.GossipOptions{
 		Advertise: s.at.Addr(), Keys: now.Keys, Meta: meta.Append(nil), Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		Known: func() []link.Member { return s.known(finder) },
+		Heard: func(message []byte) {
+			select {
+			case heard <- message:
+			default: // it is said again
+			}
+		},
 	})
 	if err != nil {
 		s.formAfter = m.options.Now().Add(formPause)
@@ -69,12 +75,20 @@ func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
 		site: now.Site, keys: now.Keys, said: meta, known: now.Members, hurry: make(chan struct{}, 1), gossip: gossip,
 		cancel: cancel, finder: finder,
 	}
-	f.active.Go(func() { gossip.Run(joining, f.hurry) }) // leave waits for both
+	f.active.Go(func() { gossip.Run(joining, f.hurry) }) // leave waits for all three
+	f.active.Go(func() { s.hear(joining, heard) })
 	if finder != nil {
 		f.active.Go(func() { s.search(joining, finder) })
 	}
-	s.formation = f
+	s.setFormation(f)
 	m.options.Log.Info("in the site's swarm", "site", now.Site, "known", len(now.Members))
+}
+
+// setFormation changes the formation, which others may be about to look at.
+func (s *session) setFormation(f *formation) {
+	s.member.mu.Lock()
+	defer s.member.mu.Unlock()
+	s.formation = f
 }
 
 // adjust takes over new keys and what we say about ourselves.
@@ -125,7 +139,7 @@ func (s *session) leave() {
 	}
 	s.remember()
 	s.member.end(f, func() error { return f.gossip.Leave() })
-	s.formation = nil
+	s.setFormation(nil)
 	s.member.options.Log.Info("left the site's swarm", "site", f.site)
 }
 
@@ -137,7 +151,7 @@ func (s *session) rejoin(ctx context.Context, running *sync.WaitGroup) {
 	}
 	s.remember()
 	s.member.end(f, func() error { return nil })
-	s.formation = nil
+	s.setFormation(nil)
 	s.form(ctx, running)
 }
 

@@ -22,7 +22,8 @@
 //
 // # Bounds
 //
-// peer/link's and swarm's; fragments on their way to us take at most [MaxFetchBytes].
+// peer/link's and swarm's; fragments on their way to us take at most [MaxFetchBytes]. Of what other members say of their
+// packages 256 messages wait, and 512 are read in a second; what is more is dropped, and said again.
 package member
 
 import (
@@ -48,6 +49,7 @@ import (
 	"enjambre/peer/link"
 	"enjambre/peer/owner"
 	"enjambre/peer/ticket"
+	"enjambre/peer/wire"
 )
 
 // DefaultPort is the UDP port of agents.
@@ -79,6 +81,7 @@ type Member struct {
 	key     ed25519.PrivateKey
 	self    id.Peer
 	reports chan swarm.Report
+	said    chan wire.Progress
 	opened  chan *session // to Run
 	changed chan struct{}
 
@@ -131,8 +134,8 @@ func New(options Options) (*Member, error) {
 	}
 	m := &Member{
 		options: options, key: key, self: self, reports: make(chan swarm.Report), opened: make(chan *session),
-		changed: make(chan struct{}, 1),
-		weight:  owner.Medium, admitted: map[id.Peer]admitted{}, shared: map[core.Digest]bool{}, trouble: "no contact with the server yet",
+		said: make(chan wire.Progress), changed: make(chan struct{}, 1),
+		weight: owner.Medium, admitted: map[id.Peer]admitted{}, shared: map[core.Digest]bool{}, trouble: "no contact with the server yet",
 		outside: "the server has not said anything of the site yet",
 	}
 	if options.Off {

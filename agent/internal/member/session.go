@@ -42,11 +42,11 @@ type session struct {
 	shunned chan mesh.Shunned
 
 	slept      time.Duration // as it was last looked at
-	formation  *formation    // nil: not joined
 	formAfter  time.Time
 	rememberAt time.Time
 
 	// Written by the owner with the Member's mutex held, so that others may read them with it.
+	formation            *formation                 // nil: not joined
 	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
 	believed, neighbours int                        // for display, as the next two
 	found                int                        // by mDNS
@@ -83,7 +83,7 @@ func (m *Member) greeting() []wire.Frame {
 	return []wire.Frame{wire.Epoch{Signed: m.words.Epoch}}
 }
 
-// heard takes over news. Keys of others are not believed, and progress is for reporters.
+// heard takes over news. Keys of others are not believed.
 func (m *Member) heard(from id.Peer, said wire.Frame) {
 	epoch, is := said.(wire.Epoch)
 	if !is {

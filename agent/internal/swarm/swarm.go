@@ -291,7 +291,7 @@ func (s *Swarm) listen(ctx context.Context, n *neighbour) error {
 		switch frame := frame.(type) {
 		case wire.Refusal:
 			return frame
-		case wire.Keys, wire.Epoch, wire.Progress:
+		case wire.Keys, wire.Epoch:
 			if s.options.Heard != nil {
 				s.options.Heard(n.control.Peer(), frame)
 			}

@@ -280,7 +280,7 @@ func (h *Handler) notification(ctx context.Context, request *ocs.Request, from c
 	return h.store.SaveAddresses(ctx, from.Caller, addressesOfAdapters(adapters), h.now())
 }
 
-// progress notes how far packages are, in bulk, and says what is new at the agent's site.
+// progress notes how far packages are, there and at the others of the site, in bulk, and says what is new at the agent's site.
 func (h *Handler) progress(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	told, err := request.Progress()
 	if err != nil {
@@ -297,8 +297,13 @@ func (h *Handler) progress(ctx context.Context, request *ocs.Request, from calle
 			return nil, err
 		}
 	}
-	err = h.note(ctx,
-		store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now, Progress: answer.Worth})
+	said, err := h.said(ctx, from, answer.Site, told.Said, now)
+	if err != nil {
+		return nil, err
+	}
+	err = h.note(ctx, store.Touch{
+		Device: from.Device, Agent: clipAgent(from.agent), At: now, Progress: answer.Worth, Said: said,
+	})
 	if err != nil || reply.Epoch == nil {
 		return nil, err
 	}

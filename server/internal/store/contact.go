@@ -198,6 +198,7 @@ type Touch struct {
 	At       time.Time
 	Offers   []core.PackageID      // what its reply listed
 	Progress []ocs.PackageProgress // what AcceptProgress found worth it
+	Said     []Said                // of other computers: what AcceptSaid found worth it, and is signed
 	Prolog   ocs.Prolog            // of an enrolled agent; zero for other messages
 	Peer     id.Peer               // whose PROLOG that is: its key, as the handshake proved it
 	Again    time.Duration         // with Prolog, after which the agent is to call again
@@ -210,8 +211,8 @@ const (
 )
 
 // Touch notes contacts in bulk: when, by which agent, which packages were offered, how far they are, which
-// contact it was, and where the agent listens. It is called about once a second, so that a contact without
-// news costs no write of its own.
+// contact it was, where the agent listens, and what it passes on of others. It is called about once a second, so that a
+// contact without news costs no write of its own.
 func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 	return s.change(ctx, func(tx *transaction) error {
 		for _, touch := range touches {
@@ -228,7 +229,7 @@ func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 				}
 			}
 			if err == nil {
-				err = errors.Join(noteProgress(ctx, tx, id, touch), noteProlog(ctx, tx, id, touch))
+				err = errors.Join(noteProgress(ctx, tx, id, touch), noteProlog(ctx, tx, id, touch), noteSaid(ctx, tx, touch.Said))
 			}
 			if err != nil {
 				return err
