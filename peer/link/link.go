@@ -117,8 +117,17 @@ func Listen(options Options) (*Host, error) {
 		return nil, core.Refuse(core.ClassField, "listen address %v: use 0.0.0.0 or ::, since gossip shares the port",
 			options.Listen)
 	}
+	limits, err := newLimits()
+	if err != nil {
+		return nil, err
+	}
+	return listenWithin(options, limits)
+}
+
+// listenWithin opens the port within limits, which are closed with the Host.
+func listenWithin(options Options, limits network.ResourceManager) (*Host, error) {
 	h := &Host{
-		options: options, accepted: make(chan Stream, maxAccepted), controls: make(chan Stream, maxAccepted),
+		limits: limits, options: options, accepted: make(chan Stream, maxAccepted), controls: make(chan Stream, maxAccepted),
 		gossip:  make(chan *gossipConn, maxAccepted),
 		closing: make(chan struct{}), greetings: map[string]*greeting{},
 	}
@@ -147,9 +156,6 @@ func (h *Host) open() error {
 	}
 	h.book = book
 	if err := book.AddPrivKey(self, key); err != nil {
-		return err
-	}
-	if h.limits, err = newLimits(); err != nil {
 		return err
 	}
 	h.swarm, err = swarm.NewSwarm(self, book, eventbus.NewBus(), swarm.WithResourceManager(h.limits),
