@@ -13,12 +13,13 @@ import (
 	"enjambre/server/internal/depot"
 )
 
-// serveMember lets the site decide and carries out what it decided.
-func (h *Handler) serveMember(w http.ResponseWriter, r *http.Request, site core.SiteName, a *ask) {
+// serveMember lets the site decide and carries out what it decided; false, and nothing is answered, if its member may have
+// left the site meanwhile.
+func (h *Handler) serveMember(w http.ResponseWriter, r *http.Request, site core.SiteName, a *ask) bool {
 	k, release := h.use(site)
 	if k == nil {
 		answerBusy(w)
-		return
+		return true
 	}
 	defer release()
 	switch got := k.decide(r.Context(), a); decided := got.action.(type) {
@@ -36,8 +37,12 @@ func (h *Handler) serveMember(w http.ResponseWriter, r *http.Request, site core.
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler) // it has left
 		}
+		if got.isOld {
+			return false
+		}
 		answerBusy(w)
 	}
+	return true
 }
 
 // decide returns the site's answer to a request, also to one that leaves meanwhile.

@@ -31,15 +31,17 @@ type ask struct {
 	island *lease.IslandDeclared // before it; nil: it says nothing
 	pack   store.Package         // zero if it is not on record
 	id     core.PackageID
+	judged time.Time   // when it was about to be asked at which site its member is
 	answer chan answer // with room for one
 }
 
 // An answer is what the site decided: one of lease's four, with the body if it is a Grant. A nil action says
-// that the asker has left, or that the site ends.
+// that the asker has left, that the site ends, or that it is old.
 type answer struct {
 	action lease.Action
 	body   *body
 	sent   int64 // bytes of the package that went into the site so far, or are on their way
+	isOld  bool  // members have left since its member was judged to be here
 }
 
 // A message is what a site's goroutine is told: one of its fields.
@@ -74,6 +76,8 @@ type keeper struct {
 	known    map[core.PackageID]store.Package
 
 	usedAt, flushedAt, refreshedAt time.Time
+	lookedAt                       time.Time // when it was last seen who is at the site
+	leftAt                         time.Time // the same, when somebody was not any more
 	stopping                       bool
 }
 
@@ -114,7 +118,7 @@ func (k *keeper) run(ctx context.Context, retire func(failed bool) bool) {
 	for {
 		select {
 		case m := <-k.inbox:
-			k.handle(m)
+			k.handle(ctx, m)
 		case <-timer.C:
 			k.elapse(ctx)
 			if time.Since(k.usedAt) >= idleTime && len(k.bodies) == 0 && retire(false) {
@@ -185,11 +189,7 @@ func (k *keeper) elapse(ctx context.Context) {
 		k.ledger.flush()
 	}
 	if k.busy() && now.Sub(k.refreshedAt) >= refreshPause {
-		err := errors.Join(k.refreshPackages(ctx), k.refreshPolicy(ctx))
-		if err != nil && ctx.Err() == nil {
-			k.log.Error("packages or policy of a site are as they were", "reason", err)
-		}
-		k.refreshedAt = time.Now()
+		k.refresh(ctx)
 	}
 	k.step(lease.WakeDue{})
 }
@@ -229,10 +229,10 @@ func (k *keeper) forget(id core.PackageID) {
 }
 
 // handle takes in one message.
-func (k *keeper) handle(m message) {
+func (k *keeper) handle(ctx context.Context, m message) {
 	switch {
 	case m.asked != nil:
-		k.ask(m.asked)
+		k.ask(ctx, m.asked)
 	case m.left != nil:
 		for request, a := range k.waiting {
 			if a == m.left {
@@ -261,8 +261,15 @@ func (k *keeper) report(event lease.Event) {
 }
 
 // ask passes a request on.
-func (k *keeper) ask(a *ask) {
+func (k *keeper) ask(ctx context.Context, a *ask) {
 	k.usedAt = time.Now()
+	if k.usedAt.Sub(k.lookedAt) >= refreshPause {
+		k.look(ctx)
+	}
+	if !a.judged.After(k.leftAt) {
+		a.answer <- answer{isOld: true}
+		return
+	}
 	if a.pack.ID == 0 {
 		k.forget(a.id)
 		a.answer <- answer{action: lease.Gone{}}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"enjambre/core"
 	"enjambre/core/ocs"
 	"enjambre/core/seal"
 	"enjambre/peer/id"
@@ -54,6 +55,24 @@ func members(ctx context.Context, tx *transaction, at place, local bool, now tim
 		}
 	}
 	return list, nil
+}
+
+// selectAgentsAt is answered by the index agents_by_site alone.
+const selectAgentsAt = "SELECT agent_key FROM computers WHERE judged_site = ? AND agent_key <> '' AND revoked = 0"
+
+// AgentsAt returns the IDs of the keys, as [Caller] has them, that may speak for a computer at a site now: of agents that
+// are enrolled and not revoked, whether they listen or not.
+func (s *Store) AgentsAt(ctx context.Context, name core.SiteName) (keys map[string]bool, err error) {
+	keys = map[string]bool{}
+	err = s.view(ctx, func(tx *transaction) error {
+		return each(ctx, tx, func(scan func(...any) error) error {
+			var key string
+			err := scan(&key)
+			keys[key] = true
+			return err
+		}, selectAgentsAt, name)
+	})
+	return keys, err
 }
 
 // A membership is what is kept of a member, as columns of its computer.
