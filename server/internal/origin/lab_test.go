@@ -73,7 +73,8 @@ func newLab(t testing.TB) *lab {
 	files, err := depot.Open(filepath.Join(folder, "packages"))
 	check(t, err)
 	l := &lab{
-		TB: t, store: opened, sites: opened, depot: files, data: folder, folder: filepath.Join(folder, "swarm"), key: keyOf(1),
+		TB: t, store: opened, sites: opened, depot: files, data: folder, folder: filepath.Join(folder, "swarm"),
+		key: keyOf(1),
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),

@@ -68,8 +68,8 @@ func (k *keeper) look(ctx context.Context) {
 	}
 }
 
-// refreshMembers reports the members that may not speak for a computer at the site any more, whoever took that from them:
-// this process or another. Without an answer of the store nobody has left.
+// refreshMembers reports the members that may not speak for a computer at the site any more, whoever took that from
+// them: this process or another. Without an answer of the store nobody has left.
 func (k *keeper) refreshMembers(ctx context.Context) error {
 	members := k.site.Members()
 	if len(members) == 0 {
@@ -87,6 +87,7 @@ func (k *keeper) refreshMembers(ctx context.Context) error {
 	for _, one := range members {
 		if !present[seal.KeyIDOf(one[:]).String()] {
 			left++
+			k.meetings.forget(one)
 			k.step(lease.MemberLeft{Member: one})
 		}
 	}

@@ -18,6 +18,12 @@
 // nothing, and nobody leaves by it. A request that was judged before the answer of which somebody left came is judged
 // anew, so that none brings its member back.
 //
+// # Introductions
+//
+// When parts of a site that did not reach each other are joined by a member that reaches both (package lease,
+// Introduce), one member of each is told of it with its next answer, whatever that is, if it asks within 5 min: one
+// introduction is remembered for each member, the last. It names the address that the member gave at its contact.
+//
 // # The ledger
 //
 // DATA/swarm/SITE.ledger has every byte that was sent into a site, in the format of package lease, also those of the

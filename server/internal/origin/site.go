@@ -9,6 +9,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 	"enjambre/server/internal/store"
 )
@@ -42,6 +43,8 @@ type answer struct {
 	body   *body
 	sent   int64 // bytes of the package that went into the site so far, or are on their way
 	isOld  bool  // members have left since its member was judged to be here
+
+	introduce id.Peer // whom the asker is to connect to; zero: nobody
 }
 
 // A message is what a site's goroutine is told: one of its fields.
@@ -74,6 +77,7 @@ type keeper struct {
 	waiting  map[lease.RequestID]*ask
 	bodies   map[lease.LeaseID]*body
 	known    map[core.PackageID]store.Package
+	meetings introducer
 
 	usedAt, flushedAt, refreshedAt time.Time
 	lookedAt                       time.Time // when it was last seen who is at the site
@@ -87,7 +91,7 @@ func newKeeper(name core.SiteName, options *Options) *keeper {
 		log:     options.Log.With("site", string(name)),
 		site:    lease.New(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
 		waiting: map[lease.RequestID]*ask{}, bodies: map[lease.LeaseID]*body{},
-		known: map[core.PackageID]store.Package{},
+		known: map[core.PackageID]store.Package{}, meetings: introducer{},
 	}
 }
 
@@ -285,8 +289,7 @@ func (k *keeper) ask(ctx context.Context, a *ask) {
 	k.step(a.event)
 }
 
-// step reports an event and carries out what follows from it. Introduce is not: who bridges two islands brings their
-// members together by gossip.
+// step reports an event and carries out what follows from it.
 func (k *keeper) step(event lease.Event) {
 	var answers []func() // given when all is carried out: a body must not begin before its rate is set
 	later := func(request lease.RequestID, with answer) {
@@ -311,6 +314,8 @@ func (k *keeper) step(event lease.Event) {
 			k.bodies[action.Lease].breakOff()
 		case lease.SetRate:
 			k.bodies[action.Lease].rate.Store(action.BytesPerSecond)
+		case lease.Introduce:
+			k.meetings.note(action, time.Now())
 		case lease.Record:
 			k.ledger.append(action.Entry)
 		}
@@ -323,6 +328,7 @@ func (k *keeper) step(event lease.Event) {
 func (k *keeper) answer(request lease.RequestID, with answer) {
 	a := k.waiting[request]
 	with.sent = k.site.Given(a.event.Package)
+	with.introduce = k.meetings.take(a.event.Member, time.Now())
 	a.answer <- with
 	delete(k.waiting, request)
 }

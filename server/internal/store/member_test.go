@@ -108,6 +108,16 @@ func TestMembers(t *testing.T) {
 	f.want("but where it went", known(f.listens(elsewhere, late)), "[3]")
 	view, err := f.Computer(f.ctx(), three.Device)
 	f.check(err)
+	for agent, want := range map[*listener][2]string{
+		&one: {"10.0.0.1:4001", "invalid AddrPort"}, &three: {"invalid AddrPort", "10.0.0.3:4001"},
+		&two: {"invalid AddrPort", "invalid AddrPort"},
+	} {
+		for i, at := range []core.SiteName{"lyon", "paris"} {
+			listen, err := f.ListenOf(f.ctx(), at, agent.Key, late)
+			f.check(err)
+			f.want("listens at "+string(at), listen, want[i])
+		}
+	}
 	f.want("shown", []any{view.Place.Listen, view.Place.Weight}, "[10.0.0.3:4001 2]")
 	sites, err := f.Sites(f.ctx(), late)
 	f.check(err)
