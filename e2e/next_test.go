@@ -10,22 +10,30 @@ import (
 	"enjambre/peer/lease"
 )
 
-// sent returns what a site's ledger says was sent of each fragment, in bytes, and of how many leases.
-func (s *site) sent(name string) (bytes map[core.FragmentIndex]int64, leases map[core.FragmentIndex]int) {
+// entries returns what a site's ledger says was sent.
+func (s *site) entries(name string) (sent []lease.Entry) {
 	s.Helper()
 	data, err := os.ReadFile(filepath.Join(s.server.Data, "swarm", name+".ledger"))
 	if err != nil && !os.IsNotExist(err) {
 		s.Fatal(err)
 	}
-	bytes, leases = map[core.FragmentIndex]int64{}, map[core.FragmentIndex]int{}
 	for ; len(data) >= lease.EntrySize; data = data[lease.EntrySize:] { // a torn end may be there until the next start
 		entry, err := lease.ParseEntry(data[:lease.EntrySize])
 		if err != nil {
 			s.Fatal(err)
 		}
-		if entry.Kind != lease.KindSent {
-			continue
+		if entry.Kind == lease.KindSent {
+			sent = append(sent, entry)
 		}
+	}
+	return sent
+}
+
+// sent returns what a site's ledger says was sent of each fragment, in bytes, and of how many leases.
+func (s *site) sent(name string) (bytes map[core.FragmentIndex]int64, leases map[core.FragmentIndex]int) {
+	s.Helper()
+	bytes, leases = map[core.FragmentIndex]int64{}, map[core.FragmentIndex]int{}
+	for _, entry := range s.entries(name) {
 		bytes[entry.Fragment] += int64(entry.Bytes)
 		if entry.Begins {
 			leases[entry.Fragment]++

@@ -9,6 +9,8 @@ import (
 
 	"enjambre/core"
 	"enjambre/e2e/stage"
+	"enjambre/peer/id"
+	"enjambre/peer/lease"
 )
 
 // Rates of the WAN. What a member has and no other one goes again when it is stopped, so a fragment must take long
@@ -90,12 +92,13 @@ func (s *swarm) meets(agent *stage.Member, neighbours int) {
 	})
 }
 
-// tell builds a package of fragments of so many KiB, the last of a few, and affects it to every agent.
-func (s *swarm) tell(fragments, fragmentKiB int) parcel {
+// tell builds a package of fragments of so many KiB, the last of a few, activates it as the flags say, and affects it
+// to every agent.
+func (s *swarm) tell(fragments, fragmentKiB int, flags ...string) parcel {
 	s.Helper()
 	file := s.script("true", fragmentKiB<<10*(fragments-1)+1000)
 	id := s.build("--action", "LAUNCH", "--command", "run.sh", "--file", file, "--fragment-size", fmt.Sprint(fragmentKiB, "KiB"))
-	s.must("activation", "create", "--package", id)
+	s.must(append([]string{"activation", "create", "--package", id}, flags...)...)
 	for _, device := range s.devices {
 		s.must("affect", "--package", id, "--computer", device)
 	}
@@ -285,4 +288,47 @@ func TestSwarmHolderKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.crossed(p, 2)
+}
+
+// TestSwarmRevoked: an agent is revoked while a fragment is on its way to it. Another one is sent that at once, not
+// when the body would be overdue.
+func TestSwarmRevoked(t *testing.T) {
+	s := newSwarm(t, 2, slowRate)
+	// A fragment takes half a minute while two are sent. There are no plain files, which are anybody's.
+	p := s.tell(5, 1024, "--force", "--fragments-url", "127.0.0.1:9/download")
+	s.waitFor("a fragment on its way to each", func() bool {
+		bytes, _ := s.sent("lyon")
+		fetching := map[id.Peer]bool{}
+		for _, entry := range s.entries("lyon") {
+			if n := bytes[entry.Fragment]; n > 64<<10 && n < 1<<20-64<<10 {
+				fetching[entry.Member] = true
+			}
+		}
+		return len(fetching) == 2
+	})
+	s.must("agent", "revoke", s.devices[1])
+	s.must("site", "set", "lyon", "--wan-rate", fastRate)
+	s.succeeds(p, 1)
+	if err := s.server.Stop(); err != nil { // so that the ledger is whole
+		t.Fatal(err)
+	}
+	var totals lease.Totals
+	lent, again := map[core.FragmentIndex]id.Peer{}, 0
+	for _, entry := range s.entries("lyon") {
+		totals.Add(entry)
+		if !entry.Begins {
+			continue
+		}
+		if first := lent[entry.Fragment]; first == entry.Member {
+			t.Errorf("fragment %d was lent to %s again", entry.Fragment, first)
+		} else if first != (id.Peer{}) {
+			again++
+		}
+		lent[entry.Fragment] = entry.Member
+	}
+	t.Logf("%+v, %d fragments lent again", totals, again)
+	lost := totals.Extra[lease.CauseOwnerLost]
+	if totals.First != p.size || totals.Sent() != totals.First+lost || again == 0 || again > 2 || lost == 0 {
+		t.Errorf("%+v went into the site, want %d bytes and what the revoked agent had", totals, p.size)
+	}
 }

@@ -88,7 +88,8 @@
 //  3. A Grant's body is written in pieces of 16 KiB, with write deadlines and a small send buffer; each piece
 //     that drained is a [BytesSent], and every Grant ends with one [BodyEnded], also after a [ResetBody].
 //  4. After a start it reports the packages with [PackageKnown], replays the ledger, and reports [Restarted].
-//  5. Whether a member is who it says, of this site and not revoked is checked before.
+//  5. Whether a member is who it says, of this site and not revoked is checked before; who is not any more is reported
+//     with [MemberLeft], and what it asked before that is not.
 //  6. Our agents acknowledge at once what they verified, by a request that wants nothing if they pause.
 //
 // What members say wrongly is ignored or refused. An event that no correct shell can make panics.

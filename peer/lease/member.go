@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -81,6 +82,12 @@ func (o *Site) enter(id id.Peer) slot {
 	}
 	o.drop(oldest)
 	return o.members.add(id, o.clock.now)
+}
+
+// Members returns who is known of the site, at most MaxMembers, in order of their IDs: who has asked, and who had
+// asked by the ledger. Who of them has left, the shell reports.
+func (o *Site) Members() []id.Peer {
+	return slices.SortedFunc(maps.Keys(o.members.slots), id.Peer.Compare)
 }
 
 func (o *Site) memberLeft(event MemberLeft) {

@@ -7,6 +7,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 )
 
@@ -73,6 +74,26 @@ func TestManyHolders(t *testing.T) {
 	if holder := b.ask(40, 3).(lease.Refuse).Holder[31]; holder < 5 || holder > 9 {
 		t.Errorf("%d is named, which left", holder)
 	}
+}
+
+// TestMembers: who has asked, now or before a restart, is known until it has left.
+func TestMembers(t *testing.T) {
+	b := newBench(t)
+	b.hold(2, 0)
+	b.ask(1, 1)
+	if got := b.site.Members(); !slices.Equal(got, []id.Peer{name(1), name(2)}) {
+		t.Errorf("got %v", got)
+	}
+	b.step(lease.MemberLeft{Member: name(1)})
+	if got := b.site.Members(); !slices.Equal(got, []id.Peer{name(2)}) {
+		t.Errorf("after one left: got %v", got)
+	}
+	again := restarted(t, b)
+	if got := again.site.Members(); !slices.Contains(got, name(2)) {
+		t.Errorf("after a restart: got %v", got)
+	}
+	again.step(lease.MemberLeft{Member: name(2)})
+	again.want("what was held before", again.ask(3, 0), "grant 0 owner-lost")
 }
 
 // TestSilentAndWeightless: who was seen lately and has a line to spare is named first.

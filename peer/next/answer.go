@@ -1,7 +1,9 @@
 package next
 
 import (
+	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"enjambre/core"
@@ -35,12 +37,22 @@ type Answer struct {
 	Holder     id.Peer            // of a refusal; zero: none is named
 	RetryAfter time.Duration      // whole milliseconds; of a refusal
 	Sent       int64              // bytes of the package that went into the site so far; 0: it does not say
+	Introduce  Introduction       // zero: to nobody
+}
+
+// An Introduction names a member to connect to: it reaches others of the site whom the asker does not reach.
+type Introduction struct {
+	To id.Peer
+	At netip.AddrPort // where it listens; zero: the server does not know
 }
 
 // Put writes the answer's headers. RetryAfter and Sent are held to their bounds.
 func (a Answer) Put(into Header) {
 	if a.Sent > 0 {
 		into.put(headerSent, strconv.FormatInt(min(a.Sent, MaxSent), 10))
+	}
+	if a.Introduce.To != (id.Peer{}) {
+		into.put(headerIntroduce, a.Introduce.text())
 	}
 	switch a.Status {
 	case StatusFragment:
@@ -67,6 +79,9 @@ func ParseAnswer(status int, from Header) (Answer, error) {
 	if err := a.parseSent(from); err != nil {
 		return a, err
 	}
+	if err := a.parseIntroduce(from); err != nil {
+		return a, err
+	}
 	switch status {
 	case StatusComplete, StatusGone:
 		return a, nil
@@ -90,6 +105,41 @@ func (a *Answer) parseSent(from Header) error {
 		return core.Refuse(core.ClassCanon, "header %s of 0 is left out", headerSent)
 	}
 	return nil
+}
+
+func (a *Answer) parseIntroduce(from Header) error {
+	text, err := from.get(headerIntroduce)
+	if err != nil || text == "" {
+		return err
+	}
+	if a.Introduce, err = parseIntroduction(text); err != nil {
+		return in(headerIntroduce, err)
+	}
+	return nil
+}
+
+func (i Introduction) text() string {
+	if !i.At.IsValid() {
+		return i.To.String()
+	}
+	return i.To.String() + "@" + i.At.String()
+}
+
+func parseIntroduction(text string) (i Introduction, err error) {
+	peer, place, hasPlace := strings.Cut(text, "@")
+	if i.To, err = id.Parse(peer); err != nil || !hasPlace {
+		return i, err
+	}
+	i.At, err = netip.ParseAddrPort(place)
+	at := i.At.Addr()
+	switch {
+	case err != nil || at.Zone() != "" || at.IsUnspecified() || at.IsMulticast() || i.At.Port() == 0 ||
+		at == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return Introduction{}, core.Refuse(core.ClassField, "%.60q is no address and port where a member is reached", place)
+	case at.Is4In6() || i.At.String() != place:
+		return Introduction{}, core.Refuse(core.ClassCanon, "address %.60q is not in its one form", place)
+	}
+	return i, nil
 }
 
 func (a *Answer) parseFragment(from Header) (err error) {

@@ -37,6 +37,10 @@
 //
 // Each of them may have Enjambre-Sent, the bytes of this package that the origin has sent into the asker's site so far or
 // is sending, at least 1 and at most 2^53: by the package's own bytes that is R, the copies that the site has cost.
+//
+// Each may have Enjambre-Introduce besides, PEER@192.0.2.7:4901 or PEER: a member that the asker is to connect to,
+// since it is a bridge to others of its site, and where that listens, if the server knows: a unicast address without
+// zone, in IPv4 form where it is one, and a port.
 package next
 
 import (
@@ -77,6 +81,7 @@ const (
 	headerRetry        = "Enjambre-Retry"
 	headerRetryAfter   = "Retry-After"
 	headerSent         = "Enjambre-Sent"
+	headerIntroduce    = "Enjambre-Introduce"
 )
 
 // A Request is what a member says when it asks.

@@ -2,6 +2,7 @@ package next
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -156,11 +157,17 @@ func TestAnswer(t *testing.T) {
 		{Status: StatusRefused, Reason: "leased", RetryAfter: 1234 * time.Millisecond},
 		{Status: StatusRefused, Reason: "held", Fragment: 9, Holder: holder(3), RetryAfter: MinRetry},
 		{Status: StatusBusy, Reason: "busy", RetryAfter: MaxRetry},
+		{Status: StatusComplete, Introduce: Introduction{To: holder(4)}},
+		{Status: StatusFragment, Fragment: 7, Length: 1, Introduce: Introduction{
+			To: holder(4), At: netip.MustParseAddrPort("192.0.2.7:4901")}},
+		{Status: StatusBusy, Reason: "busy", RetryAfter: MaxRetry, Introduce: Introduction{
+			To: holder(4), At: netip.MustParseAddrPort("[2001:db8::7]:4901")}},
 	} {
 		header := Header{}
 		want.Put(header)
 		got, err := ParseAnswer(want.Status, header)
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		address := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+		if diff := cmp.Diff(want, got, address); err != nil || diff != "" {
 			t.Errorf("%v %v, %v:\n%s", want, header, err, diff)
 		}
 	}
@@ -172,17 +179,28 @@ func TestAnswer(t *testing.T) {
 }
 
 func TestAnswerRefused(t *testing.T) {
-	cases := map[string]struct {
-		status int
-		header Header
-		class  core.Class
-	}{
-		"another status": {404, Header{}, core.ClassType},
-		"nothing sent":   {204, Header{headerSent: {"0"}}, core.ClassCanon},
-		"sent too much":  {204, Header{headerSent: {"9007199254740993"}}, core.ClassLimit},
-		"sent a word":    {410, Header{headerSent: {"all"}}, core.ClassField},
-		"no fragment":    {200, Header{headerFrom: {"0"}, headerLength: {"1"}}, core.ClassField},
-		"no byte":        {200, Header{headerFragment: {"1"}, headerFrom: {"0"}, headerLength: {"0"}}, core.ClassLimit},
+	cases := map[string]refusedAnswer{
+		"another status":        {404, Header{}, core.ClassType},
+		"nothing sent":          {204, Header{headerSent: {"0"}}, core.ClassCanon},
+		"sent too much":         {204, Header{headerSent: {"9007199254740993"}}, core.ClassLimit},
+		"sent a word":           {410, Header{headerSent: {"all"}}, core.ClassField},
+		"introduced to no peer": {204, Header{headerIntroduce: {"x"}}, core.ClassIdent},
+		"introduced to nobody":  {204, Header{headerIntroduce: {""}}, core.ClassCanon},
+		"introduced to two": {204, Header{headerIntroduce: {holder(1).String(), holder(2).String()}},
+			core.ClassCanon},
+		"introduced nowhere":   introduced("", core.ClassField),
+		"without port":         introduced("192.0.2.7", core.ClassField),
+		"at port 0":            introduced("192.0.2.7:0", core.ClassField),
+		"at all addresses":     introduced("0.0.0.0:4901", core.ClassField),
+		"at a group":           introduced("224.0.0.251:5353", core.ClassField),
+		"at everybody":         introduced("255.255.255.255:4901", core.ClassField),
+		"at a zone":            introduced("[fe80::1%eth0]:4901", core.ClassField),
+		"at a name":            introduced("host:4901", core.ClassField),
+		"two places":           introduced("192.0.2.7:4901@192.0.2.8:4901", core.ClassField),
+		"IPv4 in IPv6":         introduced("[::ffff:192.0.2.7]:4901", core.ClassCanon),
+		"long form of address": introduced("[2001:db8:0:0::7]:4901", core.ClassCanon),
+		"no fragment":          {200, Header{headerFrom: {"0"}, headerLength: {"1"}}, core.ClassField},
+		"no byte":              {200, Header{headerFragment: {"1"}, headerFrom: {"0"}, headerLength: {"0"}}, core.ClassLimit},
 		"beyond": {200, Header{headerFragment: {"1"}, headerFrom: {"16777215"}, headerLength: {"2"}},
 			core.ClassLimit},
 		"no reason":   {409, Header{headerRetry: {"100"}}, core.ClassField},
@@ -202,6 +220,18 @@ func TestAnswerRefused(t *testing.T) {
 			t.Errorf("%s: got %+v, %v; want %s", name, got, err, c.class)
 		}
 	}
+}
+
+// A refusedAnswer is one that ParseAnswer refuses with a class.
+type refusedAnswer struct {
+	status int
+	header Header
+	class  core.Class
+}
+
+// introduced is an answer that introduces to a member at a place.
+func introduced(place string, class core.Class) refusedAnswer {
+	return refusedAnswer{204, Header{headerIntroduce: {holder(1).String() + "@" + place}}, class}
 }
 
 // FuzzRequest: what is accepted has one spelling.
@@ -230,6 +260,24 @@ func FuzzRequest(f *testing.F) {
 		}
 		if diff := cmp.Diff(header, again); diff != "" {
 			t.Errorf("two spellings (-read +put):\n%s", diff)
+		}
+	})
+}
+
+// FuzzIntroduction: what is accepted has one spelling.
+func FuzzIntroduction(f *testing.F) {
+	f.Add(holder(1).String())
+	f.Add(holder(1).String() + "@192.0.2.7:4901")
+	f.Add(holder(1).String() + "@[2001:db8::7]:4901")
+	f.Add(holder(1).String() + "@[::ffff:192.0.2.7]:4901")
+	f.Add("me@192.0.2.7:04901")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := parseIntroduction(text)
+		switch {
+		case err != nil && core.ClassOf(err) == "":
+			t.Errorf("refusal without class: %v", err)
+		case err == nil && got.text() != text:
+			t.Errorf("%q is spelled %q too", got.text(), text)
 		}
 	})
 }

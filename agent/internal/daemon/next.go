@@ -10,6 +10,7 @@ import (
 	"enjambre/agent/internal/plan"
 	"enjambre/core"
 	"enjambre/core/ocs"
+	peerid "enjambre/peer/id"
 	"enjambre/peer/next"
 )
 
@@ -71,6 +72,7 @@ func (d *daemon) askNext(ctx context.Context, address string, order plan.AskNext
 	got, data, err := d.talker.Client().Next(ctx, address, origin.Wish{
 		Request: order.Request, Have: order.Have, Begun: &kept.Begun, Size: p.Info().Archive.Plan.Size,
 	})
+	d.introduced(got)
 	d.swarm.sources.site(number, got.Sent, p.Info().Archive.Plan.ArchiveSize())
 	sent := got.Status == next.StatusFragment
 	corrupt := false
@@ -123,6 +125,7 @@ func (d *daemon) refused(number core.PackageID, got next.Answer) plan.Event {
 // acknowledge tells the origin what was verified.
 func (d *daemon) acknowledge(ctx context.Context, address string, order plan.Acknowledge) answer {
 	got, _, err := d.talker.Client().Next(ctx, address, origin.Wish{Request: order.Request, Have: order.Have})
+	d.introduced(got)
 	if p := d.vault.Find(order.Package); p != nil {
 		d.swarm.sources.site(order.Package, got.Sent, p.Info().Archive.Plan.ArchiveSize())
 	}
@@ -134,5 +137,12 @@ func (d *daemon) acknowledge(ctx context.Context, address string, order plan.Ack
 			Package: order.Package, Heard: err == nil && (got.Status == next.StatusComplete || got.Status == next.StatusRefused),
 			Withdrawn: err == nil && got.Status == next.StatusGone,
 		}
+	}
+}
+
+// introduced has the agent meet whom the origin introduces it to.
+func (d *daemon) introduced(got next.Answer) {
+	if to := got.Introduce; d.swarm.member != nil && to.To != (peerid.Peer{}) {
+		d.swarm.member.Introduce(to.To, to.At)
 	}
 }

@@ -122,13 +122,13 @@ func (f *formation) joinNow() {
 	}
 }
 
-// known returns whom gossip may join, in the order of trying: those that the server or the disk names and those found
-// by mDNS in turn, beginning with the former.
+// known returns whom gossip may join, in the order of trying: who was introduced lately, then those that the server
+// or the disk names and those found by mDNS in turn, beginning with the former.
 func (s *session) known(finder *nearby.Finder) []link.Member {
 	s.member.mu.Lock()
 	named := s.member.words.known(s.at.Addr())
 	s.member.mu.Unlock()
-	return inTurn(named, foundBy(finder))
+	return s.first(inTurn(named, foundBy(finder)))
 }
 
 // leave ends gossip, having told the others.
@@ -140,6 +140,9 @@ func (s *session) leave() {
 	s.remember()
 	s.member.end(f, func() error { return f.gossip.Leave() })
 	s.setFormation(nil)
+	s.member.mu.Lock()
+	s.introduction = introduction{} // to a member of that site
+	s.member.mu.Unlock()
 	s.member.options.Log.Info("left the site's swarm", "site", f.site)
 }
 

@@ -14,6 +14,10 @@
 // Where mDNS is enabled, members that it finds (agent/internal/nearby) are joined as those are that the server names.
 // They are not remembered before they are seen in gossip: nobody has proven anything before.
 //
+// Whom the server introduces ([Member.Introduce]) reaches members that this agent does not know of. It is met, one
+// after the other and for at most [MeetTime] each, and gossip joins it first, for five minutes, so that both parts of
+// the site become one.
+//
 // # What is remembered
 //
 // site.json in the state folder: the last words that were right, with at most [MaxKnown] members, so that a site forms

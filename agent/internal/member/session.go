@@ -41,6 +41,10 @@ type session struct {
 	unmet   chan id.Peer
 	shunned chan mesh.Shunned
 
+	introduced  chan link.Member // one may wait
+	met         chan struct{}    // the meeting with the one before has ended
+	introducing bool             // it is under way
+
 	slept      time.Duration // as it was last looked at
 	formAfter  time.Time
 	rememberAt time.Time
@@ -48,6 +52,7 @@ type session struct {
 	// Written by the owner with the Member's mutex held, so that others may read them with it.
 	formation            *formation                 // nil: not joined
 	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
+	introduction         introduction               // the last
 	believed, neighbours int                        // for display, as the next two
 	found                int                        // by mDNS
 	lonelySince          time.Time                  // zero: there is a neighbour, or nobody to be one
@@ -63,6 +68,7 @@ func newSession(m *Member, host *link.Host, at netip.AddrPort) *session {
 		member: m, host: host, at: at, random: random, mesh: mesh.New(m.self, random),
 		stop: make(chan struct{}), done: make(chan struct{}), woken: make(chan struct{}, 1),
 		unmet: make(chan id.Peer, mesh.MaxMeetings), shunned: make(chan mesh.Shunned, maxShunned),
+		introduced: make(chan link.Member, 1), met: make(chan struct{}, 1),
 		slept: m.options.Slept(), rememberAt: m.options.Now().Add(rememberEvery),
 	}
 	s.swarm = swarm.New(swarm.Options{
@@ -154,6 +160,10 @@ func (s *session) own(ctx context.Context, running *sync.WaitGroup) {
 			s.step(ctx, running, mesh.MeetFailed{Peer: gone})
 		case one := <-s.shunned:
 			s.step(ctx, running, one)
+		case one := <-s.introductions():
+			s.introduce(ctx, running, one)
+		case <-s.met:
+			s.introducing = false
 		case <-ticker.C:
 			s.look(ctx, running)
 		}

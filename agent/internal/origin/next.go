@@ -69,9 +69,14 @@ type Begun struct {
 func (c *Client) Next(ctx context.Context, address string, wish Wish) (next.Answer, []byte, error) {
 	wish.Request.Want = slices.Clone(wish.Request.Want)
 	retried := false
+	var introduce next.Introduction // that one of the answers brought
 	for attempt := 1; ; attempt++ {
 		before := wish.resume()
 		answer, data, err := c.next(ctx, address, &wish)
+		if answer.Introduce == (next.Introduction{}) {
+			answer.Introduce = introduce
+		}
+		introduce = answer.Introduce
 		var broken *brokenError
 		var stale *staleError
 		switch {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -91,6 +92,9 @@ func TestNext(t *testing.T) {
 	held := next.Answer{
 		Status: 409, Reason: "held", Fragment: 5, Holder: id.Peer{1}, RetryAfter: 1500 * time.Millisecond,
 	}
+	bridge := next.Introduction{To: id.Peer{2}, At: netip.MustParseAddrPort("192.0.2.7:4901")}
+	introduced := held
+	introduced.Introduce = bridge
 	busy := next.Answer{Status: 503, Reason: "busy", RetryAfter: 5 * time.Second}
 	silent := func(status int) func(http.ResponseWriter, int) {
 		return func(w http.ResponseWriter, _ int) { w.WriteHeader(status) }
@@ -128,6 +132,17 @@ func TestNext(t *testing.T) {
 			next.Answer{Status: 200, Fragment: 3, Length: int64(size)}, "EOF", "", 1, 0},
 		{"held", func(w http.ResponseWriter, _ int) { refuse(w, held) }, held, "", "", 1, 0},
 		{"busy", func(w http.ResponseWriter, _ int) { refuse(w, busy) }, busy, "", "", 1, 0},
+		{"introduced", func(w http.ResponseWriter, _ int) { refuse(w, introduced) }, introduced, "", "", 1, 0},
+		{"introduced by what broke off", func(w http.ResponseWriter, attempt int) {
+			if attempt == 1 {
+				w.Header().Set("Enjambre-Introduce", bridge.To.String()+"@192.0.2.7:4901")
+			}
+			grant(w, 5, []int{0, 5000}[attempt-1], []int{0, 5000, size}[attempt])
+		}, next.Answer{Status: 200, Fragment: 5, From: 5000, Length: int64(size - 5000), Introduce: bridge}, "", "", 2, 0},
+		{"introduced to a word", func(w http.ResponseWriter, _ int) {
+			w.Header().Set("Enjambre-Introduce", "anybody")
+			w.WriteHeader(http.StatusNoContent)
+		}, next.Answer{}, "no leases: it answered 204", "", 1, 0},
 		{"complete", silent(204), next.Answer{Status: 204}, "", "", 1, 0},
 		{"withdrawn", silent(410), next.Answer{Status: 410}, "", "", 1, 0},
 		{"trouble", silent(503), next.Answer{}, "it answered 503", "", 1, 0},

@@ -13,31 +13,41 @@ import (
 	"enjambre/server/internal/depot"
 )
 
-// serveMember lets the site decide and carries out what it decided.
-func (h *Handler) serveMember(w http.ResponseWriter, r *http.Request, site core.SiteName, a *ask) {
+// serveMember lets the site decide and carries out what it decided; false, and nothing is answered, if its member may
+// have left the site meanwhile.
+func (h *Handler) serveMember(w http.ResponseWriter, r *http.Request, site core.SiteName, a *ask) bool {
 	k, release := h.use(site)
 	if k == nil {
 		answerBusy(w)
-		return
+		return true
 	}
 	defer release()
-	switch got := k.decide(r.Context(), a); decided := got.action.(type) {
+	got := k.decide(r.Context(), a)
+	with := next.Answer{Sent: got.sent, Introduce: h.introduction(r, site, got.introduce)}
+	switch decided := got.action.(type) {
 	case lease.Grant:
-		if !h.send(w, r, k, a, decided, got) {
+		with.Fragment, with.From = decided.Fragment, decided.From
+		if !h.send(w, r, k, a, decided.Lease, with, got.body) {
 			panic(http.ErrAbortHandler) // the connection is worth nothing more
 		}
 	case lease.Refuse:
-		put(w, refusal(decided, got.sent))
+		put(w, refusal(decided, with))
 	case lease.Complete:
-		put(w, next.Answer{Status: next.StatusComplete, Sent: got.sent})
+		with.Status = next.StatusComplete
+		put(w, with)
 	case lease.Gone:
-		put(w, next.Answer{Status: next.StatusGone, Sent: got.sent})
+		with.Status = next.StatusGone
+		put(w, with)
 	default:
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler) // it has left
 		}
+		if got.isOld {
+			return false
+		}
 		answerBusy(w)
 	}
+	return true
 }
 
 // decide returns the site's answer to a request, also to one that leaves meanwhile.
@@ -61,15 +71,14 @@ func (k *keeper) decide(ctx context.Context, a *ask) answer {
 	}
 }
 
-func refusal(r lease.Refuse, sent int64) next.Answer {
-	answer := next.Answer{
-		Status: next.StatusRefused, Reason: r.Reason.String(), Fragment: r.Fragment, Holder: r.Holder,
-		RetryAfter: r.RetryAfter, Sent: sent,
-	}
+// refusal fills in what an answer says of a refusal.
+func refusal(r lease.Refuse, with next.Answer) next.Answer {
+	with.Status, with.Reason, with.RetryAfter = next.StatusRefused, r.Reason.String(), r.RetryAfter
+	with.Fragment, with.Holder = r.Fragment, r.Holder
 	if r.Reason == lease.ReasonBusy {
-		answer.Status = next.StatusBusy
+		with.Status = next.StatusBusy
 	}
-	return answer
+	return with
 }
 
 // busyPause is what an asker is told to wait when the server cannot say better.
@@ -85,12 +94,11 @@ func put(w http.ResponseWriter, a next.Answer) {
 }
 
 // send writes a granted body and reports how it went; false if it is not whole.
-func (h *Handler) send(w http.ResponseWriter, r *http.Request, k *keeper, a *ask, granted lease.Grant,
-	got answer) (whole bool) {
-	defer func() { k.tell(message{event: lease.BodyEnded{Lease: granted.Lease, Failed: !whole}}) }()
-	head := next.Answer{Fragment: granted.Fragment, From: granted.From, Sent: got.sent}
-	return h.write(w, r, a, head, got.body, func(bytes int64) {
-		k.tell(message{event: lease.BytesSent{Lease: granted.Lease, Bytes: bytes}})
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, k *keeper, a *ask, granted lease.LeaseID,
+	with next.Answer, b *body) (whole bool) {
+	defer func() { k.tell(message{event: lease.BodyEnded{Lease: granted, Failed: !whole}}) }()
+	return h.write(w, r, a, with, b, func(bytes int64) {
+		k.tell(message{event: lease.BytesSent{Lease: granted, Bytes: bytes}})
 	})
 }
 

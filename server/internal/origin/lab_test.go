@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,10 +49,12 @@ type lab struct {
 	testing.TB
 	store     *store.Store
 	depot     *depot.Depot
+	data      string // of the store
 	folder    string // of the ledgers
 	authority *x509.Certificate
 	key       ed25519.PrivateKey
 	policy    func(context.Context, core.SiteName) (lease.Policy, error)
+	sites     Sites // the store, if nothing else is said
 
 	handler *Handler
 	server  *httptest.Server
@@ -69,7 +72,10 @@ func newLab(t testing.TB) *lab {
 	t.Cleanup(func() { check(t, opened.Close()) })
 	files, err := depot.Open(filepath.Join(folder, "packages"))
 	check(t, err)
-	l := &lab{TB: t, store: opened, depot: files, folder: filepath.Join(folder, "swarm"), key: keyOf(1)}
+	l := &lab{
+		TB: t, store: opened, sites: opened, depot: files, data: folder, folder: filepath.Join(folder, "swarm"),
+		key: keyOf(1),
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -85,7 +91,7 @@ func newLab(t testing.TB) *lab {
 func (l *lab) start() {
 	l.Helper()
 	handler, err := New(Options{
-		Store: l.store, Sites: l.store, Depot: l.depot, Folder: l.folder, Policy: l.policy,
+		Store: l.store, Sites: l.sites, Depot: l.depot, Folder: l.folder, Policy: l.policy,
 		Verifier: identity.Verifier{Deployment: "lyon", Authorities: []*x509.Certificate{l.authority}},
 		Log:      slog.New(slog.NewTextHandler(l.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
@@ -271,6 +277,22 @@ func (a *agent) pull(number core.PackageID, said next.Request, major, bytes int)
 	got, err = next.ParseAnswer(response.StatusCode, next.Header(response.Header))
 	check(a, err)
 	return got, hangUp
+}
+
+// pullAll fetches as slowly as it comes, and says when the body has ended: nil if it is whole.
+func (a *agent) pullAll(number core.PackageID, said next.Request) <-chan error {
+	a.Helper()
+	response, err := a.client.Do(a.request(context.Background(), number, said))
+	check(a, err)
+	if response.StatusCode != next.StatusFragment {
+		a.Fatalf("got %s", response.Status)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, response.Body)
+		ended <- errors.Join(err, response.Body.Close())
+	}()
+	return ended
 }
 
 func want(indexes ...core.FragmentIndex) next.Request { return next.Request{Weight: 2, Want: indexes} }

@@ -9,6 +9,21 @@
 // A body is written in pieces of 16 KiB, paced at the rate that the site orders, through a socket that holds
 // 32 KiB: see [Limit] and [ConnContext]. So what counts as sent has left, but for that.
 //
+// # Who leaves
+//
+// A member that is revoked, deleted, or judged to be at another site is no member of its old one from then on: its
+// bodies are broken off, what it was lent is free, and nobody is sent to it. Another process may have changed that,
+// so a site's goroutine asks the store, with one query for all its members: every 5 s while it sends something or
+// lets somebody wait, and before a request when it has not for 5 s. A store that does not answer within 2 s has said
+// nothing, and nobody leaves by it. A request that was judged before the answer of which somebody left came is judged
+// anew, so that none brings its member back.
+//
+// # Introductions
+//
+// When parts of a site that did not reach each other are joined by a member that reaches both (package lease,
+// Introduce), one member of each is told of it with its next answer, whatever that is, if it asks within 5 min: one
+// introduction is remembered for each member, the last. It names the address that the member gave at its contact.
+//
 // # The ledger
 //
 // DATA/swarm/SITE.ledger has every byte that was sent into a site, in the format of package lease, also those of the
@@ -20,7 +35,8 @@
 // # Bounds
 //
 // [MaxSites] sites at once; the requests of further ones are answered 503. A site's goroutine looks at the
-// store every 5 s while it sends something: so long may a deleted package be sent on, or a new policy not hold.
+// store every 5 s while it sends something: so long may a deleted package be sent on, a new policy not hold, or who was
+// revoked be sent something.
 package origin
 
 import (
@@ -53,6 +69,10 @@ const MaxSites = 4096
 
 // maxStarting is how many sites wait to be begun.
 const maxStarting = 64
+
+// maxJudged is how often a request is judged when members leave its site at each time. The asker is told to come again
+// then.
+const maxJudged = 3
 
 // Sites says which site a caller is at; "" is none. It refuses, as package store does, a caller that may not
 // speak for its computer.
@@ -199,28 +219,45 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	from, peer, err := h.callerOf(r)
-	var site core.SiteName
-	if err == nil {
-		accesslog.Name(r.Context(), from.Device)
-		site, err = h.options.Sites.SiteOf(r.Context(), from)
+	if err != nil {
+		h.refuse(w, r, from, err)
+		return
 	}
-	var a *ask
-	if err == nil {
-		a, err = h.read(r, peer)
-	}
-	switch status := statusOf(err); {
-	case err == nil && site == "":
-		h.serveAlone(w, r, a)
-	case err == nil:
-		h.serveMember(w, r, site, a)
-	case status >= http.StatusInternalServerError:
-		if r.Context().Err() == nil {
-			h.options.Log.Error("request for the next fragment not answered", "computer", from.Device, "reason", err)
+	accesslog.Name(r.Context(), from.Device)
+	for range maxJudged {
+		judged := time.Now()
+		site, err := h.options.Sites.SiteOf(r.Context(), from)
+		var a *ask
+		if err == nil {
+			a, err = h.read(r, peer)
 		}
-		http.Error(w, "the server cannot answer now", status)
-	default:
-		http.Error(w, err.Error(), status)
+		switch {
+		case err != nil:
+			h.refuse(w, r, from, err)
+			return
+		case site == "":
+			h.serveAlone(w, r, a)
+			return
+		}
+		a.judged = judged
+		if h.serveMember(w, r, site, a) {
+			return
+		}
 	}
+	answerBusy(w)
+}
+
+// refuse answers a request that is none, or that nobody can judge now.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, from store.Caller, err error) {
+	status := statusOf(err)
+	if status < http.StatusInternalServerError {
+		http.Error(w, err.Error(), status)
+		return
+	}
+	if r.Context().Err() == nil {
+		h.options.Log.Error("request for the next fragment not answered", "computer", from.Device, "reason", err)
+	}
+	http.Error(w, "the server cannot answer now", status)
 }
 
 func statusOf(err error) int {

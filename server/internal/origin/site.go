@@ -9,6 +9,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/fragment"
+	"enjambre/peer/id"
 	"enjambre/peer/lease"
 	"enjambre/server/internal/store"
 )
@@ -31,15 +32,19 @@ type ask struct {
 	island *lease.IslandDeclared // before it; nil: it says nothing
 	pack   store.Package         // zero if it is not on record
 	id     core.PackageID
+	judged time.Time   // when it was about to be asked at which site its member is
 	answer chan answer // with room for one
 }
 
 // An answer is what the site decided: one of lease's four, with the body if it is a Grant. A nil action says
-// that the asker has left, or that the site ends.
+// that the asker has left, that the site ends, or that it is old.
 type answer struct {
 	action lease.Action
 	body   *body
 	sent   int64 // bytes of the package that went into the site so far, or are on their way
+	isOld  bool  // members have left since its member was judged to be here
+
+	introduce id.Peer // whom the asker is to connect to; zero: nobody
 }
 
 // A message is what a site's goroutine is told: one of its fields.
@@ -72,8 +77,11 @@ type keeper struct {
 	waiting  map[lease.RequestID]*ask
 	bodies   map[lease.LeaseID]*body
 	known    map[core.PackageID]store.Package
+	meetings introducer
 
 	usedAt, flushedAt, refreshedAt time.Time
+	lookedAt                       time.Time // when it was last seen who is at the site
+	leftAt                         time.Time // the same, when somebody was not any more
 	stopping                       bool
 }
 
@@ -83,7 +91,7 @@ func newKeeper(name core.SiteName, options *Options) *keeper {
 		log:     options.Log.With("site", string(name)),
 		site:    lease.New(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
 		waiting: map[lease.RequestID]*ask{}, bodies: map[lease.LeaseID]*body{},
-		known: map[core.PackageID]store.Package{},
+		known: map[core.PackageID]store.Package{}, meetings: introducer{},
 	}
 }
 
@@ -114,7 +122,7 @@ func (k *keeper) run(ctx context.Context, retire func(failed bool) bool) {
 	for {
 		select {
 		case m := <-k.inbox:
-			k.handle(m)
+			k.handle(ctx, m)
 		case <-timer.C:
 			k.elapse(ctx)
 			if time.Since(k.usedAt) >= idleTime && len(k.bodies) == 0 && retire(false) {
@@ -185,52 +193,9 @@ func (k *keeper) elapse(ctx context.Context) {
 		k.ledger.flush()
 	}
 	if k.busy() && now.Sub(k.refreshedAt) >= refreshPause {
-		err := errors.Join(k.refreshPackages(ctx), k.refreshPolicy(ctx))
-		if err != nil && ctx.Err() == nil {
-			k.log.Error("packages or policy of a site are as they were", "reason", err)
-		}
-		k.refreshedAt = time.Now()
+		k.refresh(ctx)
 	}
 	k.step(lease.WakeDue{})
-}
-
-// refreshPackages reports the packages on record.
-func (k *keeper) refreshPackages(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
-	list, err := k.options.Store.PackagesOnRecord(ctx)
-	if err != nil {
-		return err
-	}
-	gone := map[core.PackageID]bool{}
-	for id := range k.known {
-		gone[id] = true
-	}
-	for _, p := range list {
-		delete(gone, p.ID)
-		k.learn(p)
-	}
-	for id := range gone {
-		k.forget(id)
-	}
-	return nil
-}
-
-// refreshPolicy reports the site's policy.
-func (k *keeper) refreshPolicy(ctx context.Context) error {
-	if k.options.Policy == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
-	policy, err := k.options.Policy(ctx, k.name)
-	if err == nil {
-		err = policy.Validate()
-	}
-	if err == nil {
-		k.step(lease.PolicyChanged{Policy: policy})
-	}
-	return err
 }
 
 // learn reports a package, if that is news.
@@ -268,10 +233,10 @@ func (k *keeper) forget(id core.PackageID) {
 }
 
 // handle takes in one message.
-func (k *keeper) handle(m message) {
+func (k *keeper) handle(ctx context.Context, m message) {
 	switch {
 	case m.asked != nil:
-		k.ask(m.asked)
+		k.ask(ctx, m.asked)
 	case m.left != nil:
 		for request, a := range k.waiting {
 			if a == m.left {
@@ -300,8 +265,15 @@ func (k *keeper) report(event lease.Event) {
 }
 
 // ask passes a request on.
-func (k *keeper) ask(a *ask) {
+func (k *keeper) ask(ctx context.Context, a *ask) {
 	k.usedAt = time.Now()
+	if k.usedAt.Sub(k.lookedAt) >= refreshPause {
+		k.look(ctx)
+	}
+	if !a.judged.After(k.leftAt) {
+		a.answer <- answer{isOld: true}
+		return
+	}
 	if a.pack.ID == 0 {
 		k.forget(a.id)
 		a.answer <- answer{action: lease.Gone{}}
@@ -317,8 +289,7 @@ func (k *keeper) ask(a *ask) {
 	k.step(a.event)
 }
 
-// step reports an event and carries out what follows from it. Introduce is not: who bridges two islands brings their
-// members together by gossip.
+// step reports an event and carries out what follows from it.
 func (k *keeper) step(event lease.Event) {
 	var answers []func() // given when all is carried out: a body must not begin before its rate is set
 	later := func(request lease.RequestID, with answer) {
@@ -343,6 +314,8 @@ func (k *keeper) step(event lease.Event) {
 			k.bodies[action.Lease].breakOff()
 		case lease.SetRate:
 			k.bodies[action.Lease].rate.Store(action.BytesPerSecond)
+		case lease.Introduce:
+			k.meetings.note(action, time.Now())
 		case lease.Record:
 			k.ledger.append(action.Entry)
 		}
@@ -355,6 +328,7 @@ func (k *keeper) step(event lease.Event) {
 func (k *keeper) answer(request lease.RequestID, with answer) {
 	a := k.waiting[request]
 	with.sent = k.site.Given(a.event.Package)
+	with.introduce = k.meetings.take(a.event.Member, time.Now())
 	a.answer <- with
 	delete(k.waiting, request)
 }

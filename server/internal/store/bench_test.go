@@ -103,3 +103,26 @@ func BenchmarkSearch(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAgentsAt finds the hundred agents of one of a hundred sites.
+func BenchmarkAgentsAt(b *testing.B) {
+	f := newFixture(b)
+	f.check(f.change(f.ctx(), func(tx *transaction) error {
+		for i := range 10_000 {
+			id, err := f.findOrAdd(f.ctx(), tx, device(fmt.Sprint("pc", i)), "", now)
+			if err == nil {
+				_, err = execute(f.ctx(), tx, "UPDATE computers SET agent_key = ?, judged_site = ? WHERE id = ?",
+					core.DigestOf([]byte{byte(i), byte(i >> 8)}).String(), fmt.Sprint("site-", i%100), id)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for b.Loop() {
+		if keys, err := f.AgentsAt(f.ctx(), "site-7"); err != nil || len(keys) != 100 {
+			b.Fatal(len(keys), err)
+		}
+	}
+}

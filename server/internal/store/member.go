@@ -2,11 +2,14 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"time"
 
+	"enjambre/core"
 	"enjambre/core/ocs"
 	"enjambre/core/seal"
 	"enjambre/peer/id"
@@ -54,6 +57,44 @@ func members(ctx context.Context, tx *transaction, at place, local bool, now tim
 		}
 	}
 	return list, nil
+}
+
+// selectAgentsAt is answered by the index agents_by_site alone.
+const selectAgentsAt = "SELECT agent_key FROM computers WHERE judged_site = ? AND agent_key <> '' AND revoked = 0"
+
+// AgentsAt returns the IDs of the keys, as [Caller] has them, that may speak for a computer at a site now: of agents
+// that are enrolled and not revoked, whether they listen or not.
+func (s *Store) AgentsAt(ctx context.Context, name core.SiteName) (keys map[string]bool, err error) {
+	keys = map[string]bool{}
+	err = s.view(ctx, func(tx *transaction) error {
+		return each(ctx, tx, func(scan func(...any) error) error {
+			var key string
+			err := scan(&key)
+			keys[key] = true
+			return err
+		}, selectAgentsAt, name)
+	})
+	return keys, err
+}
+
+const selectListen = "SELECT listen FROM computers WHERE " + isMember + " AND judged_site = ?2 AND agent_key = ?3"
+
+// ListenOf returns where an agent at a site listens, by the ID of its key as [Caller] has it; the zero AddrPort if it
+// is not handed out there.
+func (s *Store) ListenOf(ctx context.Context, at core.SiteName, key string, now time.Time) (
+	listen netip.AddrPort, err error) {
+	err = s.view(ctx, func(tx *transaction) error {
+		var text string
+		err := tx.QueryRowContext(ctx, selectListen, unix(now), at, key).Scan(&text)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			listen, err = netip.ParseAddrPort(text)
+		}
+		return err
+	})
+	return listen, err
 }
 
 // A membership is what is kept of a member, as columns of its computer.

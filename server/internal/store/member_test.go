@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"fmt"
 	"net/netip"
@@ -107,6 +108,16 @@ func TestMembers(t *testing.T) {
 	f.want("but where it went", known(f.listens(elsewhere, late)), "[3]")
 	view, err := f.Computer(f.ctx(), three.Device)
 	f.check(err)
+	for agent, want := range map[*listener][2]string{
+		&one: {"10.0.0.1:4001", "invalid AddrPort"}, &three: {"invalid AddrPort", "10.0.0.3:4001"},
+		&two: {"invalid AddrPort", "invalid AddrPort"},
+	} {
+		for i, at := range []core.SiteName{"lyon", "paris"} {
+			listen, err := f.ListenOf(f.ctx(), at, agent.Key, late)
+			f.check(err)
+			f.want("listens at "+string(at), listen, want[i])
+		}
+	}
 	f.want("shown", []any{view.Place.Listen, view.Place.Weight}, "[10.0.0.3:4001 2]")
 	sites, err := f.Sites(f.ctx(), late)
 	f.check(err)
@@ -268,4 +279,67 @@ func TestKeyMadeOnce(t *testing.T) {
 	if len(slices.Compact(keys)) != 1 || !strings.Contains(keys[0], "{1 ") {
 		t.Errorf("got %v", keys)
 	}
+}
+
+// TestAgentsAt: who may speak for a computer at a site, after everything that takes that away or gives it. What another
+// process changes counts as well.
+func TestAgentsAt(t *testing.T) {
+	f := newFixture(t)
+	one, two, three, four := f.listener(1, "lyon"), f.listener(2, "lyon"), f.listener(3, "lyon"), f.listener(4, "paris")
+	quiet := one
+	quiet.prolog = ocs.Prolog{Contact: ocs.ContactID{1}}
+	f.listens(quiet, now)
+	f.computer("stock")
+	want := func(what string, at core.SiteName, agents ...listener) {
+		t.Helper()
+		keys, err := f.AgentsAt(f.ctx(), at)
+		f.check(err)
+		for _, one := range agents {
+			if !keys[one.Key] {
+				t.Errorf("%s: %s is not at %s", what, one.Device, at)
+			}
+		}
+		if len(keys) != len(agents) {
+			t.Errorf("%s: %d agents at %s, want %d", what, len(keys), at, len(agents))
+		}
+	}
+	want("from the start, listening or not", "lyon", one, two, three)
+	want("elsewhere", "paris", four)
+	want("nowhere", "oslo")
+	f.check(f.Revoke(f.ctx(), two.Device, now))
+	want("one is revoked", "lyon", one, three)
+	to := core.SiteName("paris")
+	f.check(f.SetComputer(f.ctx(), three.Device, &to, nil))
+	want("one is moved by hand", "lyon", one)
+	want("to there", "paris", three, four)
+	f.check(f.SetSite(f.ctx(), "oslo", func(one *site.Site) error {
+		one.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}
+		return nil
+	}))
+	want("a network is set", "lyon", one)
+	one.prolog.Contact = ocs.ContactID{2}
+	f.listens(one, now)
+	want("and called from", "lyon")
+	want("there", "oslo", one)
+	f.check(f.DeleteComputer(f.ctx(), four.Device, now))
+	want("one is deleted", "paris", three)
+	f.check(f.AddToken(f.ctx(), "again", Token{Site: "lyon", Uses: 1, Expires: now.Add(time.Hour)}, now))
+	_, err := f.Enrol(f.ctx(), Enrolment{Token: "again", Device: two.Device, Key: seal.KeyID{5}, Certified: now}, now)
+	f.check(err)
+	two.Key = seal.KeyID{5}.String()
+	want("one is enrolled anew, with another key", "lyon", two)
+	ctx, cancel := context.WithCancel(f.ctx())
+	cancel()
+	if keys, err := f.AgentsAt(ctx, "lyon"); err == nil {
+		t.Errorf("without time to look: got %v", keys)
+	}
+	f.check(f.view(f.ctx(), func(tx *transaction) error {
+		var id, parent, unused int
+		var plan string
+		err := tx.QueryRowContext(f.ctx(), "EXPLAIN QUERY PLAN "+selectAgentsAt, "lyon").Scan(&id, &parent, &unused, &plan)
+		if !strings.Contains(plan, "COVERING INDEX agents_by_site") {
+			t.Errorf("it is done by: %s", plan)
+		}
+		return err
+	}))
 }
