@@ -146,8 +146,7 @@ func (d *daemon) reports() <-chan swarm.Report {
 func (d *daemon) reported(report swarm.Report) plan.Event {
 	switch {
 	case report.Event == nil:
-		d.show()
-		return nil
+		return plan.NeighbourCame{Peer: report.Came}
 	case report.Info == core.Digest{}:
 		return plan.NeighbourReported{Event: report.Event}
 	}

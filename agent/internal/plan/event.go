@@ -161,6 +161,10 @@ type CallDue struct{}
 // due, and until it has ended, the origin is asked for nothing.
 type Moved struct{}
 
+// NeighbourCame reports a member that is connected now, before all that it says. NeighbourReported says, of no package,
+// that it left.
+type NeighbourCame struct{ Peer id.Peer }
+
 // LonelinessChanged reports whether no other member can be reached although some are there.
 type LonelinessChanged struct{ On bool }
 
@@ -192,6 +196,7 @@ func (Ended) event()             {}
 func (NewsHeard) event()         {}
 func (CallDue) event()           {}
 func (Moved) event()             {}
+func (NeighbourCame) event()     {}
 func (LonelinessChanged) event() {}
 func (WakeDue) event()           {}
 

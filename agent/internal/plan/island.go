@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // When an agent takes itself for cut off (swarm.md section 4, islands): when meetings with as many members have failed in a
-// row, and with more than it exchanges packages with. A member that few cannot reach is none of their island's concern, and
+// row, and with more than there are neighbours. A member that few cannot reach is none of their island's concern, and
 // an island that does not exist costs its site a second copy.
 const (
 	minUnreached = 3
@@ -20,17 +21,28 @@ const (
 
 // A reach is what the agent knows of whom it can reach. The zero reach is that nothing is wrong.
 type reach struct {
+	neighbours map[id.Peer]bool // who is connected now, whatever packages they have; at most link.MaxPeers
+
 	lonely    bool             // nobody, although others are there
 	unreached map[id.Peer]bool // whom it could not meet, since it last met somebody; at most maxUnreached
 	failedAt  time.Time        // last
 	until     time.Time        // the origin is told whom it reaches
 }
 
-// note takes in what concerns meetings.
-func (r *reach) note(now time.Time, event peer.Event, near int) {
+// came notes a neighbour.
+func (r *reach) came(who id.Peer) {
+	if r.neighbours == nil {
+		r.neighbours = map[id.Peer]bool{}
+	}
+	r.neighbours[who] = true
+	r.unreached = nil
+}
+
+// note takes in who left, and whom the agent could not meet.
+func (r *reach) note(now time.Time, event peer.Event) {
 	switch event := event.(type) {
-	case peer.NeighbourJoined:
-		r.unreached = nil
+	case peer.NeighbourLeft:
+		delete(r.neighbours, event.Peer)
 	case peer.MeetFailed:
 		if now.Sub(r.failedAt) > islandTime {
 			r.unreached = nil
@@ -42,7 +54,7 @@ func (r *reach) note(now time.Time, event peer.Event, near int) {
 		if len(r.unreached) < maxUnreached {
 			r.unreached[event.Peer] = true
 		}
-		if n := len(r.unreached); n >= minUnreached && n > near {
+		if n := len(r.unreached); n >= minUnreached && n > len(r.neighbours) {
 			r.until = now.Add(islandTime)
 		}
 	}
@@ -62,15 +74,8 @@ func (r *reach) shift(by time.Duration) {
 	r.failedAt, r.until = r.failedAt.Add(by), r.until.Add(by)
 }
 
-// near returns whom packages are exchanged with, in order, the first next.MaxReached.
-func (p *Plan) near() []id.Peer {
-	var list []id.Peer
-	for _, t := range p.tasks {
-		if t.download != nil {
-			list = append(list, t.download.Neighbours()...)
-		}
-	}
-	slices.SortFunc(list, id.Peer.Compare)
-	list = slices.Compact(list)
+// near returns the neighbours, in order, the first next.MaxReached.
+func (r *reach) near() []id.Peer {
+	list := slices.SortedFunc(maps.Keys(r.neighbours), id.Peer.Compare)
 	return list[:min(len(list), next.MaxReached)]
 }

@@ -6,11 +6,9 @@ import (
 	"time"
 
 	"enjambre/core"
-	"enjambre/core/fragment"
 	"enjambre/peer"
 	"enjambre/peer/id"
 	"enjambre/peer/next"
-	"enjambre/peer/owner"
 )
 
 func unmet(n byte) peer.Event { return peer.MeetFailed{Peer: id.Peer{n}} }
@@ -18,9 +16,8 @@ func unmet(n byte) peer.Event { return peer.MeetFailed{Peer: id.Peer{n}} }
 // TestReach: who fails to meet three others, and more than it exchanges with, takes itself for cut off for a while; one
 // that fails over and over, or a few in a large neighbourhood, are others' trouble.
 func TestReach(t *testing.T) {
-	joined := peer.NeighbourJoined{Peer: id.Peer{9}}
 	for name, c := range map[string]struct {
-		near   int
+		near   byte // neighbours before
 		events []peer.Event
 		want   bool
 	}{
@@ -29,13 +26,16 @@ func TestReach(t *testing.T) {
 		"the same": {0, []peer.Event{unmet(1), unmet(1), unmet(1), unmet(2)}, false},
 		"of many":  {3, []peer.Event{unmet(1), unmet(2), unmet(3)}, false},
 		"most":     {3, []peer.Event{unmet(1), unmet(2), unmet(3), unmet(4)}, true},
-		"between":  {0, []peer.Event{unmet(1), unmet(2), joined, unmet(3)}, false},
+		"left":     {3, []peer.Event{peer.NeighbourLeft{Peer: id.Peer{101}}, unmet(1), unmet(2), unmet(3)}, true},
 		"other":    {0, []peer.Event{unmet(1), unmet(2), peer.WakeDue{}, peer.NeighbourLeft{Peer: id.Peer{3}}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r reach
+			for n := range c.near {
+				r.came(id.Peer{n + 100})
+			}
 			for _, event := range c.events {
-				r.note(start, event, c.near)
+				r.note(start, event)
 			}
 			if got := r.isCutOff(start); got != c.want {
 				t.Errorf("got %v", got)
@@ -46,17 +46,20 @@ func TestReach(t *testing.T) {
 		})
 	}
 	var r reach
-	r.note(start, unmet(1), 0)
-	r.note(start, unmet(2), 0)
-	r.note(start.Add(islandTime+1), unmet(3), 0)
+	r.note(start, unmet(1))
+	r.note(start, unmet(2))
+	r.note(start.Add(islandTime+1), unmet(3))
 	if r.isCutOff(start.Add(islandTime + 1)) {
 		t.Error("what failed long ago counts")
 	}
 	for n := range byte(200) {
-		r.note(start.Add(islandTime+1), unmet(n), 0)
+		r.note(start.Add(islandTime+1), unmet(n))
 	}
 	if len(r.unreached) != maxUnreached {
 		t.Errorf("%d are remembered", len(r.unreached))
+	}
+	if r.came(id.Peer{250}); len(r.unreached) > 0 {
+		t.Error("who has met somebody since goes on counting")
 	}
 }
 
@@ -79,11 +82,11 @@ func TestCutOff(t *testing.T) {
 		t.Errorf("alone: %+v", said)
 	}
 	p.Step(now, LonelinessChanged{})
-	for _, n := range []byte{5, 3} {
-		p.Step(now, NeighbourReported{Package: 7, Event: peer.NeighbourJoined{
-			Peer: id.Peer{n}, Weight: owner.Medium, Wants: true, Held: fragment.NewSet(4),
-		}})
+	for _, n := range []byte{5, 3, 4} { // whether they have the package or not
+		p.Step(now, NeighbourCame{id.Peer{n}})
 	}
+	p.Step(now, NeighbourReported{Event: peer.NeighbourLeft{Peer: id.Peer{4}}})
+	p.Step(now, NeighbourReported{Package: 7, Event: peer.NeighbourLeft{Peer: id.Peer{5}}}) // only shares it no more
 	if said := next(); !said.CutOff || !slices.Equal(said.Reached, []id.Peer{{3}, {5}}) {
 		t.Errorf("afterwards: %+v", said)
 	}
@@ -97,9 +100,7 @@ func TestCutOff(t *testing.T) {
 func TestCutOffFits(t *testing.T) {
 	p, _ := lent(t, quick(), lender, core.MaxFragments)
 	for n := range byte(next.MaxReached + 1) {
-		p.Step(start, NeighbourReported{Package: 7, Event: peer.NeighbourJoined{
-			Peer: id.Peer{n + 1}, Wants: true, Held: fragment.NewSet(core.MaxFragments),
-		}})
+		p.Step(start, NeighbourCame{id.Peer{n + 1}})
 	}
 	p.Step(start, LonelinessChanged{On: true})
 	task := p.tasks[7]

@@ -152,7 +152,7 @@ func (p *Plan) askNext(now time.Time, t *task, wishes peer.AskOrigin) Action {
 	request := next.Request{Weight: p.options.Weight, Want: wishes.Want}
 	most := maxComplaints
 	if p.reach.isCutOff(now) {
-		request.CutOff, request.Reached = true, p.near()
+		request.CutOff, request.Reached = true, p.reach.near()
 		most = maxCutOff
 	}
 	if said := min(len(v.complaints), most); said > 0 {

@@ -220,6 +220,8 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		p.calls.Hurry(now)
 	case Moved:
 		p.moved(now)
+	case NeighbourCame:
+		p.reach.came(event.Peer)
 	case LonelinessChanged:
 		p.reach.lone(now, event.On)
 	case WakeDue:

@@ -59,7 +59,9 @@ func (p *Plan) fragmentShared(now time.Time, event FragmentShared) []Action {
 
 // neighbourReported hands on what a neighbour says.
 func (p *Plan) neighbourReported(now time.Time, event NeighbourReported) []Action {
-	p.reach.note(now, event.Event, len(p.near()))
+	if _, left := event.Event.(peer.NeighbourLeft); !left || event.Package == 0 { // else it only shares the package no more
+		p.reach.note(now, event.Event)
+	}
 	var actions []Action
 	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
 		t := p.tasks[id]
