@@ -143,8 +143,9 @@ func (p *pack) report(by, holder slot) bool {
 	return true
 }
 
-// judgeTrust distrusts a holder that more than a third of the active members, and at least two, complain of.
-func (o *Site) judgeTrust(p *pack, holder slot, cause Cause) {
+// isAccused reports whether more than a third of the active members of a holder's island, and at least two, complain of
+// it.
+func (o *Site) isAccused(p *pack, holder slot) bool {
 	active, complaining := 0, 0
 	for _, a := range p.askers {
 		if a == nil || !a.isActive(o.clock.now) || !o.areTogether(a.slot, holder) {
@@ -155,7 +156,12 @@ func (o *Site) judgeTrust(p *pack, holder slot, cause Cause) {
 			complaining++
 		}
 	}
-	if _, known := p.distrusted[holder]; known || complaining < 2 || 3*complaining <= active {
+	return complaining >= 2 && 3*complaining > active
+}
+
+// judgeTrust distrusts a holder that is accused.
+func (o *Site) judgeTrust(p *pack, holder slot, cause Cause) {
+	if _, known := p.distrusted[holder]; known || !o.isAccused(p, holder) {
 		return
 	}
 	p.distrusted[holder] = cause

@@ -129,7 +129,8 @@ func (o *Site) join(bridge slot, islands []islandID) {
 }
 
 // move takes members into an island. Their leases go with them, so that what they were to fetch for others is
-// free.
+// free. What they said of others, and others of them, was that they do not reach each other: it is forgotten, and whoever
+// is distrusted for nothing else is trusted again.
 func (o *Site) move(members []slot, target islandID) {
 	touched := map[islandID]bool{target: true}
 	for _, s := range members {
@@ -148,6 +149,9 @@ func (o *Site) move(members []slot, target islandID) {
 		}
 	}
 	for _, p := range o.sorted() {
+		maps.DeleteFunc(p.distrusted, func(holder slot, _ Cause) bool {
+			return touched[o.members.at(holder).island] && !o.isAccused(p, holder)
+		})
 		for _, id := range slices.Sorted(maps.Keys(touched)) {
 			if id != mainIsland && o.islands[id] == nil {
 				delete(p.grounds, id)

@@ -239,3 +239,39 @@ func TestNonsense(t *testing.T) {
 		Resume: lease.Resume{Fragment: 1, From: 1 << 40}, Want: []core.FragmentIndex{1},
 	}), "grant 1 none")
 }
+
+// TestIslandPardons: two halves that cannot reach each other complain of each other, so all are distrusted that hold
+// something. Once they are known to be islands, those complaints are nobody's: all are served, and each half's word counts
+// in it. Complaints within a half stay.
+func TestIslandPardons(t *testing.T) {
+	b := newBench(t)
+	b.watcher.islands = func(id id.Peer) string {
+		if id[31] > 4 {
+			return "one half"
+		}
+		return "the other"
+	}
+	b.hold(1, 0)
+	b.hold(5, 1)
+	for member := 2; member <= 8; member++ {
+		b.ask(member, 0, 1)
+	}
+	failed := func(index core.FragmentIndex, holder int, by ...int) {
+		for _, member := range by {
+			b.say(lease.MemberAsked{Member: name(member), Failed: []lease.Complaint{{Fragment: index, Holder: name(holder)}}})
+		}
+	}
+	failed(1, 5, 1, 2, 3, 4)
+	failed(0, 1, 5, 6, 7, 8)
+	b.want("the one is distrusted", b.ask(1, 7), "distrusted")
+	b.want("and so is the other", b.ask(5, 7), "distrusted")
+	b.declare(6, 5, 7, 8)
+	b.want("the one is served", b.ask(1, 7), "grant 7 none")
+	b.want("and so is the other", b.ask(5, 6), "grant 6 none")
+	b.want("the one's word counts", b.ask(2, 0), "held by 1")
+	b.want("the other's too", b.ask(7, 1), "held by 5")
+
+	failed(1, 5, 6, 7, 8)
+	b.declare(3, 4)
+	b.want("within a half it stays", b.ask(5, 4), "distrusted")
+}
