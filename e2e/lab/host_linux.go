@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -96,9 +97,23 @@ func (l *Lab) Plug(host string) error {
 // nowhere is an Ethernet address that nobody has.
 var nowhere = net.HardwareAddr{0x02, 0, 0, 0, 0, 0x99}
 
-// Isolate makes everything that a host sends to other hosts of its site vanish, as a Wi-Fi with client isolation or a
-// firewall between computers does: nobody is told. The gateway, and so the server, is reached as before.
-func (l *Lab) Isolate(host string) error {
+// Isolate makes everything that a host sends to some other hosts of its site vanish, to all of them if none is named, as a
+// Wi-Fi with client isolation or a firewall between computers does: nobody is told. The gateway, and so the server, is
+// reached as before. Hosts are known by the addresses that they had when the lab was made.
+func (l *Lab) Isolate(host string, from ...string) error {
+	return l.eachWay(host, from, func(s *space, way *netlink.Neigh) error {
+		way.State, way.HardwareAddr = netlink.NUD_PERMANENT, nowhere
+		return s.net.NeighSet(way)
+	})
+}
+
+// Unite takes an Isolate back.
+func (l *Lab) Unite(host string, with ...string) error {
+	return l.eachWay(host, with, func(s *space, way *netlink.Neigh) error { return s.net.NeighDel(way) })
+}
+
+// eachWay changes the ways from a host to others of its site.
+func (l *Lab) eachWay(host string, to []string, change func(*space, *netlink.Neigh) error) error {
 	s, found := l.spaces[host]
 	if !found {
 		return fmt.Errorf("lab: there is no host %q", host)
@@ -108,15 +123,17 @@ func (l *Lab) Isolate(host string) error {
 		return err
 	}
 	for i, site := range l.sites {
+		if !strings.HasPrefix(host, string(site.Name)+"-") {
+			continue
+		}
 		for number := 1; number <= site.Hosts; number++ {
-			if !strings.HasPrefix(host, string(site.Name)+"-") || site.Host(number) == host {
+			other := site.Host(number)
+			if other == host || len(to) > 0 && !slices.Contains(to, other) {
 				continue
 			}
-			err := s.net.NeighSet(&netlink.Neigh{
-				LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: HostAddress(i, number).AsSlice(), HardwareAddr: nowhere,
-			})
-			if err != nil {
-				return fmt.Errorf("host %s: lose what goes to %s: %w", host, site.Host(number), err)
+			way := &netlink.Neigh{LinkIndex: link.Attrs().Index, IP: HostAddress(i, number).AsSlice()}
+			if err := change(s, way); err != nil {
+				return fmt.Errorf("host %s: the way to %s: %w", host, other, err)
 			}
 		}
 	}

@@ -46,7 +46,10 @@ func (l *Lab) PullCable(string) error { return errSystem }
 func (l *Lab) Plug(string) error { return errSystem }
 
 // Isolate always fails.
-func (l *Lab) Isolate(string) error { return errSystem }
+func (l *Lab) Isolate(string, ...string) error { return errSystem }
+
+// Unite always fails.
+func (l *Lab) Unite(string, ...string) error { return errSystem }
 
 // Move always fails.
 func (l *Lab) Move(string, core.SiteName) (netip.Addr, error) { return netip.Addr{}, errSystem }
