@@ -54,6 +54,7 @@ func (d *daemon) locate(ctx context.Context) {
 			if !moved {
 				return nil
 			}
+			d.swarm.locateAt = d.clock.now().Add(moveRest)
 			d.talker.Client().Renew() // connections from where it was lead nowhere, and nobody says so
 			return plan.Moved{}
 		}

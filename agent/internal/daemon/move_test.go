@@ -1,14 +1,17 @@
 package daemon
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
+	"enjambre/agent/internal/member"
 	"enjambre/agent/internal/plan"
 	"enjambre/agent/internal/state"
 	"enjambre/agent/internal/talk"
@@ -66,5 +69,45 @@ func TestAwake(t *testing.T) {
 	d.noticeSleep()
 	if !slices.Equal(d.queue, []plan.Event{plan.Moved{}}) {
 		t.Errorf("after a sleep: %+v", d.queue)
+	}
+}
+
+// TestLocate: where another address leads to the server, members find the agent there, and the server is called; a while
+// passes before it is looked at again. Where the same does, nothing happens.
+func TestLocate(t *testing.T) {
+	d := newDaemon(t)
+	enrolled(t, d)
+	m, err := member.New(member.Options{
+		State: d.options.State, Vault: d.vault, Deployment: "test", Now: time.Now, Log: d.options.Log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	running := make(chan struct{})
+	go func() { m.Run(ctx); close(running) }()
+	defer func() { cancel(); <-running }()
+	if at, _ := m.Listen(ctx, netip.MustParseAddr("127.0.0.2")); !at.IsValid() {
+		t.Fatal(m.Status())
+	}
+	d.swarm.member = m
+	for _, c := range []struct {
+		want plan.Event
+		rest time.Duration
+	}{{plan.Moved{}, moveRest}, {nil, locateEvery}} {
+		now := d.clock.now()
+		d.locate(ctx)
+		if _, wanted := d.locateDue(); wanted {
+			t.Error("it is looked at twice at once")
+		}
+		if got := (<-d.answers)(); got != c.want {
+			t.Errorf("got %+v, want %+v", got, c.want)
+		}
+		if at, wanted := d.locateDue(); !wanted || at.Before(now.Add(c.rest)) || at.After(d.clock.now().Add(c.rest)) {
+			t.Errorf("the next time is %v after, want %v", at.Sub(now), c.rest)
+		}
+		if at := m.At().Addr(); at != netip.MustParseAddr("127.0.0.1") {
+			t.Errorf("members find it at %v", at)
+		}
 	}
 }

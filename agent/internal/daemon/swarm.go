@@ -28,6 +28,7 @@ const (
 	// It is looked at whether another address leads to the server: until that is seen, what old neighbours are sending still
 	// comes, over two WANs. It takes three system calls and no packet.
 	locateEvery = 500 * time.Millisecond
+	moveRest    = 10 * time.Second // after a move, for computers whose way to the server changes all the time
 )
 
 // swarming is the daemon's part in the site's swarm. Only the goroutine that owns the plan uses it, but member and
