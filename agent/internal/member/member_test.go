@@ -453,7 +453,10 @@ func TestPlaceOf(t *testing.T) {
 // admitted.
 func TestStrangers(t *testing.T) {
 	d := newDeployment(t)
-	a := d.computer("a").start()
+	var passed atomic.Int64
+	a := d.computer("a").start(func(o *Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+	})
 	a.Told(d.words(a.Self(), "lyon", 1))
 	other := newDeploymentOf(t, seeded(210))
 	stranger := other.computer("s").start()
@@ -473,13 +476,13 @@ func TestStrangers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.options.Now = func() time.Time { return time.Now().Add(c.at) }
+		passed.Store(int64(c.at))
 		if _, err := a.judge(c.from.Self(), hello); core.ClassOf(err) != c.want {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	hello, _ := old.hello()
-	a.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+	passed.Store(int64(25 * time.Hour))
 	a.Unreached()
 	if _, err := a.judge(old.Self(), hello); err != nil {
 		t.Errorf("old, without server: %v", err)
