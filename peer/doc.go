@@ -26,6 +26,7 @@
 //
 // A member of weight 0 asks the origin for itself only after [PatientTime] without a new fragment.
 //
-// What the origin has sent is announced at once, since nobody else has it, what members have sent every [AnnounceEvery];
-// both to neighbours that lack it.
+// What the origin has sent is announced at once, since nobody else has it, and so is all at the end: the last fragments
+// would otherwise come from their first holders alone, whose slots are few. What members have sent before is announced
+// every [AnnounceEvery]; all to neighbours that lack it.
 package peer

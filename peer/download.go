@@ -24,7 +24,7 @@ const (
 	StallTime     = 10 * time.Second // without a byte, after which a fetch is broken off
 	lateTime      = time.Second      // by which a Step may be late on a busy computer
 	HedgeTime     = 2 * time.Second  // after which a late fragment is asked of a second holder, at the end
-	AnnounceEvery = time.Second      // what members have sent; what the origin has sent at once
+	AnnounceEvery = time.Second      // what members have sent; at once, at the end and what the origin has sent
 	PatientTime   = time.Minute      // without a new fragment, after which a member of weight 0 asks the origin
 	emptyPause    = time.Second      // until the origin is asked again when there was nothing to ask it for
 	firstBan      = time.Hour        // for a misbehaviour
@@ -241,7 +241,7 @@ func (d *Download) stored(now time.Time, event FragmentStored) []Action {
 		d.verified = append(d.verified, index)
 	}
 	switch {
-	case event.From == (id.Peer{}): // nobody else has it
+	case event.From == (id.Peer{}), d.isEnd(): // nobody else has it, or few have what many are waiting for
 		d.announceAt = now
 	case len(d.news) == 0:
 		d.announceAt = now.Add(AnnounceEvery)

@@ -341,14 +341,17 @@ func (d *Download) leastBusy(free []*neighbour, index core.FragmentIndex) *neigh
 	return best
 }
 
+// isEnd reports whether at most one fragment in a hundred is missing, or one.
+func (d *Download) isEnd() bool { return d.Missing()*hedgeShare <= max(d.Size(), hedgeShare) }
+
 // isLate reports whether a fragment under way may be asked of a second holder, once HedgeTime has passed.
 func (d *Download) isLate(index core.FragmentIndex) bool {
-	return len(d.fetches[index]) == 1 && d.Missing()*hedgeShare <= max(d.Size(), hedgeShare) && d.copies[index] > 1
+	return len(d.fetches[index]) == 1 && d.isEnd() && d.copies[index] > 1
 }
 
 // hedge chooses a second holder for a fragment that is late, at the end.
 func (d *Download) hedge(now time.Time, free []*neighbour) (core.FragmentIndex, *neighbour) {
-	if d.Missing()*hedgeShare > max(d.Size(), hedgeShare) {
+	if !d.isEnd() {
 		return 0, nil
 	}
 	for index := range d.held.Missing() {

@@ -151,9 +151,9 @@ func TestHedge(t *testing.T) {
 	}
 }
 
-// TestAnnounce: once a second, to those who want and lack it; what the origin has sent at once.
+// TestAnnounce: once a second, to those who want and lack it; at once what the origin has sent, and at the end.
 func TestAnnounce(t *testing.T) {
-	d := member(0, 3, true)
+	d := member(0, 5, true)
 	quiet := join(3, nil)
 	quiet.Wants = false
 	for _, event := range []Event{join(1, nil), join(2, nil), quiet, FragmentStored{2, peerOf(9)}, FragmentStored{0, peerOf(9)}} {
@@ -168,8 +168,12 @@ func TestAnnounce(t *testing.T) {
 	if _, wakes := d.NextWake(); wakes {
 		t.Error("it wakes for nothing")
 	}
-	step(t, d, now, FragmentStored{Index: 1}, Acknowledge{[]core.FragmentIndex{2, 0, 1}},
-		Announce{peerOf(1), []core.FragmentIndex{1}}, Announce{peerOf(2), []core.FragmentIndex{1}})
+	both := func(index core.FragmentIndex) []Action {
+		return []Action{Announce{peerOf(1), []core.FragmentIndex{index}}, Announce{peerOf(2), []core.FragmentIndex{index}}}
+	}
+	step(t, d, now, FragmentStored{Index: 1}, append([]Action{Acknowledge{[]core.FragmentIndex{2, 0, 1}}}, both(1)...)...)
+	step(t, d, now, FragmentStored{4, peerOf(9)}, both(4)...) // one is missing
+	step(t, d, now, FragmentStored{3, peerOf(9)}, append([]Action{Acknowledge{[]core.FragmentIndex{4, 3}}}, both(3)...)...)
 }
 
 // TestWishes: a member wants first what is its own; what failed at the origin comes last.
