@@ -45,13 +45,20 @@ func (c *Client) track(dial dialler) dialler {
 // errRenewed is why what was under way is broken off.
 var errRenewed = errors.New("the computer has slept, or is elsewhere")
 
-// untilRenewed has Renew call a function, until the one that is returned is called: a closed connection alone would have
-// net/http ask again over another.
-func (c *Client) untilRenewed(cancel context.CancelCauseFunc) (stop func()) {
+// untilRenewed returns a context that Renew ends, and what is to be called when the work with it is over. A closed
+// connection alone would have net/http, or a loop of ours, ask again over another.
+func (c *Client) untilRenewed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	unregister := context.AfterFunc(c.era, func() { cancel(errRenewed) })
-	return func() { unregister() }
+	work := &cancel
+	c.works[work] = true
+	return ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.works, work)
+		cancel(nil)
+	}
 }
 
 // Renew closes all connections, whose other ends may have ended while the computer slept, or lead nowhere since it was
@@ -59,8 +66,9 @@ func (c *Client) untilRenewed(cancel context.CancelCauseFunc) (stop func()) {
 // next has connections of its own. No body is gone on with by itself: whether that is still wanted is the caller's to say.
 func (c *Client) Renew() {
 	c.mu.Lock()
-	c.end()
-	c.era, c.end = context.WithCancel(context.Background())
+	for work := range c.works { // before the connections: whoever sees one closed knows why
+		(*work)(errRenewed)
+	}
 	var open []*trackedConn
 	for conn := range c.conns {
 		open = append(open, conn)

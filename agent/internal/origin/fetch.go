@@ -29,6 +29,8 @@ var errSlow = fmt.Errorf("less than %d bytes in %v", progressBytes, progressTime
 
 // Get fetches a file of at most so many bytes.
 func (c *Client) Get(ctx context.Context, address string, most int) ([]byte, error) {
+	ctx, done := c.untilRenewed(ctx)
+	defer done()
 	data, err := c.get(ctx, address, nil, int64(most), -1)
 	if err != nil {
 		return nil, c.named(address, err)
@@ -39,13 +41,15 @@ func (c *Client) Get(ctx context.Context, address string, most int) ([]byte, err
 // Fragment fetches a file of exactly size bytes. A body that breaks off is gone on with, a few times, but not after
 // [Client.Renew].
 func (c *Client) Fragment(ctx context.Context, address string, size int64) ([]byte, error) {
+	ctx, done := c.untilRenewed(ctx)
+	defer done()
 	data := make([]byte, 0, size) // which is signed, and at most core.MaxFragmentSize
 	var err error
 	for range fetchAttempts {
 		before := len(data)
 		data, err = c.get(ctx, address, data, size, size)
 		var broken *brokenError
-		if err == nil || !errors.As(err, &broken) || len(data) == before || errors.Is(err, errRenewed) {
+		if err == nil || !errors.As(err, &broken) || len(data) == before || ctx.Err() != nil {
 			break
 		}
 	}
@@ -65,7 +69,6 @@ func (e *brokenError) Unwrap() error { return e.error }
 func (c *Client) get(ctx context.Context, address string, have []byte, most, size int64) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer c.untilRenewed(cancel)()
 	slow := time.AfterFunc(c.patience, func() { cancel(errSlow) })
 	defer slow.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)

@@ -67,6 +67,8 @@ type Begun struct {
 // ErrNoLeases says that plain files may do. A refusal (core.ClassOf) says that what was sent is not the fragment that
 // the answer names.
 func (c *Client) Next(ctx context.Context, address string, wish Wish) (next.Answer, []byte, error) {
+	ctx, done := c.untilRenewed(ctx)
+	defer done()
 	wish.Request.Want = slices.Clone(wish.Request.Want)
 	retried := false
 	var introduce next.Introduction // that one of the answers brought
@@ -82,12 +84,12 @@ func (c *Client) Next(ctx context.Context, address string, wish Wish) (next.Answ
 		switch {
 		case err == nil:
 			return answer, data, nil
-		case errors.Is(err, errRenewed):
+		case ctx.Err() != nil:
 			return answer, nil, c.named(address, err)
 		case errors.As(err, &stale) && !retried:
 			retried = true
 			attempt--
-		case !errors.As(err, &broken) || len(wish.Begun.Bytes) <= before || attempt == nextAttempts || ctx.Err() != nil:
+		case !errors.As(err, &broken) || len(wish.Begun.Bytes) <= before || attempt == nextAttempts:
 			return answer, nil, c.named(address, err)
 		}
 	}
@@ -113,7 +115,6 @@ func (w *Wish) resume() int {
 func (c *Client) next(ctx context.Context, address string, wish *Wish) (next.Answer, []byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer c.untilRenewed(cancel)()
 	silence := time.AfterFunc(c.answerTime, func() { cancel(errSilent) })
 	defer silence.Stop()
 	response, err := c.ask(ctx, address, wish)

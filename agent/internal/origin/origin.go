@@ -59,12 +59,11 @@ type Client struct {
 
 	mu    sync.Mutex
 	conns map[*trackedConn]bool
-	era   context.Context     // ended by Renew, which begins another
-	end   context.CancelFunc  // of the era
-	shown []*x509.Certificate // by the server, last
-	route route               // of the last connection to it
-	date  time.Time           // what the server's clock said last; zero if that was asked for
-	heard time.Time           // when that was, by Options.Now
+	works map[*context.CancelCauseFunc]bool // that Renew ends
+	shown []*x509.Certificate               // by the server, last
+	route route                             // of the last connection to it
+	date  time.Time                         // what the server's clock said last; zero if that was asked for
+	heard time.Time                         // when that was, by Options.Now
 }
 
 // ParseServer reads a server's address: https://host[:port], with /ocsinventory behind it or not.
@@ -114,9 +113,9 @@ func New(options Options) (*Client, error) {
 		file:    &http.Client{Transport: shared, CheckRedirect: refuse},
 		lender:  &http.Client{Transport: own, CheckRedirect: refuse},
 
-		conns: map[*trackedConn]bool{}, patience: progressTime, answerTime: answerTime, stillTime: stillTime,
+		conns: map[*trackedConn]bool{}, works: map[*context.CancelCauseFunc]bool{},
+		patience: progressTime, answerTime: answerTime, stillTime: stillTime,
 	}
-	c.era, c.end = context.WithCancel(context.Background())
 	shared.DialContext, own.DialContext = c.track(shared.DialContext), c.track(own.DialContext)
 	return c, nil
 }
