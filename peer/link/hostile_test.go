@@ -50,7 +50,7 @@ func TestStreamFlood(t *testing.T) {
 	conn := attacker.swarm.ConnsToPeer(theirs(victim.ID()))[0]
 	most, opened := 0, 0
 	for ; opened < 10_000; opened++ {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		one, err := conn.NewStream(ctx)
 		cancel()
 		if err != nil {
