@@ -115,15 +115,6 @@ func (d *Download) Missing() int { return d.held.Size() - d.held.Count() }
 // Holds reports whether a fragment is there.
 func (d *Download) Holds(index core.FragmentIndex) bool { return d.held.Has(index) }
 
-// Neighbours returns whom the package is exchanged with, in order of their IDs.
-func (d *Download) Neighbours() []id.Peer {
-	list := make([]id.Peer, len(d.neighbours))
-	for i, n := range d.neighbours {
-		list[i] = n.peer
-	}
-	return list
-}
-
 // Bitmap returns what is held, as fragment.Set.Bytes has it.
 func (d *Download) Bitmap() []byte { return d.held.Bytes() }
 

@@ -25,6 +25,7 @@ const (
 	documentTime  = 10 * time.Second // that one of them may take
 	localTime     = 2 * time.Second  // that finding out our own address may take before the first contact
 	maxMeetings   = 16               // that the server's answers cause, at once
+
 	// It is looked at whether another address leads to the server: until that is seen, what old neighbours are sending still
 	// comes, over two WANs. It takes three system calls and no packet.
 	locateEvery = 500 * time.Millisecond
