@@ -89,7 +89,10 @@ type member struct {
 	done     chan struct{}
 }
 
-func newMember(t testing.TB, n byte, p parcel) *member {
+func newMember(t testing.TB, n byte, p parcel) *member { return newMemberOn(t, n, p, nil) }
+
+// newMemberOn returns a member whose fragments are on a disk of its own, unless open is nil.
+func newMemberOn(t testing.TB, n byte, p parcel, open func(string) (vault.Data, error)) *member {
 	t.Helper()
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
 	m := &member{t: t, events: make(chan peer.Event), done: make(chan struct{})}
@@ -105,7 +108,7 @@ func newMember(t testing.TB, n byte, p parcel) *member {
 		t.Fatal(err)
 	}
 	m.vault, err = vault.Open(t.TempDir(), vault.Options{
-		Policy: policy(), Deployment: "test", Log: slog.New(slog.DiscardHandler), Reserve: 1,
+		Policy: policy(), Deployment: "test", Log: slog.New(slog.DiscardHandler), Reserve: 1, OpenData: open,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -35,8 +35,8 @@ func (p *Package) readEnded() error {
 
 // Keep keeps a package that has ended, for members that want it, until Tidy or another package's need removes it.
 func (v *Vault) Keep(id core.PackageID, ended time.Time) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	p := v.packages[id]
 	if p == nil {
 		return fmt.Errorf("keep package %s: the vault does not have it", id)
@@ -45,7 +45,7 @@ func (v *Vault) Keep(id core.PackageID, ended time.Time) error {
 	if err := durable.Write(filepath.Join(p.folder, endedFile), []byte(ended.Format(time.RFC3339))); err != nil {
 		return fmt.Errorf("keep package %s: %w", id, err)
 	}
-	p.ended = ended
+	v.set(func() { p.ended = ended })
 	return nil
 }
 
@@ -62,8 +62,8 @@ func (v *Vault) Kept(id core.PackageID) (time.Time, bool) {
 
 // Claim makes a package that is kept one that is assigned again.
 func (v *Vault) Claim(id core.PackageID) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	return v.claim(v.packages[id])
 }
 
@@ -76,7 +76,7 @@ func (v *Vault) claim(p *Package) error {
 		err = durable.SyncFolder(p.folder)
 	}
 	if err == nil {
-		p.ended = time.Time{}
+		v.set(func() { p.ended = time.Time{} })
 	}
 	return err
 }
@@ -84,8 +84,8 @@ func (v *Vault) claim(p *Package) error {
 // Tidy removes kept packages: those that ended longer than age ago, then the ones that ended first, while there are more
 // than 256, they take more than they may, or the file system has less than its reserve.
 func (v *Vault) Tidy(now time.Time, age time.Duration) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	most, err := v.keepBytes()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -29,21 +30,35 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// A Package is one package of a vault.
-type Package struct {
-	folder string
-	sealed Sealed
-	ended  time.Time // zero: it is assigned; else it is only kept. Guarded by the vault's mutex
+// Data is an open file of fragments. Its methods may be called by several goroutines at once, as those of [os.File].
+type Data interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Sync() error
+	Stat() (os.FileInfo, error)
+}
 
-	mu      sync.Mutex
+// A Package is one package of a vault.
+//
+// Neighbours ask what it holds while the disk is busy with its own work, so mu is never held over I/O: a member that is
+// silent for ten seconds is taken for dead, however good its reason.
+type Package struct {
+	folder  string
+	sealed  Sealed
+	ended   time.Time // zero: it is assigned; else it is only kept. Guarded by the vault's mutexes
 	plan    fragment.Plan
 	digests fragment.Digests
+	data    Data // nil without archive
+
+	recording sync.Mutex // held while records are written, by one after the other; before mu
+	have      *os.File
+	records   int64
+
+	mu      sync.Mutex
 	held    *fragment.Set // those recorded and those waiting
-	data    *os.File      // nil without archive
-	have    *os.File
-	records int64
-	waiting []byte // records not yet in have
-	broken  error  // a failed sync; nothing is believed after it
+	waiting []byte        // records not yet in have; what they say is written
+	broken  error         // a failed sync; nothing is believed after it
 }
 
 // Info returns the package's info. It must not be changed.
@@ -60,7 +75,7 @@ func (p *Package) size() int64 {
 }
 
 // open opens the files. After an unclean stop it looks closely at what they say.
-func (p *Package) open(wasOpen bool) (err error) {
+func (p *Package) open(openData func(string) (Data, error), wasOpen bool) (err error) {
 	archive := p.sealed.Info.Archive
 	if archive == nil {
 		p.held = fragment.NewSet(0)
@@ -75,7 +90,7 @@ func (p *Package) open(wasOpen bool) (err error) {
 	if p.digests, err = fragment.ParseDigests(digests, p.plan, archive.Digests); err != nil {
 		return err
 	}
-	if p.data, err = os.OpenFile(filepath.Join(p.folder, dataFile), os.O_RDWR, 0); err != nil {
+	if p.data, err = openData(filepath.Join(p.folder, dataFile)); err != nil {
 		return err
 	}
 	stat, err := p.data.Stat()
@@ -144,8 +159,11 @@ func (p *Package) check(indexes []core.FragmentIndex) error {
 		case err != nil:
 			return err
 		case !holds:
-			_, err := p.rehash(context.Background())
-			return err
+			_, wrong, err := p.hash(context.Background(), p.held)
+			if err != nil {
+				return err
+			}
+			return p.drop(wrong)
 		}
 	}
 	return nil
@@ -184,46 +202,60 @@ func (p *Package) Store(index core.FragmentIndex, fragment []byte) error {
 	if err := p.digests.Verify(index, fragment, p.plan); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.broken != nil {
-		return p.broken
+	if lacks, err := p.lacks(index); !lacks {
+		return err
 	}
-	if p.held.Has(index) {
-		return nil
-	}
+	// Two that store one fragment at once write the same bytes.
 	if _, err := p.data.WriteAt(fragment, p.plan.Offset(index)); err != nil {
 		return asNoSpace(fmt.Errorf("store fragment %d: %w", index, err))
 	}
-	p.held.Add(index)
-	p.waiting = appendRecord(p.waiting, index, p.digests[index])
-	if len(p.waiting) < batch*recordSize && !p.held.Full() {
+	if !p.add(index) {
 		return nil
 	}
-	if err := p.flush(); !errors.Is(err, errNotRecorded) {
+	if err := p.record(batch); !errors.Is(err, errNotRecorded) {
 		return err
 	}
 	return nil // it is there; only a crash would forget it
 }
 
+// lacks reports whether a fragment is to be written.
+func (p *Package) lacks(index core.FragmentIndex) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken == nil && !p.held.Has(index), p.broken
+}
+
+// add notes that a fragment's bytes were written, and reports whether it is time to record what waits.
+func (p *Package) add(index core.FragmentIndex) (isDue bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held.Add(index) {
+		p.waiting = appendRecord(p.waiting, index, p.digests[index])
+	}
+	return p.due(batch)
+}
+
+// due reports whether so many records wait, or the last ones. The caller holds mu.
+func (p *Package) due(least int) bool { return len(p.waiting) >= least*recordSize || p.held.Full() }
+
 // errNotRecorded says that the disk has no room for the records of fragments, which wait on: nothing is lost.
 var errNotRecorded = errors.New("not recorded")
 
 // Flush makes what was stored durable. It should be called within a second of a Store.
-func (p *Package) Flush() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.flush()
-}
+func (p *Package) Flush() error { return p.record(1) }
 
-func (p *Package) flush() error {
-	if p.broken != nil || len(p.waiting) == 0 {
-		return p.broken
+// record makes what was stored durable, if at least so many records wait, or the last ones. Who comes while others
+// do so waits for them, and mostly finds nothing left to do.
+func (p *Package) record(least int) error {
+	p.recording.Lock()
+	defer p.recording.Unlock()
+	waiting, err := p.toRecord(least)
+	if err != nil || len(waiting) == 0 {
+		return err
 	}
-	err := p.data.Sync()
-	failpoint.Hit("vault.after_data")
-	if err == nil {
-		_, err = p.have.WriteAt(p.waiting, p.records*recordSize)
+	if err = p.data.Sync(); err == nil {
+		failpoint.Hit("vault.after_data")
+		_, err = p.have.WriteAt(waiting, p.records*recordSize)
 		if err := asNoSpace(err); errors.Is(err, ErrNoSpace) { // part of them may be there; the next time writes over it
 			return fmt.Errorf("package %s: %w: %w", p.sealed.Info.ID, errNotRecorded, err)
 		}
@@ -231,33 +263,54 @@ func (p *Package) flush() error {
 	if err == nil {
 		err = p.have.Sync()
 	}
+	if err == nil {
+		failpoint.Hit("vault.after_have")
+		p.records += int64(len(waiting) / recordSize)
+	}
+	return p.recorded(len(waiting), err)
+}
+
+// toRecord returns the records that are to be written now.
+func (p *Package) toRecord(least int) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil || !p.due(least) {
+		return nil, p.broken
+	}
+	return bytes.Clone(p.waiting), nil
+}
+
+// recorded forgets the first records that waited, or that the package can be believed.
+func (p *Package) recorded(length int, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
 		p.broken = asNoSpace(fmt.Errorf("sync package %s: %w", p.sealed.Info.ID, err))
 		return p.broken
 	}
-	failpoint.Hit("vault.after_have")
-	p.records += int64(len(p.waiting) / recordSize)
-	p.waiting = p.waiting[:0]
+	p.waiting = p.waiting[:copy(p.waiting, p.waiting[length:])]
 	return nil
 }
 
 // Rehash reads the whole archive and returns nil if every byte is what was signed. Otherwise the wrong fragments
-// are dropped, so that they are missing again, and the error has class E_HASH.
+// are dropped, so that they are missing again, and the error has class E_HASH. Neighbours are served meanwhile.
 func (p *Package) Rehash(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.data == nil {
 		return nil
 	}
-	if missing := p.held.Size() - p.held.Count(); missing > 0 {
+	held := p.Held()
+	if missing := held.Size() - held.Count(); missing > 0 {
 		return core.Refuse(core.ClassHash, "%d fragments are missing", missing)
 	}
-	sum, err := p.rehash(ctx)
+	sum, wrong, err := p.hash(ctx, held)
 	if err != nil {
 		return err
 	}
-	if wrong := p.held.Size() - p.held.Count(); wrong > 0 {
-		return core.Refuse(core.ClassHash, "%d of %d fragments on the disk have changed", wrong, p.held.Size())
+	if len(wrong) > 0 {
+		if err := p.drop(wrong); err != nil {
+			return err
+		}
+		return core.Refuse(core.ClassHash, "%d of %d fragments on the disk have changed", len(wrong), held.Size())
 	}
 	if sum != p.sealed.Info.Archive.Digest {
 		return core.Refuse(core.ClassHash, "the archive's digest is %s, signed is %s; its fragments are as signed", sum,
@@ -266,34 +319,59 @@ func (p *Package) Rehash(ctx context.Context) error {
 	return nil
 }
 
-// rehash hashes every held fragment and drops what is wrong, on the disk first.
-func (p *Package) rehash(ctx context.Context) (whole core.Digest, err error) {
+// hash reads the whole archive, and tells its digest and which of the held fragments are not what was signed.
+func (p *Package) hash(ctx context.Context, held *fragment.Set) (whole core.Digest, wrong []core.FragmentIndex, err error) {
 	sum := sha256.New()
-	good := fragment.NewSet(p.held.Size())
 	buffer := make([]byte, p.plan.FragmentSize())
-	var records []byte
 	for index := range core.FragmentIndex(p.plan.Count()) {
 		if err := ctx.Err(); err != nil {
-			return core.Digest{}, err
+			return core.Digest{}, nil, err
 		}
 		part := buffer[:p.plan.Size(index)]
 		if _, err := p.data.ReadAt(part, p.plan.Offset(index)); err != nil {
-			return core.Digest{}, fmt.Errorf("read fragment %d: %w", index, err)
+			return core.Digest{}, nil, fmt.Errorf("read fragment %d: %w", index, err)
 		}
 		sum.Write(part)
-		if !p.held.Has(index) || p.digests.Verify(index, part, p.plan) != nil {
-			continue
+		if held.Has(index) && p.digests.Verify(index, part, p.plan) != nil {
+			wrong = append(wrong, index)
 		}
-		good.Add(index)
-		records = appendRecord(records, index, p.digests[index])
 	}
-	if good.Count() < p.held.Count() {
-		if err := p.rewrite(records); err != nil {
-			return core.Digest{}, err
+	return core.Digest(sum.Sum(nil)), wrong, nil
+}
+
+// drop forgets fragments, at once for those who ask, then on the disk. A crash between leaves records of bytes that
+// are not there, which is what have may always do.
+func (p *Package) drop(wrong []core.FragmentIndex) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	p.recording.Lock()
+	defer p.recording.Unlock()
+	records := p.without(wrong)
+	err := p.data.Sync() // some of what is left may only have waited
+	if err == nil {
+		err = p.rewrite(records)
+	}
+	if err != nil {
+		return p.recorded(0, err)
+	}
+	return nil
+}
+
+// without forgets fragments and returns the records of all others, of which none waits any more.
+func (p *Package) without(wrong []core.FragmentIndex) (records []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, index := range wrong {
+		p.held.Remove(index)
+	}
+	for index := range core.FragmentIndex(p.held.Size()) {
+		if p.held.Has(index) {
+			records = appendRecord(records, index, p.digests[index])
 		}
-		p.held = good
 	}
-	return core.Digest(sum.Sum(nil)), nil
+	p.waiting = nil
+	return records
 }
 
 // rewrite makes have hold these records and no others.
@@ -306,25 +384,24 @@ func (p *Package) rewrite(records []byte) error {
 	if err == nil {
 		p.have, err = os.OpenFile(path, os.O_RDWR, 0)
 	}
-	if err != nil {
-		p.broken = err
-		return err
+	if err == nil {
+		p.records = int64(len(records) / recordSize)
 	}
-	p.records, p.waiting = int64(len(records)/recordSize), nil
-	return nil
+	return err
 }
 
 // Archive returns the archive's bytes and their number. They are worth what [Package.Rehash] said last.
 func (p *Package) Archive() (io.ReaderAt, int64) { return p.data, p.size() }
 
 func (p *Package) close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.recording.Lock()
+	defer p.recording.Unlock()
 	var err error
-	for _, file := range []*os.File{p.data, p.have} {
-		if file != nil {
-			err = errors.Join(err, file.Close())
-		}
+	if p.data != nil {
+		err = p.data.Close()
+	}
+	if p.have != nil {
+		err = errors.Join(err, p.have.Close())
 	}
 	return err
 }

@@ -11,7 +11,7 @@
 //
 // A fragment is hashed before it is written. Every 16 fragments, or when [Package.Flush] is called, data is
 // synced, then their records are appended to have, then have is synced: never the other way round. So a crash
-// loses at most 16 fragments of download. have is a cache all the same: after an unclean stop the newest records
+// loses at most 16 fragments of download, and those that came while the disk was busy with them. have is a cache all the same: after an unclean stop the newest records
 // and a sample of the others are checked against the data, and nothing is ever run from it without
 // [Package.Rehash].
 //
@@ -69,6 +69,9 @@ type Options struct {
 	Size       func(string) (int64, error) // of the file system of a folder, in bytes; default: its answer
 	KeepBytes  int64                       // of all kept packages; default 20 GiB or a tenth of the file system
 	Evicted    func(core.Digest)           // is told of kept packages that are removed; it must not call the vault
+
+	// OpenData opens a file of fragments to read and write; by default the file system does.
+	OpenData func(path string) (Data, error)
 }
 
 const (
@@ -89,15 +92,24 @@ func (o Options) withDefaults() Options {
 	if o.Size == nil {
 		o.Size = sizeBytes
 	}
+	if o.OpenData == nil {
+		o.OpenData = func(path string) (Data, error) { return os.OpenFile(path, os.O_RDWR, 0) }
+	}
 	return o
 }
 
 // A Vault is an open vault. Safe for concurrent use; each Package too.
+//
+// To allocate or remove a package of some GiB takes seconds. Two mutexes keep those who only look from waiting for that:
+// changing is held by one after the other who changes what the vault has, mu only for a moment to look or to set. What
+// mu guards is set with both held, and read with either.
 type Vault struct {
 	folder  string
 	options Options
 
-	mu       sync.Mutex
+	changing sync.Mutex // before mu
+
+	mu       sync.Mutex // not held over I/O
 	packages map[core.PackageID]*Package
 }
 
@@ -149,7 +161,7 @@ func (v *Vault) load(name string, wasOpen bool) error {
 		return core.Refuse(core.ClassHash, "the folder holds package %s", sealed.Info.ID)
 	}
 	p := &Package{folder: v.file(name), sealed: sealed}
-	if err := errors.Join(p.readEnded(), p.open(wasOpen)); err != nil {
+	if err := errors.Join(p.readEnded(), p.open(v.options.OpenData, wasOpen)); err != nil {
 		return errors.Join(err, p.close())
 	}
 	v.packages[id] = p
@@ -158,17 +170,24 @@ func (v *Vault) load(name string, wasOpen bool) error {
 
 // Close flushes and closes all packages.
 func (v *Vault) Close() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	var err error
 	for _, p := range v.packages {
 		err = errors.Join(err, p.Flush(), p.close())
 	}
-	v.packages = nil
+	v.set(func() { v.packages = nil })
 	if err != nil {
 		return err // the mark stays, so that the next start looks closely
 	}
 	return os.Remove(v.file(openFile))
+}
+
+// set changes what mu guards. The caller is changing.
+func (v *Vault) set(change func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	change()
 }
 
 // Find returns a package, or nil if the vault does not have it.
@@ -207,8 +226,8 @@ func (v *Vault) IDs() []core.PackageID {
 // room.
 func (v *Vault) Add(sealed Sealed, digests []byte) (*Package, error) {
 	id := sealed.Info.ID
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	if known := v.packages[id]; known != nil {
 		if known.sealed.Digest != sealed.Digest {
 			return nil, core.Refuse(core.ClassHash, "package %s: its info file has changed, which one never does", id)
@@ -227,7 +246,7 @@ func (v *Vault) Add(sealed Sealed, digests []byte) (*Package, error) {
 	if err != nil {
 		return nil, fmt.Errorf("package %s: %w", id, asNoSpace(err))
 	}
-	v.packages[id] = p
+	v.set(func() { v.packages[id] = p })
 	return p, nil
 }
 
@@ -261,7 +280,7 @@ func (v *Vault) create(sealed Sealed, digests []byte) (p *Package, err error) {
 		return nil, err
 	}
 	p = &Package{folder: folder, sealed: sealed}
-	if err := p.open(false); err != nil {
+	if err := p.open(v.options.OpenData, false); err != nil {
 		return nil, errors.Join(err, p.close(), os.RemoveAll(folder))
 	}
 	return p, nil
@@ -300,8 +319,8 @@ func (v *Vault) makeRoom(size int64) error {
 
 // Remove drops a package; one that the vault does not have is no error.
 func (v *Vault) Remove(id core.PackageID) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	return v.remove(id)
 }
 
@@ -310,7 +329,7 @@ func (v *Vault) remove(id core.PackageID) error {
 	if p == nil {
 		return nil
 	}
-	delete(v.packages, id)
+	v.set(func() { delete(v.packages, id) })
 	return errors.Join(p.close(), os.RemoveAll(p.folder))
 }
 
