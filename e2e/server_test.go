@@ -387,41 +387,23 @@ func TestDistributionServer(t *testing.T) {
 	l := newLab(t, "https")
 	id := l.build("--action", "STORE", "--path", filepath.Join(l.folder, "s"), "--file", l.archive(nil, 60<<10),
 		"--fragment-size", "16KiB", "--protocol", "http")
-	elsewhere := t.TempDir()
-	if output, err := exec.CommandContext(t.Context(), "cp", "-r", filepath.Join(l.server.Data, "packages", id), elsewhere).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	var served sync.Map
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := http.StripPrefix("/mirror", http.FileServer(http.Dir(elsewhere)))
-	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		served.Store(r.URL.Path, true)
-		files.ServeHTTP(w, r)
-	}), ReadHeaderTimeout: patience}
-	ended := make(chan error, 1)
-	go func() { ended <- web.Serve(listener) }()
-	t.Cleanup(func() {
-		_ = web.Close()
-		<-ended
-	})
-	place := listener.Addr().String() + "/mirror"
+	m := newMirror(t)
+	m.take(&l.base, id)
+	place := m.place
 	l.must("activation", "create", "--package", id, "--fragments-url", place, "--site", "lyon")
 	l.must("activation", "create", "--package", id)
 	l.must("computer", "set", l.device, "--site", "lyon")
 	l.affect(id)
-	served.Clear()
+	m.fragments(id, 4)
 	l.call()
 	l.want(id, "SUCCESS", "SUCCESS")
-	for n := range 4 {
-		if _, found := served.Load(fmt.Sprintf("/mirror/%s/%s-%d", id, id, n+1)); !found {
+	for n, times := range m.fragments(id, 4) {
+		if times == 0 {
 			t.Errorf("fragment %d was not fetched from the site's web server", n+1)
 		}
 	}
 
-	if err := os.Remove(filepath.Join(elsewhere, id, id+"-2")); err != nil {
+	if err := os.Remove(filepath.Join(m.folder, id, id+"-2")); err != nil {
 		t.Fatal(err)
 	}
 	output := refused(t, 1, "activation", "create", "--data", l.server.Data, "--package", id, "--fragments-url", place, "--site", "oslo")

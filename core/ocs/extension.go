@@ -70,6 +70,10 @@ type GossipKey struct {
 type InfoDigest struct {
 	Package core.PackageID
 	Digest  core.Digest
+
+	// Elsewhere says that the package's fragments are plain files on another web server, that of its PACK_LOC: Swarm.Origin
+	// is not asked for them. Agents that do not know the attribute ask it all the same.
+	Elsewhere bool
 }
 
 func (s Swarm) append(to []byte) []byte {
@@ -101,7 +105,11 @@ func (s Swarm) append(to []byte) []byte {
 		param("TYPE", "POLICY", "NAME", policy.Name, "VALUE", policy.Value)
 	}
 	for _, info := range s.Infos {
-		param("TYPE", "INFO", "ID", info.Package.String(), "DIGEST", info.Digest.String())
+		attributes := []string{"TYPE", "INFO", "ID", info.Package.String(), "DIGEST", info.Digest.String()}
+		if info.Elsewhere {
+			attributes = append(attributes, "ELSEWHERE", "1")
+		}
+		param(attributes...)
 	}
 	for _, authority := range s.Authorities {
 		param("TYPE", "AUTHORITY", "CERTIFICATE", encode(authority))
@@ -191,7 +199,11 @@ func (s *Swarm) readInfo(fields *blobs) error {
 	if err != nil {
 		return err
 	}
-	s.Infos = append(s.Infos, InfoDigest{Package: id, Digest: digest})
+	elsewhere := fields.text("ELSEWHERE")
+	if elsewhere != "" && elsewhere != "0" && elsewhere != "1" {
+		return core.Refuse(core.ClassField, "ELSEWHERE is %q, want 0 or 1", elsewhere)
+	}
+	s.Infos = append(s.Infos, InfoDigest{Package: id, Digest: digest, Elsewhere: elsewhere == "1"})
 	return fields.err
 }
 

@@ -81,18 +81,18 @@ func (d *daemon) answered(reply ocs.PrologReply) plan.Event {
 	event.Conf, event.Partial = &conf, len(reply.Download.Packs) == ocs.MaxPacks
 	event.Origin = d.originOf(reply.Swarm)
 	d.memory.ExecTime = reply.Download.Conf.ExecutionTimeout
-	digests := map[core.PackageID]core.Digest{}
+	infos := map[core.PackageID]ocs.InfoDigest{}
 	if reply.Swarm != nil {
 		for _, one := range reply.Swarm.Infos {
-			digests[one.Package] = one.Digest
+			infos[one.Package] = one
 		}
 	}
 	for _, pack := range reply.Download.Packs {
 		past, ended := pastOf(d.ledger.Last(pack.ID))
 		event.Offers = append(event.Offers, plan.Offer{
 			Package: pack.ID, Force: pack.Force, InfoLocation: pack.InfoLocation,
-			FragmentsLocation: pack.FragmentsLocation, InfoDigest: digests[pack.ID],
-			Past: past, Attempts: ended,
+			FragmentsLocation: pack.FragmentsLocation, InfoDigest: infos[pack.ID].Digest,
+			Elsewhere: infos[pack.ID].Elsewhere, Past: past, Attempts: ended,
 		})
 	}
 	return event

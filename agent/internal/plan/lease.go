@@ -92,6 +92,9 @@ func (v *voice) unheard() {
 // leases reports whether the origin is asked for what it would lend.
 func (p *Plan) leases() bool { return p.origin.Address != "" && !p.plain }
 
+// lends reports whether the origin that grants leases is asked for a package.
+func (p *Plan) lends(t *task) bool { return p.leases() && !t.plain && !t.Elsewhere }
+
 // Origin returns what the server last said of the origin that grants leases.
 func (p *Plan) Origin() Origin { return p.origin }
 
@@ -124,7 +127,7 @@ func (p *Plan) setOrigin(now time.Time, origin Origin, plain bool) []Action {
 // setPlain says whether a package's fragments are fetched as plain files although the origin grants leases.
 func (p *Plan) setPlain(now time.Time, t *task, plain bool) []Action {
 	t.plain = plain
-	lent := p.leases() && !plain
+	lent := p.lends(t)
 	if lent == t.lent || t.download == nil {
 		return nil
 	}

@@ -365,3 +365,47 @@ func TestRequestFits(t *testing.T) {
 		t.Error("what is too much to be said one by one is not said whole")
 	}
 }
+
+// TestElsewhere: fragments that another web server has are fetched there, although the site has an origin that grants
+// leases; and from the origin again once the server says so.
+func TestElsewhere(t *testing.T) {
+	p := newPlan(t, quick(), false)
+	p.options.Weight = owner.Medium
+	p.Step(start, Resumed{})
+	there := offer(7, Unknown)
+	there.Elsewhere, there.FragmentsLocation = true, "web.lyon.example.net/download"
+	contact := func(now time.Time, offers ...Offer) []Action {
+		conf := quick()
+		return p.Step(now, ContactAnswered{Interval: time.Hour, Conf: &conf, Offers: offers, Origin: lender})
+	}
+	contact(start, there, offer(8, Unknown))
+	actions := p.Step(start, InfoStored{Package: 7, Priority: 1, Info: core.Digest{7}, Held: fragment.NewSet(3)})
+	none[AskNext](t, actions)
+	now, fetch := start, one[FetchFragment](t, actions)
+	if held, known := p.Assignment(7); !known || held.FragmentsLocation != "web.lyon.example.net/download" || !held.Elsewhere {
+		t.Errorf("got %+v", held)
+	}
+	actions = p.Step(now, InfoStored{Package: 8, Priority: 1, Info: core.Digest{8}, Held: fragment.NewSet(3)})
+	none[AskNext](t, actions) // one at a time
+	actions = p.Step(now, FragmentStored{7, fetch.Index})
+	none[AskNext](t, actions)
+	none[Acknowledge](t, actions) // the origin has nothing to do with it
+	fetch = one[FetchFragment](t, actions)
+
+	resumed := newPlan(t, quick(), false)
+	held := fragment.NewSet(3)
+	one[FetchFragment](t, resumed.Step(now, Resumed{
+		Assignments: p.Assignments(), Answered: start, Origin: lender,
+		Stored: []InfoStored{{Package: 7, Priority: 1, Info: core.Digest{7}, Held: held}},
+	}))
+
+	contact(now, offer(7, Unknown), offer(8, Unknown))
+	actions = p.Step(now, FragmentFailed{Package: 7, Index: fetch.Index, Problem: "404"})
+	if asked := one[AskNext](t, actions); asked.Package != 8 { // a package that fails lets others go before it
+		t.Errorf("got %+v", asked)
+	}
+	actions = p.Step(now, NextGone{8})
+	if asked := one[AskNext](t, append(actions, p.Step(now.Add(time.Second), WakeDue{})...)); asked.Package != 7 {
+		t.Errorf("got %+v", asked)
+	}
+}

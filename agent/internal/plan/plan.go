@@ -45,6 +45,7 @@ type Assignment struct {
 	InfoLocation      string         `json:"infoLocation"`
 	FragmentsLocation string         `json:"fragmentsLocation"`
 	InfoDigest        core.Digest    `json:"infoDigest,omitzero"` // zero: the server did not say
+	Elsewhere         bool           `json:"elsewhere,omitempty"` // FragmentsLocation is asked, whatever grants leases
 	Attempts          int            `json:"attempts,omitempty"`  // of the package that ended before this one
 	Delays            int            `json:"delays,omitempty"`    // how often the user has delayed it
 	RunAfter          time.Time      `json:"runAfter,omitzero"`   // as the user's delay wants
@@ -68,6 +69,7 @@ type Offer struct {
 	InfoLocation      string
 	FragmentsLocation string
 	InfoDigest        core.Digest
+	Elsewhere         bool
 	Past              Past
 	Attempts          int // that ended here
 }

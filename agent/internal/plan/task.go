@@ -96,7 +96,8 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 	case t != nil:
 		t.Force, t.InfoDigest = offer.Force, offer.InfoDigest
 		t.InfoLocation, t.FragmentsLocation = offer.InfoLocation, offer.FragmentsLocation
-		return p.back(now, t)
+		t.Elsewhere = offer.Elsewhere
+		return append(p.setPlain(now, t, t.plain), p.back(now, t)...)
 	case offer.Past == Open:
 	case len(p.tasks) >= MaxTasks: // the server offers it again
 	case offer.Past == Installed && !offer.Force:
@@ -107,7 +108,8 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 	default:
 		p.add(now, Assignment{
 			Package: offer.Package, NotifiedAt: now, Force: offer.Force, InfoDigest: offer.InfoDigest,
-			InfoLocation: offer.InfoLocation, FragmentsLocation: offer.FragmentsLocation, Attempts: offer.Attempts,
+			InfoLocation: offer.InfoLocation, FragmentsLocation: offer.FragmentsLocation, Elsewhere: offer.Elsewhere,
+			Attempts: offer.Attempts,
 		})
 		p.news = true
 	}
@@ -141,9 +143,10 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	t.priority = event.Priority
 	t.RunAfter = later(t.RunAfter, event.NotBefore)
 	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{
-		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random, Leases: p.leases(),
+		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random, Leases: p.leases() && !t.Elsewhere,
 	})
-	t.lent, t.plain, t.voice, t.gone = p.leases(), false, voice{whole: true}, false
+	t.plain, t.voice, t.gone = false, voice{whole: true}, false
+	t.lent = p.lends(t)
 	if t.adopted {
 		return nil
 	}

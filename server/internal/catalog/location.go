@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"enjambre/core"
@@ -92,6 +93,22 @@ func (l Location) Host() string {
 		return name
 	}
 	return strings.Trim(host, "[]")
+}
+
+// IsAt reports whether the location is this folder of a server that has these names and ports. A location without port
+// means that of its scheme, 443 or 80.
+func (l Location) IsAt(names, ports []string, folder string) bool {
+	place, path, _ := strings.Cut(string(l), "/")
+	if path != folder {
+		return false
+	}
+	wanted := []string{"443", "80"}
+	if _, port, err := net.SplitHostPort(place); err == nil {
+		wanted = []string{port}
+	}
+	host := strings.TrimSuffix(l.Host(), ".")
+	isName := slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(strings.TrimSuffix(name, "."), host) })
+	return isName && slices.ContainsFunc(wanted, func(port string) bool { return slices.Contains(ports, port) })
 }
 
 // URL returns the address of a package's file.

@@ -76,6 +76,28 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+func TestIsAt(t *testing.T) {
+	names, ports := []string{"deploy.example.net", "2001:db8::1"}, []string{"8443", "80"}
+	for place, want := range map[Location]bool{
+		"deploy.example.net:8443/download":  true,
+		"DEPLOY.example.net.:8443/download": true,
+		"deploy.example.net/download":       true, // by HTTP
+		"[2001:db8::1]:8443/download":       true,
+		"deploy.example.net:9000/download":  false, // another web server on the same computer
+		"deploy.example.net:8443/mirror":    false,
+		"deploy.example.net:8443":           false,
+		"mirror.example.net:8443/download":  false,
+		"[2001:db8::2]:8443/download":       false,
+	} {
+		if got := place.IsAt(names, ports, "download"); got != want {
+			t.Errorf("%s: got %t", place, got)
+		}
+	}
+	if Location("deploy.example.net/download").IsAt(names, []string{"8443"}, "download") {
+		t.Error("neither 80 nor 443 is this server's")
+	}
+}
+
 func FuzzParseLocation(f *testing.F) {
 	f.Add("deploy.example.net:8443/download")
 	f.Add("[2001:db8::1]:4343/download")

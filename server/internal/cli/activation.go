@@ -77,6 +77,10 @@ func (p *program) createActivation(ctx context.Context, folder *datafolder.Folde
 	if activation.ID, err = folder.Store.AddActivation(ctx, activation); err != nil {
 		return err
 	}
+	if places.fragments != "" {
+		p.note("every agent that is given this activation has the fragments from %s, unless that is this server; no WAN rate of "+
+			"a site binds it, and \"site traffic\" does not count it", activation.FragmentsURL)
+	}
 	return p.print(map[string]any{"activation": activation.ID}, func(w *tabwriter.Writer) {
 		row(w, "activation", activation.ID)
 		row(w, "info", "https://"+activation.InfoURL)

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"enjambre/server/internal/accesslog"
 	"enjambre/server/internal/agentapi"
+	"enjambre/server/internal/catalog"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/delivery"
 	"enjambre/server/internal/identity"
@@ -171,6 +173,26 @@ func (d *daemon) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
+// ownPlaces returns how to tell the places of fragments that this server serves itself from other web servers'. It is
+// known by the names of its certificate, by what it was told to be called, and by what an agent has called it just now;
+// another port of the same computer is another web server.
+func (d *daemon) ownPlaces(l *listening) func(place, called string) bool {
+	names, ports := d.folder.Deployment.Hosts(), []string{portOf(l.secure)}
+	if l.plain != nil {
+		ports = append(ports, portOf(l.plain))
+	}
+	if host, port, err := net.SplitHostPort(l.where.HTTPS); err == nil {
+		names, ports = append(names, host), append(ports, port)
+	}
+	return func(place, called string) bool {
+		names, ports := slices.Clone(names), slices.Clone(ports)
+		if host, port, err := net.SplitHostPort(called); err == nil {
+			names, ports = append(names, host), append(ports, port)
+		}
+		return catalog.Location(place).IsAt(names, ports, delivery.Folder)
+	}
+}
+
 func portOf(l net.Listener) string {
 	_, port, _ := net.SplitHostPort(l.Addr().String()) // a TCP listener's address always has one
 	return port
@@ -216,7 +238,7 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	mux := http.NewServeMux()
 	mux.Handle(ocsapi.Path, ocsapi.New(ocsapi.Options{
 		Store: d.folder.Store, Enroller: enroller, Log: d.logs.errors, Now: time.Now, Touch: touches,
-		Trust: trust.Current, Online: online.Current,
+		Trust: trust.Current, Online: online.Current, Own: d.ownPlaces(l),
 	}))
 	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, next.Outside, d.logs.errors).Register(mux)
 	next.Register(mux)

@@ -51,6 +51,7 @@ type Handler struct {
 	touch    chan<- store.Touch
 	trust    func() ([][]byte, core.Digest)
 	words    *signer
+	own      func(place, called string) bool
 
 	decoders sync.Pool // of *ocs.Decoder
 }
@@ -67,6 +68,10 @@ type Options struct {
 	// Nil, or none: they are told nothing.
 	Trust func() ([][]byte, core.Digest)
 
+	// Own reports whether a place of fragments, host[:port]/folder, is this server's, which the agent has called at the
+	// host:port that is named, too. Nil: all are.
+	Own func(place, called string) bool
+
 	// Online returns the key that signs tickets and epochs, and the public keys that agents are to verify them by,
 	// at most ocs.MaxKeys. Nil, or a nil key: agents are given neither.
 	Online func() (ed25519.PrivateKey, [][]byte)
@@ -77,6 +82,7 @@ func New(options Options) *Handler {
 	return &Handler{
 		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now,
 		touch: options.Touch, trust: options.Trust, words: newSigner(options.Enroller.Deployment, options.Online),
+		own:  options.Own,
 		gate: newGate(), busy: make(chan struct{}, maxBusy),
 	}
 }

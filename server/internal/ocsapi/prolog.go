@@ -97,6 +97,7 @@ const cloneReason = "this identity is used by two computers, as after a disk ima
 
 // swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files
 // its packages have. Where the site's swarm is on, also which origin grants leases, and what paces those who ask it.
+// Fragments that another web server has come from there: whoever put one into a site did it to spare the WAN.
 // A member, which listens, is told whom to join, by which keys, and the server's words about it and the site.
 func (h *Handler) swarmOf(contact store.Contact, from caller, member id.Peer, now time.Time) (*ocs.Swarm, error) {
 	swarm := &ocs.Swarm{Site: contact.Site, Members: contact.Members, Keys: contact.Keys, Policy: []ocs.Field{{
@@ -104,7 +105,9 @@ func (h *Handler) swarmOf(contact store.Contact, from caller, member id.Peer, no
 		Value: strconv.Itoa(contact.Settings.Get(setting.ContactSeconds)),
 	}}}
 	for _, offer := range contact.Offers {
-		swarm.Infos = append(swarm.Infos, ocs.InfoDigest{Package: offer.Package, Digest: offer.InfoDigest})
+		swarm.Infos = append(swarm.Infos, ocs.InfoDigest{
+			Package: offer.Package, Digest: offer.InfoDigest, Elsewhere: h.own != nil && !h.own(offer.FragmentsURL, from.origin),
+		})
 	}
 	if swarm.Origin = from.origin; !contact.Swarm {
 		swarm.Origin = ""
