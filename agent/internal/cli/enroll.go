@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"enjambre/agent/internal/enrol"
 	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/state"
+	"enjambre/core"
 )
 
 // enrollFlags are the flags of "enroll".
@@ -79,6 +79,9 @@ func (p *program) runEnroll(ctx context.Context, f enrollFlags) error {
 	}
 	if f.anew {
 		unlock, err := folder.Lock()
+		if errors.Is(err, state.ErrRunning) {
+			return fmt.Errorf("%w; stop it first: %s service stop", err, Name)
+		}
 		if err != nil {
 			return err
 		}
@@ -133,7 +136,11 @@ const maxToken = 256
 
 // checkToken returns the token in a file's content.
 func checkToken(data []byte) (string, error) {
-	token := string(bytes.TrimSpace(data))
+	text, err := core.Text(data)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(text)
 	if token == "" || len(token) > maxToken || strings.ContainsAny(token, " \t\r\n") {
 		return "", errors.New("it is empty, or no token")
 	}

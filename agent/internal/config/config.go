@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +21,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"enjambre/agent/internal/origin"
+	"enjambre/core"
 )
 
 // Example is the annotated file with every setting at its default.
@@ -85,20 +85,35 @@ func Load(path string) (Config, error) {
 	return Parse(path, string(data))
 }
 
-// Parse reads a file's text; path only names it in errors.
+// Parse reads a file's text; path only names it in errors, which are all that there are, one a line.
 func Parse(path, text string) (Config, error) {
-	read := Default()
+	text, err := core.Text([]byte(text))
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	var written file
 	decoder := toml.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&read); err != nil {
+	err = decoder.Decode(&written)
+	var unknown *toml.StrictMissingError
+	if err != nil && !errors.As(err, &unknown) { // no TOML: nobody knows what the rest means
 		return Config{}, located(path, err)
 	}
-	if err := read.Validate(); err != nil {
-		var lines []error
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			lines = append(lines, fmt.Errorf("%s: %s", path, line))
+	var mistakes []error
+	if unknown != nil {
+		mistakes = append(mistakes, located(path, unknown))
+	}
+	read, err := written.config()
+	for _, all := range []error{err, read.Validate()} {
+		if all == nil {
+			continue
 		}
-		return Config{}, errors.Join(lines...)
+		for line := range strings.SplitSeq(all.Error(), "\n") {
+			mistakes = append(mistakes, fmt.Errorf("%s: %s", path, line))
+		}
+	}
+	if len(mistakes) > 0 {
+		return Config{}, errors.Join(mistakes...)
 	}
 	return read, nil
 }
@@ -179,26 +194,19 @@ func (c Config) Folder() (string, error) {
 	return StateFolder()
 }
 
-// units are those of sizes, in bytes.
-var units = []struct {
-	name  string
-	bytes int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}}
+// minVault is the smallest size of a vault or its reserve, in bytes: less is a number whose unit was forgotten.
+const minVault = 1 << 20
 
-// ParseSize reads a whole number of KiB, MiB, GiB or TiB above 0, such as 20GiB, and returns it in bytes.
+// ParseSize reads a size of the vault as [core.ParseSize] does, and returns it in bytes.
 func ParseSize(text string) (int64, error) {
-	for _, unit := range units {
-		digits, found := strings.CutSuffix(text, unit.name)
-		if !found {
-			continue
-		}
-		number, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-		if err != nil || number <= 0 || number > math.MaxInt64/unit.bytes {
-			break
-		}
-		return number * unit.bytes, nil
+	size, err := core.ParseSize(text)
+	if err == nil && size < minVault {
+		err = core.Refuse(core.ClassLimit, "%.40q is %d bytes; use 1MiB or more, such as 20GiB", text, size)
 	}
-	return 0, fmt.Errorf("%.40q is no size; use a whole number above 0 of KiB, MiB, GiB or TiB, such as 20GiB", text)
+	if err != nil {
+		return 0, err
+	}
+	return size, nil
 }
 
 // ListenOff as Listen means that the agent takes no part in its site's swarm.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -241,7 +240,7 @@ func (f Form) readNotice(o *order, p *problems) {
 func (f Form) openArchive(o *order, p *problems) {
 	validSize := true
 	if f.FragmentSize != "" {
-		size, err := ParseSize(f.FragmentSize)
+		size, err := core.ParseSize(f.FragmentSize)
 		if err != nil || size < core.MinFragmentSize || size > core.MaxFragmentSize {
 			p.add("--fragment-size: %.40q is not a size from 16KiB to 16MiB", f.FragmentSize)
 			validSize = false
@@ -292,32 +291,4 @@ func kindsText(os core.OS) string {
 		return "tar.gz for Linux, zip for Windows"
 	}
 	return string(archive.KindFor(os))
-}
-
-var sizePattern = regexp.MustCompile(`^([0-9]{1,12})(?i:(B|KB|KiB|K|MB|MiB|M|GB|GiB|G)?)$`)
-
-// ParseSize reads a number of bytes such as 524288, 512KiB, 500KB or 1MiB: K, M and G count by 1024 and
-// the units that end in a plain B by 1000.
-func ParseSize(text string) (int64, error) {
-	parts := sizePattern.FindStringSubmatch(text)
-	if parts == nil {
-		return 0, core.Refuse(core.ClassField, "%.40q is not a size such as 512KiB", text)
-	}
-	number, err := strconv.ParseInt(parts[1], 10, 64)
-	unit := strings.ToUpper(parts[2])
-	if err != nil || unit == "" || unit == "B" {
-		return number, err
-	}
-	base := int64(1024)
-	if len(unit) == 2 {
-		base = 1000
-	}
-	factor := base
-	for range strings.IndexByte("KMG", unit[0]) {
-		factor *= base
-	}
-	if number > (1<<62)/factor {
-		return 0, core.Refuse(core.ClassLimit, "%.40q is too large", text)
-	}
-	return number * factor, nil
 }

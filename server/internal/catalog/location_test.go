@@ -46,20 +46,6 @@ func TestCheckHost(t *testing.T) {
 	}
 }
 
-func TestParseSize(t *testing.T) {
-	for text, want := range map[string]int64{"0": 0, "16384": 16384, "512KiB": 512 << 10, "512K": 512 << 10, "500KB": 500_000, "1MiB": 1 << 20,
-		"1mb": 1_000_000, "2GiB": 2 << 30, "7B": 7} {
-		if got, err := ParseSize(text); err != nil || got != want {
-			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "-1", "1.5MiB", "KiB", "1 MiB", "1TiB", "9999999999999", "0x10", "999999999999GiB"} {
-		if got, err := ParseSize(text); core.ClassOf(err) == "" {
-			t.Errorf("%q: got %d, %v", text, got, err)
-		}
-	}
-}
-
 func TestProgram(t *testing.T) {
 	for _, c := range []struct {
 		command string
