@@ -48,8 +48,8 @@ func (l *Ledger) read() error {
 	}
 	good, chain, last, err := replay(data)
 	if err != nil {
-		return fmt.Errorf("%w; see what ran on this computer, then move the file away: packages that it "+
-			"listed can then run again", err)
+		return fmt.Errorf("%w; put it back from a backup, or see what ran on this computer and move the file "+
+			"away: packages that it listed can then run again", err)
 	}
 	l.size, l.chain, l.last, l.dropped = int64(good), chain, last, int64(len(data)-good)
 	if l.dropped > 0 {

@@ -280,3 +280,28 @@ func FuzzReplay(f *testing.F) {
 		}
 	})
 }
+
+// TestForeignFile: what no crash leaves of a line is not dropped as one cut short, and the file stays as it is.
+func TestForeignFile(t *testing.T) {
+	for name, text := range map[string]string{
+		"garbage": "\xff\x00garbage", "text": "hello", "long": strings.Repeat("0", maxLine+1), "upper case": "ABCDEF",
+	} {
+		path := filepath.Join(t.TempDir(), "ledger")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path, clock); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "backup") {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if data, err := os.ReadFile(path); err != nil || string(data) != text {
+			t.Errorf("%s: it is now %q, %v", name, data, err)
+		}
+	}
+	zeros := filepath.Join(t.TempDir(), "ledger") // blocks that a power loss kept from the disk
+	if err := os.WriteFile(zeros, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := Open(zeros, clock); err != nil || l.Dropped() == 0 {
+		t.Errorf("zeros: %v", err)
+	}
+}

@@ -114,6 +114,19 @@ func parseLine(line []byte, chain string) (r record, next string, err error) {
 	return r, next, nil
 }
 
+// isTorn reports whether a crash can have left this of a line: its beginning, perhaps with blocks of zeros that never
+// reached the disk. What cannot be the beginning of a line was written by somebody else.
+func isTorn(line []byte) bool {
+	const chain = 2 * sha256.Size
+	for i, c := range line[:min(len(line), chain+1)] {
+		isDigit := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+		if c != 0 && !(i < chain && isDigit) && !(i == chain && c == ' ') {
+			return false
+		}
+	}
+	return len(line) <= maxLine
+}
+
 // replay applies a file's lines in order. It returns how many bytes are good lines, the chain at their end,
 // and the attempts. Behind them a crash can have left part of one line, since each is durable before the next
 // is begun; if there is more, it is damage.
@@ -123,7 +136,10 @@ func replay(data []byte) (good int, chain string, last map[core.PackageID]Attemp
 		line, rest, complete := bytes.Cut(data[good:], []byte("\n"))
 		r, next, err := parseLine(line, chain)
 		if err != nil || !complete {
-			if len(rest) > 0 {
+			if err == nil {
+				err = core.Refuse(core.ClassFormat, "a line has no end")
+			}
+			if len(rest) > 0 || !isTorn(line) {
 				return 0, "", nil, fmt.Errorf("%w at byte %d: %w", ErrDamaged, good, err)
 			}
 			return good, chain, last, nil
