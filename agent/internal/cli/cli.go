@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -41,6 +42,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(stderr, "%s: error: %s\n", Name, line)
+	}
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() > 0 {
+		fmt.Fprintf(stderr, "%s: hint: run this as root (sudo)\n", Name)
 	}
 	var usage *usageError
 	if !p.started || errors.As(err, &usage) {

@@ -35,7 +35,8 @@ func (j joining) join(ctx context.Context) error {
 	}
 	if !enrolled {
 		if !j.settings.Enrols() && !j.service {
-			return state.ErrNotEnrolled
+			_, err := j.folder.Identity() // names the folder
+			return err
 		}
 		if err := j.persist(ctx); err != nil {
 			return err
@@ -75,7 +76,8 @@ func (j joining) persist(ctx context.Context) error {
 // attempt enrols once. The token is read each time: it may be the reason of the last failure.
 func (j joining) attempt(ctx context.Context) error {
 	if !j.settings.Enrols() {
-		return state.ErrNotEnrolled
+		_, err := j.folder.Identity()
+		return err
 	}
 	server, err := origin.ParseServer(j.settings.Server)
 	if err != nil {

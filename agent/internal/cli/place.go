@@ -65,17 +65,13 @@ func (l *place) settings() (config.Config, error) {
 	return settings, nil
 }
 
-// open opens the state folder.
-func (l *place) open() (*state.Folder, error) {
+// find opens the state folder if it is there.
+func (l *place) find() (*state.Folder, error) {
 	settings, err := l.settings()
 	if err != nil {
 		return nil, err
 	}
-	folder, err := state.Open(settings.State)
-	if errors.Is(err, fs.ErrPermission) && os.Geteuid() > 0 {
-		err = fmt.Errorf("%w; run this as root (sudo)", err)
-	}
-	return folder, err
+	return state.Find(settings.State)
 }
 
 func (p *program) configCommand() *cobra.Command {

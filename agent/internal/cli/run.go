@@ -102,10 +102,14 @@ a line for each that did not, when one failed, when the time is over, or at once
 
 // runAs runs the agent until ctx ends, or, where a manager starts and stops services by calls, until it says so.
 func (p *program) runAs(ctx context.Context, f runFlags) error {
-	if runtime.GOOS != "windows" || service.Interactive() {
-		return p.work(ctx, f)
+	work := p.work
+	if f.service {
+		p.started, work = true, p.serve
 	}
-	manager, err := service.New(&serviceProgram{run: func(ctx context.Context) error { return p.work(ctx, f) }},
+	if runtime.GOOS != "windows" || service.Interactive() {
+		return work(ctx, f)
+	}
+	manager, err := service.New(&serviceProgram{run: func(ctx context.Context) error { return work(ctx, f) }},
 		&service.Config{Name: Name})
 	if err != nil {
 		return err
@@ -128,7 +132,11 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	folder, err := state.Open(settings.State)
+	open := state.Open
+	if f.once { // which enrols nobody
+		open = state.Find
+	}
+	folder, err := open(settings.State)
 	if err != nil {
 		return err
 	}
@@ -136,7 +144,7 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return fmt.Errorf("the agent's own program: %w", err)
 	}
-	log, closeLog, err := openLog(settings, f.service, p.stderr)
+	log, closeLog, err := p.log(settings, f.service)
 	if err != nil {
 		return err
 	}
@@ -165,9 +173,6 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 	}
 	if ctx.Err() != nil && !f.once && (err == nil || errors.Is(err, ctx.Err())) {
 		return nil // a service that was asked to end has done what it should
-	}
-	if err != nil && f.service {
-		log.Error("the agent ends", "reason", err)
 	}
 	return errors.Join(err, ctx.Err())
 }

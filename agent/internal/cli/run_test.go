@@ -153,7 +153,7 @@ func TestServiceWaits(t *testing.T) {
 	agent := started(t, "run", "--service", "--config", settings, "--state", state)
 	until(t, "a problem shown", func() bool { return lastProblem(state) != "" })
 	output, err := exec.Command(Name, "status", "--state", state).CombinedOutput()
-	if err == nil || !strings.Contains(string(output), fmt.Sprintf("it runs as process %d and tries by itself; not enrolled yet", agent.Process.Pid)) {
+	if err == nil || !strings.Contains(string(output), fmt.Sprintf("it runs as process %d and tries again by itself; not enrolled yet", agent.Process.Pid)) {
 		t.Errorf("status: %v\n%s", err, output)
 	}
 	output, err = exec.Command(Name, "run", "--service", "--config", settings, "--state", state).CombinedOutput()

@@ -122,7 +122,11 @@ system's agent.toml. An agent that is not enrolled waits for its enrolment.`,
 }
 
 func (p *program) installService(f serviceFlags, replace bool) error {
-	folder, err := f.place.open() // what would keep the service from starting is said now
+	settings, err := f.settings() // what would keep the service from working is said now
+	if err != nil {
+		return err
+	}
+	folder, err := state.Open(settings.State)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"slices"
@@ -42,17 +42,17 @@ func (p *program) status() *cobra.Command {
 }
 
 func readStatus(where *place) (status, error) {
-	folder, err := where.open()
+	folder, err := where.find()
 	if err != nil {
 		return status{}, err
 	}
 	known, err := folder.Identity()
+	var certificate *tls.Certificate
+	if err == nil {
+		certificate, err = folder.Certificate()
+	}
 	if err != nil {
 		return status{}, notYet(folder, err)
-	}
-	certificate, err := folder.Certificate()
-	if err != nil {
-		return status{}, err
 	}
 	found := status{CertifiedUntil: certificate.Leaf.NotAfter}
 	if found.Running, err = folder.Running(); err != nil {
@@ -65,15 +65,14 @@ func readStatus(where *place) (status, error) {
 	return found, nil
 }
 
-// notYet adds to the news that an agent is not enrolled what keeps a running one from enrolling by itself.
+// notYet adds to the news that an agent is not enrolled, or not any more, what a running one does about it.
 func notYet(folder *state.Folder, err error) error {
 	var tries daemon.Status
 	running, lockErr := folder.Running()
-	if !errors.Is(err, state.ErrNotEnrolled) || lockErr != nil || !running ||
-		folder.Load(daemon.StatusName, &tries) != nil || tries.LastProblem == "" {
+	if lockErr != nil || !running || folder.Load(daemon.StatusName, &tries) != nil || tries.LastProblem == "" {
 		return err
 	}
-	return fmt.Errorf("%w\nit runs as process %d and tries by itself; %s", err, tries.Process, tries.LastProblem)
+	return fmt.Errorf("%w\nit runs as process %d and tries again by itself; %s", err, tries.Process, tries.LastProblem)
 }
 
 func (s status) write(w io.Writer) {
@@ -183,7 +182,7 @@ func readPackages(where *place) ([]pastPackage, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder, err := where.open()
+	folder, err := where.find()
 	if err != nil {
 		return nil, err
 	}

@@ -126,10 +126,13 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	defer unlock()
 	machine := inventory.Fingerprint(inventory.System{Log: options.Log})
-	if err := enrol.CheckMachine(options.State, machine, time.Now()); err != nil {
+	if err := enrol.CheckMachine(options.State, machine, time.Now(), options.Log); err != nil {
 		return err
 	}
 	known, err := options.State.Identity()
+	if err == nil {
+		_, err = options.State.Certificate() // without, nobody believes who we are
+	}
 	if err != nil {
 		return err
 	}
@@ -187,14 +190,10 @@ func (d *daemon) close() (err error) {
 
 // work resumes, then does what the plan says until the end.
 func (d *daemon) work(ctx context.Context) error {
-	d.memory = memory{Conf: cycle.DefaultOptions()}
-	if err := d.options.State.Load(workName, &d.memory); err != nil { // the server lists again what is to be done
-		d.options.Log.Error("what was assigned is forgotten", "reason", err)
-		d.memory = memory{Conf: cycle.DefaultOptions()}
-	}
+	d.remember()
 	made, err := plan.New(d.self(ctx), d.memory.Conf, len(d.ledger.At(ledger.Ended)))
 	if err != nil {
-		return fmt.Errorf("%s: %w", d.options.State.Path(workName+".json"), err)
+		return err
 	}
 	d.plan = made
 	resumed, running, err := d.resume()
@@ -211,6 +210,20 @@ func (d *daemon) work(ctx context.Context) error {
 		d.spawn(effects, func(ctx context.Context) answer { return d.watch(ctx, one) })
 	}
 	return d.loop(effects)
+}
+
+// remember takes over what was assigned. What cannot be read is forgotten: the server lists it again.
+func (d *daemon) remember() {
+	before := memory{Conf: cycle.DefaultOptions()}
+	kept, err := state.Recall(d.options.State, workName, before)
+	if err == nil {
+		err = kept.Conf.Validate()
+	}
+	if err != nil {
+		d.options.Log.Error("what was assigned is forgotten", "reason", err)
+		kept = before
+	}
+	d.memory = kept
 }
 
 // loop waits for answers and for what comes due.

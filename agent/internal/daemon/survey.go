@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"enjambre/agent/internal/inventory"
+	"enjambre/agent/internal/state"
 	"enjambre/core/ocs"
 )
 
@@ -16,10 +17,9 @@ func (d *daemon) survey(ctx context.Context, account []ocs.AccountField) (ocs.In
 	if err != nil {
 		return ocs.Inventory{}, nil, err
 	}
-	var seen inventory.Seen
-	if err := d.options.State.Load(seenName, &seen); err != nil {
+	seen, err := state.Recall(d.options.State, seenName, inventory.Seen(nil))
+	if err != nil {
 		d.options.Log.Warn("what the server knows of the inventory is forgotten; all is sent anew", "reason", err)
-		seen = nil
 	}
 	sum, next := inventory.Checksum(sections, seen)
 	accepted := func() error { return d.options.State.Save(seenName, next) }

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -32,7 +31,10 @@ const (
 	roomWanted  = 1 << 30             // bytes for packages
 )
 
-const enrolAnew = "enrol it anew: stop the service, remove the state folder, enroll"
+// lost notes that something of what makes the agent the one it is cannot be used, and what helps.
+func (r *run) lost(name string, err error) {
+	r.add(name, Fail, strings.TrimSuffix(err.Error(), "; "+state.RestoreOrEnrol), state.RestoreOrEnrol)
+}
 
 // stateFolder opens the state folder if it is there.
 func (r *run) stateFolder() {
@@ -50,7 +52,7 @@ func (r *run) stateFolder() {
 		r.add(name, Fail, err.Error(), "")
 		return
 	}
-	folder, err := state.Open(path) // it is there: nothing is made
+	folder, err := state.Find(path)
 	if err != nil {
 		r.add(name, Fail, err.Error(), "give it back to root alone (chown, chmod)")
 		return
@@ -79,9 +81,9 @@ func (r *run) identity() {
 				"see the checks below, and \"enjambre-agent status\" for its last problem")
 			return
 		}
-		r.add(name, Fail, "not enrolled", "enjambre-agent enroll, with a token of \"enjambre-server enroll token\"")
+		r.add(name, Fail, err.Error(), "enjambre-agent enroll, with a token of \"enjambre-server enroll token\"")
 	case err != nil:
-		r.add(name, Fail, err.Error(), enrolAnew)
+		r.lost(name, err)
 	default:
 		r.known, r.member = known, true
 		r.add(name, OK, fmt.Sprintf("%s in deployment %s, site %s", known.Device, known.Deployment, known.Site), "")
@@ -95,21 +97,15 @@ func (r *run) certificate() {
 		r.skip("not enrolled", name)
 		return
 	}
-	if _, err := os.Stat(r.folder.Path("key.pem")); err != nil { // or the next line would make one
-		r.add(name, Fail, err.Error(), enrolAnew)
-		return
-	}
 	certificate, err := r.folder.Certificate()
 	if err != nil {
-		r.add(name, Fail, err.Error(), enrolAnew)
+		r.lost(name, err)
 		return
 	}
-	end, key := certificate.Leaf.NotAfter, certificate.PrivateKey.(ed25519.PrivateKey)
+	end := certificate.Leaf.NotAfter
 	switch {
-	case !key.Public().(ed25519.PublicKey).Equal(certificate.Leaf.PublicKey):
-		r.add(name, Fail, "it is for another key than key.pem", enrolAnew)
 	case r.now.After(end.Add(identity.RenewalGrace)):
-		r.add(name, Fail, "expired on "+date(end)+", too long ago to be renewed", enrolAnew)
+		r.add(name, Fail, "expired on "+date(end)+", too long ago to be renewed", state.RestoreOrEnrol)
 	case r.now.After(end):
 		r.add(name, Warn, "expired on "+date(end), "nothing, if the clock is right: the next contact renews it")
 	case r.now.After(end.Add(-soon)):

@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"enjambre/agent/internal/inventory"
@@ -13,11 +14,12 @@ const machineName = "machine"
 
 // CheckMachine notices that a state folder was copied to another computer, as with the image of a disk: two agents
 // must never speak with one key. The identity is then set aside and the error is a [state.ErrNotEnrolled]; what the
-// copied disk has installed is still known. now is what the computer is.
-func CheckMachine(folder *state.Folder, now inventory.Machine, at time.Time) error {
-	var before inventory.Machine
-	if err := folder.Load(machineName, &before); err != nil {
-		return err
+// copied disk has installed is still known. now is what the computer is. What it was and cannot be read any more is
+// forgotten, as at the first run: the server notices a copy too.
+func CheckMachine(folder *state.Folder, now inventory.Machine, at time.Time, log *slog.Logger) error {
+	before, err := state.Recall(folder, machineName, inventory.Machine{})
+	if err != nil {
+		log.Warn("what this computer was is forgotten", "reason", err)
 	}
 	if !before.IsOther(now) {
 		if before == now {

@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,16 +31,16 @@ func TestCheckMachine(t *testing.T) {
 	here := inventory.Machine{System: part("a"), Product: part("b"), Adapters: part("c")}
 	repaired := inventory.Machine{System: part("a"), Product: part("b"), Adapters: part("new card")}
 	for _, machine := range []inventory.Machine{here, here, repaired} {
-		if err := CheckMachine(folder, machine, now); err != nil {
+		if err := CheckMachine(folder, machine, now, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	clone := inventory.Machine{System: part("a"), Product: part("y"), Adapters: part("z")}
-	err = CheckMachine(folder, clone, now)
+	err = CheckMachine(folder, clone, now, slog.New(slog.DiscardHandler))
 	if !errors.Is(err, state.ErrNotEnrolled) || !strings.Contains(err.Error(), "another computer") {
 		t.Errorf("got %v", err)
 	}
-	if err := CheckMachine(folder, clone, now); err != nil {
+	if err := CheckMachine(folder, clone, now, slog.New(slog.DiscardHandler)); err != nil {
 		t.Errorf("the copy, now itself: %v", err)
 	}
 	if second, err := folder.Key(); err != nil || second.Equal(first) {

@@ -146,8 +146,10 @@ func New(options Options) (*Member, error) {
 		m.trouble = "it is switched off in the settings"
 		return m, nil
 	}
-	if err := m.readIdentity(); err != nil {
-		return nil, err
+	if err := m.readIdentity(); err != nil { // it comes with the renewal of the certificate
+		m.outside = err.Error()
+		options.Log.Warn("no part in the site's swarm for now", "reason", err)
+		return m, nil
 	}
 	m.recall()
 	return m, nil
@@ -161,6 +163,9 @@ func (m *Member) readIdentity() error {
 	}
 	certificate, err := m.options.State.Certificate()
 	if err != nil {
+		return err
+	}
+	if err := m.options.State.Certified(); err != nil {
 		return err
 	}
 	m.mu.Lock()

@@ -113,10 +113,15 @@ func (m *Member) Told(said *ocs.Swarm) {
 	if m.options.Off {
 		return
 	}
+	fresh, reason := m.wordsOf(said)
 	if err := m.readIdentity(); err != nil { // it was renewed just before, or a script is writing there
 		m.options.Log.Warn("who this agent is among members is not read anew", "reason", err)
+		m.mu.Lock()
+		if m.certificate == nil { // nobody would believe it, and it could believe nobody
+			fresh, reason = words{}, err.Error()
+		}
+		m.mu.Unlock()
 	}
-	fresh, reason := m.wordsOf(said)
 	if at := m.At(); at.IsValid() {
 		fresh.Network = networkOf(at.Addr())
 	}

@@ -120,6 +120,30 @@ func New(options Options) (*Client, error) {
 	return c, nil
 }
 
+// Unusable returns a client that reaches nobody: whatever is asked of it fails with the reason. It stands where a client
+// would that cannot be made now, such as while a script writes the file of authorities, and knows the way to the server.
+func Unusable(options Options, reason error) *Client {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	failing := &http.Client{Transport: unusable{reason}}
+	return &Client{
+		options: options, message: failing, file: failing, lender: failing,
+		conns: map[*trackedConn]bool{}, works: map[*context.CancelCauseFunc]bool{},
+		patience: progressTime, answerTime: answerTime, stillTime: stillTime,
+	}
+}
+
+// An unusable transport transports nothing.
+type unusable struct{ reason error }
+
+func (u unusable) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Body != nil {
+		_ = request.Body.Close() // as the interface demands
+	}
+	return nil, u.reason
+}
+
 func newTransport(proxy Proxy, config *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxy.choose(),

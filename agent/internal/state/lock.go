@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -28,9 +29,12 @@ func (f *Folder) Lock() (unlock func(), err error) {
 	return func() { _ = lock.Unlock() }, nil
 }
 
-// Running reports whether an agent runs with this folder.
+// Running reports whether an agent runs with this folder. It makes nothing.
 func (f *Folder) Running() (bool, error) {
-	lock := flock.New(f.file("lock"), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	if _, err := os.Stat(f.file("lock")); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	lock := flock.New(f.file("lock"), flock.SetFlag(os.O_RDWR))
 	taken, err := lock.TryRLock()
 	if err != nil {
 		return false, fmt.Errorf("state folder: %w", err)
@@ -44,8 +48,9 @@ func (f *Folder) Running() (bool, error) {
 // holder says which process runs, if it is known.
 func (f *Folder) holder() string {
 	data, err := f.read("pid")
-	if err != nil {
+	process, parseErr := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || parseErr != nil {
 		return ""
 	}
-	return ", as process " + strings.TrimSpace(string(data))
+	return fmt.Sprintf(", as process %d", process)
 }

@@ -8,6 +8,11 @@
 //	identity.json    the deployment, the server, the pinned signing keys; written last
 //	lock, pid        held by the agent that runs
 //	*.json           what else is remembered, each by the package that keeps it
+//	*.damaged        what could not be read, put aside
+//
+// Files get lost and damaged. Without identity.json, key.pem and certificate.pem the agent is nobody: an error names the
+// one that is wrong and what helps. cacert.pem can be put right by anybody, agent-ca.pem comes again with the next
+// renewal, and everything else can be forgotten (Recall).
 //
 // The folder is its owner's alone. Files are written beside their place, synced and renamed. A folder with a
 // key and without identity.json is an enrolment whose answer never came: the next one goes on with its key
@@ -15,9 +20,7 @@
 package state
 
 import (
-	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -28,12 +31,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"enjambre/agent/internal/durable"
 	"enjambre/core"
-	"enjambre/core/seal"
 )
 
 // identityVersion is the form of identity.json. 1: the first.
@@ -68,108 +69,29 @@ func Open(path string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
+	return Find(path)
+}
+
+// Find opens a state folder that is there; one that is not is an ErrNotEnrolled that names it. It makes nothing.
+func Find(path string) (*Folder, error) {
+	path, err := filepath.Abs(path)
+	var stat fs.FileInfo
+	if err == nil {
+		stat, err = os.Stat(path)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("state folder %s does not exist: %w, or name another folder with --state", path,
+			ErrNotEnrolled)
+	case err != nil:
+		return nil, fmt.Errorf("state folder: %w", err)
+	case !stat.IsDir():
+		return nil, fmt.Errorf("state folder %s: it is a file", path)
+	}
 	if err := checkOwner(path); err != nil {
 		return nil, err
 	}
 	return &Folder{path: path}, nil
-}
-
-// An Identity is what an enrolled agent knows of its deployment.
-type Identity struct {
-	Version    int           `json:"version"`
-	Deployment string        `json:"deployment"`
-	Device     core.DeviceID `json:"device"`
-	Server     string        `json:"server"`
-	Site       core.SiteName `json:"site"`
-	Tag        string        `json:"tag,omitempty"`
-	Threshold  int           `json:"threshold"`
-	Signers    []Signer      `json:"signers"`
-}
-
-// A Signer is a pinned signing key.
-type Signer struct {
-	Owner string `json:"owner"`
-	Key   []byte `json:"key"`
-}
-
-// Policy returns whose signatures count.
-func (i Identity) Policy() seal.Policy {
-	policy := seal.Policy{Threshold: i.Threshold}
-	for _, signer := range i.Signers {
-		policy.Keys = append(policy.Keys, seal.Key{Public: signer.Key, Owner: signer.Owner})
-	}
-	return policy
-}
-
-// Identity returns who the agent is, or ErrNotEnrolled.
-func (f *Folder) Identity() (Identity, error) {
-	data, err := f.read(identityFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Identity{}, ErrNotEnrolled
-	}
-	var known Identity
-	if err == nil {
-		decoder := json.NewDecoder(bytes.NewReader(data))
-		decoder.DisallowUnknownFields()
-		err = decoder.Decode(&known)
-	}
-	switch {
-	case err != nil:
-		return Identity{}, fmt.Errorf("%s: %w", f.file(identityFile), err)
-	case known.Version != identityVersion:
-		return Identity{}, core.Refuse(core.ClassVersion,
-			"%s has version %d, this program knows %d: use a newer enjambre-agent", f.file(identityFile),
-			known.Version, identityVersion)
-	}
-	return known, known.Policy().Check()
-}
-
-// Key returns the agent's key, made now if there is none.
-func (f *Folder) Key() (ed25519.PrivateKey, error) {
-	data, err := f.read(keyFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, made, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(made)
-		if err != nil {
-			return nil, err
-		}
-		return made, f.write(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	}
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, core.Refuse(core.ClassFormat, "%s is damaged: it holds no PEM block", f.file(keyFile))
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, core.Refuse(core.ClassFormat, "%s is damaged: %v", f.file(keyFile), err)
-	}
-	key, isEd25519 := parsed.(ed25519.PrivateKey)
-	if !isEd25519 {
-		return nil, core.Refuse(core.ClassType, "%s holds a %T, want an Ed25519 key", f.file(keyFile), parsed)
-	}
-	return key, nil
-}
-
-// Device returns the device ID, chosen by choose if there is none yet.
-func (f *Folder) Device(choose func() (core.DeviceID, error)) (core.DeviceID, error) {
-	data, err := f.read(deviceFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		device, err := choose()
-		if err != nil {
-			return "", err
-		}
-		return device, f.write(deviceFile, []byte(string(device)+"\n"))
-	}
-	if err != nil {
-		return "", err
-	}
-	return core.ParseDeviceID(strings.TrimSuffix(string(data), "\n"))
 }
 
 // Enrolment is what an enrolment brings home.
@@ -209,26 +131,31 @@ func (f *Folder) Certificate() (*tls.Certificate, error) {
 	}
 	data, err := f.read(certificateFile)
 	if err != nil {
-		return nil, err
+		return nil, damaged(err)
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return nil, core.Refuse(core.ClassFormat, "%s is damaged: it holds no PEM block", f.file(certificateFile))
+		return nil, damaged(core.Refuse(core.ClassFormat, "%s is damaged: it holds no PEM block", f.file(certificateFile)))
 	}
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, core.Refuse(core.ClassFormat, "%s is damaged: %v", f.file(certificateFile), err)
+		return nil, damaged(core.Refuse(core.ClassFormat, "%s is damaged: %v", f.file(certificateFile), err))
+	}
+	if !key.Public().(ed25519.PublicKey).Equal(leaf.PublicKey) {
+		return nil, damaged(core.Refuse(core.ClassIdent, "%s is for another key than %s: one of them is another agent's",
+			f.file(certificateFile), keyFile))
 	}
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // Renewed keeps a new certificate and the authority that signed it. The authority before, if it was another, is kept
-// too: other members have certificates of it until they renew theirs.
+// too: other members have certificates of it until they renew theirs. A file that is damaged, or that does not certify
+// the certificate before, is not ours: nothing of it is kept.
 func (f *Folder) Renewed(certificate, authority *x509.Certificate) error {
 	text := encodeCertificate(authority)
-	former, err := f.AgentAuthorities()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	var former []*x509.Certificate
+	if f.Certified() == nil {
+		former, _ = f.AgentAuthorities() // it was read just now
 	}
 	for _, one := range former {
 		if !one.Equal(authority) {
@@ -258,6 +185,26 @@ func (f *Folder) AgentAuthorities() ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("the agents' authority: %w", err)
 	}
 	return all, nil
+}
+
+// Certified returns why the agent's certificate is not certified by the authorities that are kept for members: with a
+// lost or foreign agent-ca.pem it is none, which a renewal of the certificate mends.
+func (f *Folder) Certified() error {
+	certificate, err := f.Certificate()
+	if err != nil {
+		return err
+	}
+	authorities, err := f.AgentAuthorities()
+	if err != nil {
+		return err
+	}
+	for _, one := range authorities {
+		if one.IsCA && certificate.Leaf.CheckSignatureFrom(one) == nil {
+			return nil
+		}
+	}
+	return core.Refuse(core.ClassIdent, "%s has not certified %s: it is that of another deployment", f.file(agentCAFile),
+		certificateFile)
 }
 
 // certificates reads a file of at least one certificate.
@@ -322,50 +269,6 @@ func (f *Folder) CAFile() string { return f.file(authorityFile) }
 // Path returns the folder's path, or that of something in it.
 func (f *Folder) Path(names ...string) string {
 	return filepath.Join(append([]string{f.path}, names...)...)
-}
-
-// Load reads a JSON file of the folder, name.json, strictly; one that is missing leaves value as it is.
-func (f *Folder) Load(name string, value any) error {
-	data, err := f.read(name + ".json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(value); err != nil {
-		return fmt.Errorf("%s: %w", f.file(name+".json"), err)
-	}
-	return nil
-}
-
-// Save writes a JSON file of the folder, name.json, at most 1 MiB.
-func (f *Folder) Save(name string, value any) error {
-	data, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	if len(data) > maxFile {
-		return core.Refuse(core.ClassLimit, "%s would have %d bytes: at most %d are allowed", f.file(name+".json"),
-			len(data), maxFile)
-	}
-	return f.write(name+".json", append(data, '\n'))
-}
-
-// Publish writes a JSON file of the folder, name.json, for other processes to read. It is replaced at once but not
-// synced: after a power loss it may be the one before, or empty.
-func (f *Folder) Publish(name string, value any) error {
-	data, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	draft := f.file(durable.TempPrefix + name)
-	if err := os.WriteFile(draft, append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(draft, f.file(name+".json"))
 }
 
 func encodeCertificate(c *x509.Certificate) []byte {

@@ -60,12 +60,10 @@ func TestDamage(t *testing.T) {
 		file, content, want string
 		read                func(*Folder) error
 	}{
-		"key":             {keyFile, "x", "no PEM block", func(f *Folder) error { _, err := f.Key(); return err }},
-		"device":          {deviceFile, "x\n", "HOST-YYYY", func(f *Folder) error { _, err := f.Device(nil); return err }},
 		"identity":        {identityFile, "{", "unexpected EOF", func(f *Folder) error { _, err := f.Identity(); return err }},
 		"unknown field":   {identityFile, `{"version":1,"x":1}`, "unknown field", func(f *Folder) error { _, err := f.Identity(); return err }},
 		"newer":           {identityFile, `{"version":2}`, "use a newer enjambre-agent", func(f *Folder) error { _, err := f.Identity(); return err }},
-		"no signing keys": {identityFile, `{"version":1,"threshold":1}`, "threshold 1", func(f *Folder) error { _, err := f.Identity(); return err }},
+		"no signing keys": {identityFile, `{"version":1,"deployment":"d","device":"pc-2026-01-01-00-00-00","server":"https://s","site":"","threshold":1,"signers":[]}`, "threshold 1", func(f *Folder) error { _, err := f.Identity(); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := opened(t)
@@ -136,7 +134,7 @@ func TestAgentAuthorities(t *testing.T) {
 	certificates := selfSigned(t, 3)
 	for i, want := range [][]int{{0}, {1, 0}, {1, 0}, {2, 1}} {
 		now := certificates[want[0]]
-		if err := folder.Renewed(now, now); err != nil {
+		if err := folder.Renewed(certifiedBy(t, folder, want[0]+1), now); err != nil {
 			t.Fatal(err)
 		}
 		got, err := folder.AgentAuthorities()
@@ -151,13 +149,39 @@ func TestAgentAuthorities(t *testing.T) {
 	}
 }
 
-// selfSigned returns so many certificates.
+// authorityKey is the key of the n-th authority, from 1.
+func authorityKey(n int) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(n)}, ed25519.SeedSize))
+}
+
+// certifiedBy returns a certificate for the folder's key by the n-th authority.
+func certifiedBy(t *testing.T, folder *Folder, n int) *x509.Certificate {
+	t.Helper()
+	key, err := folder.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority := selfSigned(t, n)[n-1]
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(9)}, authority, key.Public(),
+		authorityKey(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return one
+}
+
+// selfSigned returns so many authorities, the n-th with authorityKey(n).
 func selfSigned(t *testing.T, count int) []*x509.Certificate {
 	t.Helper()
 	var all []*x509.Certificate
 	for i := range count {
-		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize))
-		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), IsCA: true, BasicConstraintsValid: true}
+		key := authorityKey(i + 1)
+		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), IsCA: true, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageCertSign}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		if err != nil {
 			t.Fatal(err)

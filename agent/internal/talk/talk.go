@@ -53,14 +53,18 @@ type Talker struct {
 	made   string // of which authorities and certificate
 }
 
-// New returns a Talker for an enrolled agent.
+// New returns a Talker for an enrolled agent. Where cacert.pem cannot be used now, each exchange fails with the reason,
+// until the file is put right.
 func New(options Options) (*Talker, error) {
 	known, err := options.State.Identity()
 	if err != nil {
 		return nil, err
 	}
 	t := &Talker{options: options, known: known}
-	return t, t.connect()
+	if err := t.connect(); err != nil {
+		options.Log.Error("the server cannot be called as long as this is so", "reason", err)
+	}
+	return t, nil
 }
 
 // Close ends idle connections.
@@ -74,8 +78,18 @@ func (t *Talker) Client() *origin.Client {
 }
 
 // connect makes the client anew if the authorities or the certificate have changed on the disk: a script may have
-// replaced cacert.pem.
+// replaced cacert.pem. While they cannot be read, a client that was made before is used on by what is under way.
 func (t *Talker) connect() error {
+	err := t.reconnect()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil && t.made == "" {
+		t.client = origin.Unusable(origin.Options{Address: t.known.Server, Proxy: t.options.Proxy, Now: t.options.Now}, err)
+	}
+	return err
+}
+
+func (t *Talker) reconnect() error {
 	authorities, err := os.ReadFile(t.options.State.CAFile())
 	if err != nil {
 		return fmt.Errorf("the server's authority: %w", err)
@@ -87,7 +101,7 @@ func (t *Talker) connect() error {
 	made := string(authorities) + string(certificate.Leaf.Raw)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.client != nil && made == t.made {
+	if made == t.made {
 		return nil
 	}
 	client, err := origin.New(origin.Options{
@@ -112,10 +126,8 @@ func (t *Talker) Contact(ctx context.Context, progress ocs.Progress) (ocs.Prolog
 	if err := t.renew(ctx); err != nil {
 		return ocs.PrologReply{}, err
 	}
-	said, err := t.lastContact()
-	if err != nil {
-		return ocs.PrologReply{}, err
-	}
+	said := t.lastContact()
+	var err error
 	if !said.Cloned {
 		err = t.report(ctx, progress)
 	}
@@ -150,10 +162,19 @@ type said struct {
 
 const contactName = "contact"
 
-func (t *Talker) lastContact() (said, error) {
-	var last said
-	err := t.options.State.Load(contactName, &last)
-	return last, err
+// lastContact returns what is remembered of the last contact. What cannot be read is forgotten: for the server that is as
+// if the computer had been set back once, and whether it takes us for a copy it says each time.
+func (t *Talker) lastContact() said {
+	last, err := state.Recall(t.options.State, contactName, said{})
+	if err == nil {
+		if _, parseErr := ocs.ParseContactID(last.Last); parseErr == nil {
+			return last
+		} else {
+			err = fmt.Errorf("%s: %w", t.options.State.Path(contactName+".json"), parseErr)
+		}
+	}
+	t.options.Log.Warn("the last contact is forgotten; the next begins anew", "reason", err)
+	return said{}
 }
 
 // prolog sends a PROLOG under an ID of its own. Before the answer is acted upon, the ID is remembered: the server
@@ -218,10 +239,7 @@ func (t *Talker) Report(ctx context.Context, progress ocs.Progress) error {
 	if err := t.connect(); err != nil {
 		return err
 	}
-	switch said, err := t.lastContact(); {
-	case err != nil:
-		return err
-	case said.Cloned: // and there was no contact since the agent was started
+	if t.lastContact().Cloned { // and there was no contact since the agent was started
 		return errCloned
 	}
 	return t.report(ctx, progress)
@@ -230,10 +248,7 @@ func (t *Talker) Report(ctx context.Context, progress ocs.Progress) error {
 // Ask tells the server how far packages are and returns its word on what is new at the site, signed and not verified;
 // nothing from a server that has none to say. It may be called at any time.
 func (t *Talker) Ask(ctx context.Context, progress ocs.Progress) ([]byte, error) {
-	switch said, err := t.lastContact(); {
-	case err != nil:
-		return nil, err
-	case said.Cloned:
+	if t.lastContact().Cloned {
 		return nil, errCloned
 	}
 	answer, err := t.exchange(ctx, progress.Append(nil, t.known.Device))
@@ -244,15 +259,18 @@ func (t *Talker) Ask(ctx context.Context, progress ocs.Progress) ([]byte, error)
 	return reply.Epoch, err
 }
 
-// renew renews the certificate if that is due. A failure is fatal for the contact only when the old one is no
-// longer good.
+// renew renews the certificate if that is due, also where the authority of members is lost, which comes with it. A
+// failure is fatal for the contact only when the old one is no longer good.
 func (t *Talker) renew(ctx context.Context) error {
 	certificate, err := t.options.State.Certificate()
 	if err != nil {
 		return err
 	}
 	now := t.options.Now()
-	if !identity.RenewalDue(certificate.Leaf, now) {
+	switch lost := t.options.State.Certified(); {
+	case lost != nil:
+		t.options.Log.Warn("the authority of this site's members cannot be used, and is asked for anew", "reason", lost)
+	case !identity.RenewalDue(certificate.Leaf, now):
 		return nil
 	}
 	if err := enrol.Renew(ctx, t.Client(), t.options.State, now); err != nil {
@@ -321,9 +339,9 @@ const accountName = "account"
 
 // inventory sends the inventory and takes over the account fields that the server answers with.
 func (t *Talker) inventory(ctx context.Context) error {
-	var account []ocs.AccountField
-	if err := t.options.State.Load(accountName, &account); err != nil {
-		return err
+	account, err := state.Recall(t.options.State, accountName, []ocs.AccountField(nil))
+	if err != nil {
+		t.options.Log.Warn("the account fields are forgotten; the server says them anew", "reason", err)
 	}
 	if len(account) == 0 && t.known.Tag != "" {
 		account = []ocs.AccountField{{Key: ocs.TagKey, Value: t.known.Tag}}
