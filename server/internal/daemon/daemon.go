@@ -60,7 +60,9 @@ func Run(ctx context.Context, folder *datafolder.Folder, options Options) (err e
 	defer func() { err = errors.Join(err, release()) }()
 	logs := openLogs(folder.Path, options.Stderr)
 	defer logs.close()
-	d := &daemon{folder: folder, options: options, logs: logs}
+	d := &daemon{
+		folder: folder, options: options, logs: logs, handshakes: newHandshakes(logs.errors, time.Now),
+	}
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
@@ -76,6 +78,8 @@ type daemon struct {
 	folder  *datafolder.Folder
 	options Options
 	logs    *logFiles
+
+	handshakes *handshakes
 }
 
 // prepare checks the database, removes what interrupted builds have left, and makes the online key of a folder that
@@ -164,6 +168,7 @@ func (d *daemon) tlsConfig() (*tls.Config, error) {
 	stock.MinVersion = tls.VersionTLS12
 	config := strict.Clone()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		d.handshakes.hello(hello.Conn.RemoteAddr())
 		settings, err := d.folder.Store.Settings(hello.Context(), "")
 		if err == nil && settings.Get(setting.StockAgents) == 1 {
 			return stock, nil
@@ -285,7 +290,7 @@ func (d *daemon) answer(ctx context.Context, listener net.Listener, handler http
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       origin.ConnContext,
-		ErrorLog:          log.New(handshakes{d.logs.errors}, "", 0),
+		ErrorLog:          log.New(d.handshakes, "", 0),
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

@@ -4,7 +4,6 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
-	"strings"
 
 	"gopkg.in/natefinch/lumberjack.v2"
 )
@@ -44,22 +43,4 @@ func (l *logFiles) close() {
 	for _, file := range l.files {
 		_ = file.Close() // written already
 	}
-}
-
-// handshakes logs what net/http complains about. That an agent refuses our certificate is the most
-// frequent reason why packages stay NOTIFIED, so it is said in words that help.
-type handshakes struct{ log *slog.Logger }
-
-// Write logs one complaint.
-func (h handshakes) Write(line []byte) (int, error) {
-	text := strings.TrimSpace(string(line))
-	hint := ""
-	switch {
-	case strings.Contains(text, "unknown certificate authority"), strings.Contains(text, "bad certificate"):
-		hint = "this agent does not trust our certificate: give it the data folder's cacert.pem"
-	case strings.Contains(text, "client sent an HTTP request to an HTTPS server"):
-		hint = "plain HTTP was spoken to the HTTPS port"
-	}
-	h.log.Warn("connection failed", "reason", text, "hint", hint)
-	return len(line), nil
 }
