@@ -1,4 +1,4 @@
-package execute
+package command
 
 import (
 	"strings"
@@ -118,14 +118,14 @@ func (s *splitter) doubleQuotes() error {
 }
 
 // expand returns the word's text, with each variable replaced by its value, which is not looked at again.
-func (w word) expand(env *environment, os core.OS) (string, error) {
+func (w word) expand(lookup Lookup, os core.OS) (string, error) {
 	var text strings.Builder
 	for _, one := range w {
 		if one.literal {
 			text.WriteString(one.text)
 			continue
 		}
-		expanded, err := expand(one.text, env, os)
+		expanded, err := Expand(one.text, lookup, os)
 		if err != nil {
 			return "", err
 		}
@@ -134,9 +134,46 @@ func (w word) expand(env *environment, os core.OS) (string, error) {
 	return text.String(), nil
 }
 
-// expand replaces $NAME and ${NAME}, for Windows %NAME%, by their values. A "$" or a "%" that begins no
-// variable stands for itself. The error has class E_ENV.
-func expand(text string, env *environment, os core.OS) (string, error) {
+// check refuses a word with a variable that is not closed (E_ENV).
+func (w word) check(os core.OS) error {
+	_, err := w.expand(func(string) (string, error) { return "", nil }, os)
+	return err
+}
+
+// literally returns the word's text, and whether that is known without any variable.
+func (w word) literally(os core.OS) (text string, isWhole bool) {
+	for _, one := range w {
+		if one.literal {
+			text += one.text
+			continue
+		}
+		part, isWhole, err := literally(one.text, os)
+		text += part
+		if !isWhole || err != nil {
+			return text, false
+		}
+	}
+	return text, true
+}
+
+// literally returns a text up to its first variable, and whether it has none.
+func literally(text string, os core.OS) (begin string, isWhole bool, err error) {
+	for {
+		before, name, after, err := nextVariable(text, os)
+		begin += before
+		if err != nil || name != "" {
+			return begin, false, err
+		}
+		if after == "" {
+			return begin, true, nil
+		}
+		text = after
+	}
+}
+
+// Expand replaces $NAME and ${NAME}, for Windows %NAME%, by their values. A "$" or a "%" that begins no
+// variable stands for itself. The errors are those of lookup, and E_ENV for a variable that is not closed.
+func Expand(text string, lookup Lookup, os core.OS) (string, error) {
 	var expanded strings.Builder
 	for {
 		before, name, after, err := nextVariable(text, os)
@@ -148,7 +185,7 @@ func expand(text string, env *environment, os core.OS) (string, error) {
 			return expanded.String(), nil
 		}
 		if name != "" {
-			value, err := env.value(name)
+			value, err := lookup(name)
 			if err != nil {
 				return "", err
 			}

@@ -1,6 +1,4 @@
-//go:build linux
-
-package execute
+package command
 
 import (
 	"errors"
@@ -13,7 +11,14 @@ import (
 )
 
 func TestSplitWords(t *testing.T) {
-	env := &environment{values: map[string]string{"A": "1 2", "PROGRAMFILES": `C:\Program Files`, "B_2": "$A"}}
+	values := map[string]string{"A": "1 2", "ProgramFiles": `C:\Program Files`, "B_2": "$A"}
+	lookup := func(name string) (string, error) {
+		value, known := values[name]
+		if !known {
+			return "", core.Refuse(core.ClassEnv, "%s is not known", name)
+		}
+		return value, nil
+	}
 	for _, test := range []struct {
 		line string
 		os   core.OS
@@ -32,7 +37,7 @@ func TestSplitWords(t *testing.T) {
 		words, err := splitWords(test.line, test.os)
 		var got []string
 		for _, word := range words {
-			text, errWord := word.expand(lookup(env, test.os), test.os)
+			text, errWord := word.expand(lookup, test.os)
 			err = errors.Join(err, errWord)
 			got = append(got, text)
 		}
@@ -40,14 +45,6 @@ func TestSplitWords(t *testing.T) {
 			t.Errorf("%s: got %q, %v; want %q", test.line, got, err, test.want)
 		}
 	}
-}
-
-// lookup lets names of Windows be found on this system.
-func lookup(env *environment, os core.OS) *environment {
-	if os != core.Windows {
-		return env
-	}
-	return &environment{values: map[string]string{"ProgramFiles": env.values["PROGRAMFILES"]}}
 }
 
 // FuzzSplitWords holds the splitting to the shell's, where the line has nothing else that a shell minds.
@@ -76,19 +73,4 @@ func FuzzSplitWords(f *testing.F) {
 			t.Errorf("%q: got %q, %v; the shell says %q, %v", line, got.String(), err, output, errShell)
 		}
 	})
-}
-
-// TestBatch: values that a batch file would read as something else are refused. C10.
-func TestBatch(t *testing.T) {
-	for _, test := range []struct {
-		program, arg string
-		class        core.Class
-	}{
-		{"setup.bat", "/S plain", ""}, {"a/setup.CMD", "x&calc", core.ClassExec}, {"x.cmd", `a"b`, core.ClassExec},
-		{"x.bat", "%PATH%", core.ClassExec}, {"setup.exe", "x&calc", ""}, {"bat", `"`, ""},
-	} {
-		if got := core.ClassOf(checkBatch(test.program, []string{"first", test.arg})); got != test.class {
-			t.Errorf("%s %s: got class %q, want %q", test.program, test.arg, got, test.class)
-		}
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"enjambre/agent/internal/vault"
 	"enjambre/core"
 	"enjambre/core/archive"
+	"enjambre/core/command"
 	"enjambre/core/info"
 	"enjambre/core/outcome"
 )
@@ -202,7 +203,9 @@ func unpackTo(ctx context.Context, p *vault.Package, folder string) error {
 	source, size := p.Archive()
 	options := unpack.Options{}
 	if i.Action == core.Launch {
-		options.Executable = execute.Program(i.Target, i.OS)
+		if line, err := command.Parse(i.Target, i.OS); err == nil { // else its run says why not
+			options.Executable = line.Program()
+		}
 	}
 	rules := archive.Rules{OS: i.OS}
 	contents := unpack.Contents{Entries: i.Archive.Entries, Bytes: i.Archive.Unpacked}

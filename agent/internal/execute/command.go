@@ -8,24 +8,25 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"enjambre/core"
+	"enjambre/core/command"
 )
-
-// maxArguments bounds a command line after expansion, in bytes: what Linux takes as one argument.
-const maxArguments = 128 << 10
 
 // command returns what LAUNCH or EXECUTE is to run. Errors have a class.
 func (j *job) command() (*exec.Cmd, error) {
 	if j.order.Action == core.Execute {
-		if len(j.order.Target) > maxArguments {
-			return nil, tooLong(len(j.order.Target))
+		if err := command.CheckSize(len(j.order.Target)); err != nil {
+			return nil, err
 		}
 		// The line is inside the package's signature; the shell expands its variables from j.env.
 		return shellCommand(j.order.Target), nil
 	}
-	args, err := j.arguments()
+	line, err := command.Parse(j.order.Target, j.order.OS)
+	if err != nil {
+		return nil, err
+	}
+	args, err := line.Arguments(j.env.value)
 	if err != nil {
 		return nil, err
 	}
@@ -33,52 +34,19 @@ func (j *job) command() (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	if j.order.OS == core.Windows {
-		if err := checkBatch(program, args[1:]); err != nil {
-			return nil, err
-		}
-	}
 	return exec.Command(program, args[1:]...), nil
-}
-
-// arguments splits the command line, then expands the variables inside each word: a value cannot become two
-// arguments, whatever it holds (C03).
-func (j *job) arguments() ([]string, error) {
-	words, err := splitWords(j.order.Target, j.order.OS)
-	if err != nil {
-		return nil, err
-	}
-	if len(words) == 0 {
-		return nil, core.Refuse(core.ClassExec, "the command is empty")
-	}
-	args := make([]string, len(words))
-	size := 0
-	for i, word := range words {
-		if args[i], err = word.expand(j.env, j.order.OS); err != nil {
-			return nil, err
-		}
-		size += len(args[i]) + 1
-	}
-	if size > maxArguments {
-		return nil, tooLong(size)
-	}
-	return args, nil
-}
-
-func tooLong(size int) error {
-	return core.Refuse(core.ClassExec, "the command has %d bytes; at most %d are allowed", size, maxArguments)
 }
 
 // program returns the path of a file of the archive that LAUNCH is to run. Links are followed as far as they
 // stay inside the archive.
 func (j *job) program(name string) (string, error) {
-	if j.order.OS == core.Windows {
-		name = strings.ReplaceAll(name, `\`, "/")
+	name, err := command.Inside(name, j.order.OS)
+	if err != nil {
+		return "", err
 	}
 	local := filepath.FromSlash(name)
-	if !filepath.IsLocal(local) {
-		return "", core.Refuse(core.ClassExec, "LAUNCH runs a program inside the archive; %q is none: use EXECUTE",
-			name)
+	if !filepath.IsLocal(local) { // such as a device of Windows
+		return "", core.Refuse(core.ClassExec, "LAUNCH runs a program inside the archive; %q is none: use EXECUTE", name)
 	}
 	root, err := os.OpenRoot(j.work)
 	if err != nil {
@@ -95,22 +63,6 @@ func (j *job) program(name string) (string, error) {
 		return "", core.Refuse(core.ClassExec, "%q is not a file", name)
 	}
 	return filepath.Join(j.work, local), nil
-}
-
-// checkBatch refuses arguments that the interpreter of Windows' batch files would read as something else
-// (C10).
-func checkBatch(program string, args []string) error {
-	extension := strings.ToLower(filepath.Ext(program))
-	if extension != ".bat" && extension != ".cmd" {
-		return nil
-	}
-	for _, arg := range args {
-		if at := strings.IndexAny(arg, "\"%!&|<>^\r\n"); at >= 0 {
-			return core.Refuse(core.ClassExec,
-				"the argument %.80q has a %q, which a batch file would not take as it is", arg, arg[at])
-		}
-	}
-	return nil
 }
 
 // isScript reports whether a file that the system cannot run is a script: as a shell does, it takes a file

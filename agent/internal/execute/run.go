@@ -17,6 +17,7 @@ import (
 	"enjambre/agent/internal/failpoint"
 	"enjambre/agent/internal/unpack"
 	"enjambre/core"
+	"enjambre/core/command"
 	"enjambre/core/outcome"
 )
 
@@ -129,7 +130,7 @@ func (j *job) prepare() error {
 
 // store places the stage's files.
 func (j *job) store() Result {
-	to, err := expand(j.order.Target, j.env, j.order.OS)
+	to, err := command.Expand(j.order.Target, j.env.value, j.order.OS)
 	if err != nil {
 		return failed(err)
 	}

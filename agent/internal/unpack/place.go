@@ -32,11 +32,11 @@ type PlaceOptions struct {
 //
 // Place may be repeated after an interruption, with the same from: files are then written again.
 func Place(ctx context.Context, from, to string, options PlaceOptions) (err error) {
-	defer func() {
+	defer func(named string) {
 		if err != nil {
-			err = fmt.Errorf("store files in %s: %w", to, noSpace(err))
+			err = fmt.Errorf("store files in %s: %w", named, noSpace(err))
 		}
-	}()
+	}(to)
 	to, err = resolve(to)
 	if err != nil {
 		return err

@@ -14,12 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
 	"strings"
 	"time"
 
 	"enjambre/core"
 	"enjambre/core/archive"
+	"enjambre/core/command"
 	"enjambre/core/info"
 	"enjambre/core/seal"
 	"enjambre/server/internal/depot"
@@ -67,7 +67,7 @@ func (c *Catalog) Build(ctx context.Context, form Form, now time.Time) (Built, e
 	}
 	built, err := c.fill(ctx, draft, id, order, now)
 	if err == nil {
-		built.Warnings = append(built.Warnings, warnings(&order.info, settings)...)
+		built.Warnings = append(built.Warnings, warnings(&order.info, order.inArchive, settings)...)
 		err = c.publish(ctx, draft, built.Package)
 	}
 	return built, errors.Join(err, draft.Close())
@@ -111,6 +111,9 @@ func (c *Catalog) fill(ctx context.Context, draft *depot.Draft, id core.PackageI
 		if err != nil {
 			return Built{}, err
 		}
+		if name := bareName(made.Target); made.Action == core.Execute && report.Found[name] {
+			order.inArchive = name
+		}
 		for _, warning := range report.Warnings {
 			built.Warnings = append(built.Warnings, "archive: "+warning.String())
 		}
@@ -150,8 +153,16 @@ func judge(ctx context.Context, draft *depot.Draft, cutting depot.Cutting,
 	}
 	program := ""
 	if made.Action == core.Launch {
-		program = Program(made.Target, made.OS)
-		rules.Find = []string{program}
+		line, err := command.Parse(made.Target, made.OS)
+		if err != nil {
+			return archive.Report{}, fmt.Errorf("--command: %w", err) // which the form has refused
+		}
+		if program = line.Program(); program != "" {
+			rules.Find = []string{program}
+		}
+	}
+	if bare := bareName(made.Target); made.Action == core.Execute && made.OS == core.Linux && bare != "" {
+		rules.Find = []string{bare}
 	}
 	reader := draft.Archive(cutting.Plan)
 	report, err := archive.Check(cancellable{ctx, reader}, reader.Size(), rules)
@@ -173,19 +184,6 @@ func (c cancellable) ReadAt(to []byte, offset int64) (int, error) {
 		return 0, context.Cause(c.ctx)
 	}
 	return c.from.ReadAt(to, offset)
-}
-
-// Program returns the file that a LAUNCH command runs, as archives name it: what stands before the first
-// blank, or between double quotes. Windows paths may be written with backslashes.
-func Program(command string, system core.OS) string {
-	program, _, _ := strings.Cut(command, " ")
-	if quoted, found := strings.CutPrefix(command, `"`); found {
-		program, _, _ = strings.Cut(quoted, `"`)
-	}
-	if system == core.Windows {
-		program = strings.ReplaceAll(program, `\`, "/")
-	}
-	return path.Clean(program)
 }
 
 // publish names the folder and records the package; without record there is no folder either.
@@ -210,8 +208,9 @@ func (c *Catalog) Delete(ctx context.Context, id core.PackageID) error {
 }
 
 // warnings say what is allowed but may not do what its administrator expects. Those about stock agents
-// are given only where such agents are served.
-func warnings(made *info.Info, settings setting.Effective) []string {
+// are given only where such agents are served. inArchive is the file of the archive that the command of an EXECUTE begins
+// with, by its plain name.
+func warnings(made *info.Info, inArchive string, settings setting.Effective) []string {
 	var list []string
 	warn := func(when bool, format string, args ...any) {
 		if when {
@@ -233,7 +232,7 @@ func warnings(made *info.Info, settings setting.Effective) []string {
 	if settings.Get(setting.StockAgents) == 0 {
 		return list
 	}
-	program, _, _ := strings.Cut(made.Target, " ")
+	program, _, _ := strings.Cut(made.Target, " ") // as they read it
 	launch := made.Action == core.Launch
 	warn(launch && made.OS == core.Linux && strings.Contains(program, "-"),
 		"stock Unix agents take %q up to its hyphen for the program and will answer ERR_EXECUTE; rename the file",
@@ -244,6 +243,8 @@ func warnings(made *info.Info, settings setting.Effective) []string {
 		"stock agents run the program by its plain name; %q may not be found",
 		program,
 	)
+	warn(inArchive != "", "stock Unix agents do not look for %q in the archive and will answer ERR_EXECUTE; write ./%[1]s",
+		inArchive)
 	warn(made.Action == core.Store && made.OS == core.Linux && strings.ContainsAny(made.Target, " \t"),
 		"stock Unix agents split the path %q at its blanks and will answer ERR_EXECUTE", made.Target)
 	warn(made.OS == core.Windows && len(made.Target) > 254,
@@ -256,4 +257,14 @@ func warnings(made *info.Info, settings setting.Effective) []string {
 	warn(made.OS == core.Linux && made.ExecTime != info.DefaultExecTime,
 		"stock Unix agents have no execution timeout")
 	return list
+}
+
+// bareName returns the plain name of a file with which a command for Linux begins, such as setup.sh; "" when it begins with
+// a path or with what a shell reads in another way.
+func bareName(line string) string {
+	name, _, _ := strings.Cut(line, " ")
+	if strings.ContainsAny(name, "/\\$\"'`=;&|<>()*?[]{}~#!\t") {
+		return ""
+	}
+	return name
 }

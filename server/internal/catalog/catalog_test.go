@@ -251,7 +251,7 @@ func TestBuildRefuses(t *testing.T) {
 			"/b",
 		},
 		{"program missing", launch(good, "setup.sh -x"), core.ClassField, `no file "setup.sh"`},
-		{"program outside", launch(good, "../run.sh"), core.ClassField, "no file"},
+		{"program outside", launch(good, "../run.sh"), core.ClassExec, "inside the archive"},
 	}
 	for _, one := range cases {
 		t.Run(one.name, func(t *testing.T) {
@@ -326,13 +326,19 @@ func TestWarnings(t *testing.T) {
 		made     info.Info
 		settings setting.Effective
 		want     string // "" = none
+
+		inArchive string
 	}{
-		{"plain", launch("run.sh -x"), stock, ""},
-		{"hyphen in the program", launch("my-run.sh"), stock, "hyphen"},
-		{"hyphen, no stock agents", launch("my-run.sh"), setting.Effective{}, ""},
-		{"leading dot", launch("./run.sh"), stock, "plain name"},
-		{"priority 0", info.Info{Action: core.Execute}, setting.Effective{}, "can stop all deployment"},
-		{"above the period", launch("x"), short, "never download"},
+		{"plain", launch("run.sh -x"), stock, "", ""},
+		{"hyphen in the program", launch("my-run.sh"), stock, "hyphen", ""},
+		{"hyphen, no stock agents", launch("my-run.sh"), setting.Effective{}, "", ""},
+		{"leading dot", launch("./run.sh"), stock, "plain name", ""},
+		{
+			"bare name", info.Info{OS: core.Linux, Action: core.Execute, Priority: 1, ExecTime: info.DefaultExecTime}, stock,
+			"write ./setup.sh", "setup.sh",
+		},
+		{"priority 0", info.Info{Action: core.Execute}, setting.Effective{}, "can stop all deployment", ""},
+		{"above the period", launch("x"), short, "never download", ""},
 		{
 			"blank in a path",
 			info.Info{
@@ -343,19 +349,19 @@ func TestWarnings(t *testing.T) {
 				ExecTime: info.DefaultExecTime,
 			},
 			stock,
-			"blanks",
+			"blanks", "",
 		},
 		{
 			"long command",
 			info.Info{OS: core.Windows, Action: core.Execute, Priority: 1, Target: strings.Repeat("x", 255)},
 			stock,
-			"254",
+			"254", "",
 		},
 		{
 			"quotes in a notice",
 			info.Info{OS: core.Windows, Action: core.Execute, Priority: 1, Notice: info.Notice{Text: `"`}},
 			stock,
-			"double quotes",
+			"double quotes", "",
 		},
 		{
 			"notice on Unix",
@@ -367,12 +373,12 @@ func TestWarnings(t *testing.T) {
 				ExecTime: info.DefaultExecTime,
 			},
 			stock,
-			"no notice",
+			"no notice", "",
 		},
 	}
 	for _, one := range cases {
 		t.Run(one.name, func(t *testing.T) {
-			got := warnings(&one.made, one.settings)
+			got := warnings(&one.made, one.inArchive, one.settings)
 			if (one.want == "") != (len(got) == 0) || one.want != "" && !strings.Contains(got[0], one.want) {
 				t.Errorf("got %q, want %q", got, one.want)
 			}
@@ -423,5 +429,16 @@ func TestBuildMemory(t *testing.T) {
 	check(t, err)
 	if grown := int64(most.Load()) - int64(before); grown > 64<<20 {
 		t.Errorf("the heap grew by %d MiB while 256 MiB were built", grown>>20)
+	}
+}
+
+// TestBareName: what is looked for in the archive, as it would be run by a plain name.
+func TestBareName(t *testing.T) {
+	for line, want := range map[string]string{
+		"setup.sh -q": "setup.sh", "setup": "setup", "./setup.sh": "", "/bin/x": "", "A=1 setup.sh": "", `"my setup"`: "", "$X": "", "a;b": "",
+	} {
+		if got := bareName(line); got != want {
+			t.Errorf("%q: got %q, want %q", line, got, want)
+		}
 	}
 }

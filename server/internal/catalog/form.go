@@ -10,6 +10,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/archive"
+	"enjambre/core/command"
 	"enjambre/core/info"
 	"enjambre/core/outcome"
 )
@@ -51,6 +52,7 @@ type order struct {
 	file         *os.File  // nil without archive
 	size         int64
 	fragmentSize int64
+	inArchive    string // the file of the archive that the command of an EXECUTE begins with, by its plain name
 }
 
 func (o *order) close() {
@@ -161,6 +163,15 @@ func (f Form) readTarget(o *order, p *problems) {
 	}
 	if o.info.Target != strings.TrimSpace(o.info.Target) {
 		p.add("--command, --path: it begins or ends with a blank")
+	}
+	if o.info.Target != "" && o.info.OS != "" {
+		switch o.info.Action {
+		case core.Store:
+			p.err(command.CheckFolder(o.info.Target, o.info.OS), "--path")
+		case core.Launch:
+			_, err := command.Parse(o.info.Target, o.info.OS)
+			p.err(err, "--command")
+		}
 	}
 	if len(o.info.Target) > info.MaxTarget {
 		p.add("--command, --path: longer than %d bytes", info.MaxTarget)

@@ -46,22 +46,6 @@ func TestCheckHost(t *testing.T) {
 	}
 }
 
-func TestProgram(t *testing.T) {
-	for _, c := range []struct {
-		command string
-		system  core.OS
-		want    string
-	}{
-		{"run.sh", core.Linux, "run.sh"}, {"sub/run.sh a b", core.Linux, "sub/run.sh"}, {"./run.sh", core.Linux, "run.sh"},
-		{`"my setup.exe" /S`, core.Windows, "my setup.exe"}, {`sub\setup.exe /S`, core.Windows, "sub/setup.exe"},
-		{`a\b`, core.Linux, `a\b`},
-	} {
-		if got := Program(c.command, c.system); got != c.want {
-			t.Errorf("%q: got %q, want %q", c.command, got, c.want)
-		}
-	}
-}
-
 func TestIsAt(t *testing.T) {
 	names, ports := []string{"deploy.example.net", "2001:db8::1"}, []string{"8443", "80"}
 	for place, want := range map[Location]bool{
