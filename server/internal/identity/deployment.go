@@ -48,7 +48,10 @@ type Deployment struct {
 func Load(dir string) (*Deployment, error) {
 	d := &Deployment{dir: dir}
 	data, err := readFile(d.path(deploymentFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && exists(d.path("keys")):
+		return nil, fmt.Errorf("%s is lost, beside the keys of a deployment; %s: %w", d.path(deploymentFile), restore, err)
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("folder %s holds no deployment; make one with \"enjambre-server init\": %w", dir,
 			err)
 	}
@@ -56,19 +59,28 @@ func Load(dir string) (*Deployment, error) {
 		d.record, err = parseRecord(data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", d.path(deploymentFile), err)
+		return nil, fmt.Errorf("read %s: %w", d.path(deploymentFile), restored(err))
+	}
+	for _, secret := range []string{"keys", signingKeyFile, agentCAKeyFile, onlineKeyFile} {
+		if err := checkSecret(d.path(secret)); err != nil {
+			return nil, err
+		}
 	}
 	if d.signer, err = readOwnKey(d.path(signingKeyFile)); err != nil {
-		return nil, err
+		return nil, restored(err)
 	}
 	if d.agentCAKey, err = readOwnKey(d.path(agentCAKeyFile)); err != nil {
-		return nil, err
+		return nil, restored(err)
 	}
 	certificates, err := readCertificates(d.path(agentCACertFile))
 	if err != nil {
-		return nil, err
+		return nil, restored(err)
 	}
 	d.agentCA = certificates[0]
+	if d.agentCA.Subject.CommonName != d.record.Name+agentCASuffix {
+		return nil, core.Refuse(core.ClassKeys, "%s is of another deployment: its certificate is for %q, this is %q; %s",
+			d.path(agentCACertFile), d.agentCA.Subject.CommonName, d.record.Name, restore)
+	}
 	if len(certificates) != 1 || !d.agentCA.IsCA ||
 		!d.agentCAKey.Public().(ed25519.PublicKey).Equal(d.agentCA.PublicKey) {
 		return nil, core.Refuse(core.ClassKeys,
@@ -76,6 +88,18 @@ func Load(dir string) (*Deployment, error) {
 			d.path(agentCAKeyFile))
 	}
 	return d, nil
+}
+
+// restore is what helps when a file of the deployment is lost or damaged. There is no other way: agents believe these keys
+// and no others.
+const restore = "restore the last backup of the data folder (manual, \"Keep safe\")"
+
+// restored adds to what is wrong with a file what helps, unless that is another program or another user.
+func restored(err error) error {
+	if errors.Is(err, fs.ErrPermission) || core.ClassOf(err) == core.ClassVersion {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, restore)
 }
 
 // parseRecord reads deployment.json. The version comes first: what a newer program wrote may break

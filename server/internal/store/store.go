@@ -18,6 +18,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -88,7 +89,10 @@ func Create(ctx context.Context, dir string) error {
 // refused with E_VERSION.
 func Open(ctx context.Context, dir string) (*Store, error) {
 	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); err != nil {
+	switch _, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("open database: %w; it was lost: restore the last backup", err)
+	case err != nil:
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	s := connect(path)
@@ -98,7 +102,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		version, err = s.version(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, remedied(dir, err)), s.Close())
 	}
 	if version == 0 { // what an empty file has
 		return nil, errors.Join(fmt.Errorf(
@@ -118,6 +122,26 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
 	}
 	return s, nil
+}
+
+// remedied adds to why a database in dir cannot be opened the reason that SQLite does not tell, and what helps.
+func remedied(dir string, err error) error {
+	var problem *sqlite.Error
+	if !errors.As(err, &problem) {
+		return err
+	}
+	switch problem.Code() & 0xff {
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%w; it is damaged: restore the last backup", err)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
+		draft, writeErr := os.CreateTemp(dir, ".writable-*") // SQLite needs files of its own beside the database
+		if writeErr == nil {
+			return errors.Join(err, draft.Close(), os.Remove(draft.Name()))
+		}
+		return fmt.Errorf("%w: nothing can be written to the data folder (%w); make it writable for the user that the server "+
+			"runs as, or repair and mount its disk anew", err, writeErr)
+	}
+	return err
 }
 
 func connect(path string) *Store {
