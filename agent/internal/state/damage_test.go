@@ -213,3 +213,20 @@ func TestFind(t *testing.T) {
 		t.Errorf("made %s", got)
 	}
 }
+
+// TestAnothersIdentity: an identity.json of another agent is told by our certificate.
+func TestAnothersIdentity(t *testing.T) {
+	folder := enrolled(t, 1)
+	known, err := folder.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(content(t, folder.file(identityFile))), string(known.Device), "pc-2027-01-01-00-00-00", 1)
+	if err := os.WriteFile(folder.file(identityFile), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := folder.Certificate(); err == nil || !strings.Contains(err.Error(), identityFile) ||
+		!strings.Contains(err.Error(), "another agent's") {
+		t.Errorf("got %v", err)
+	}
+}

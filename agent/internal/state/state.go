@@ -35,6 +35,7 @@ import (
 
 	"enjambre/agent/internal/durable"
 	"enjambre/core"
+	"enjambre/core/identity"
 )
 
 // identityVersion is the form of identity.json. 1: the first.
@@ -144,6 +145,12 @@ func (f *Folder) Certificate() (*tls.Certificate, error) {
 	if !key.Public().(ed25519.PublicKey).Equal(leaf.PublicKey) {
 		return nil, damaged(core.Refuse(core.ClassIdent, "%s is for another key than %s: one of them is another agent's",
 			f.file(certificateFile), keyFile))
+	}
+	if known, err := f.Identity(); err == nil && len(leaf.URIs) == 1 {
+		if us := (identity.Member{Deployment: known.Deployment, Device: known.Device}); leaf.URIs[0].String() != us.URI().String() {
+			return nil, damaged(core.Refuse(core.ClassIdent, "%s names %s, and %s is of %.200q: one of them is another agent's",
+				f.file(identityFile), us.URI(), certificateFile, leaf.URIs[0]))
+		}
 	}
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"math/big"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"enjambre/core"
+	"enjambre/core/identity"
 )
 
 func opened(t *testing.T) *Folder {
@@ -162,8 +164,9 @@ func certifiedBy(t *testing.T, folder *Folder, n int) *x509.Certificate {
 		t.Fatal(err)
 	}
 	authority := selfSigned(t, n)[n-1]
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(9)}, authority, key.Public(),
-		authorityKey(n))
+	us := identity.Member{Deployment: "d", Device: "pc-2026-01-01-00-00-00"}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(9), URIs: []*url.URL{us.URI()}},
+		authority, key.Public(), authorityKey(n))
 	if err != nil {
 		t.Fatal(err)
 	}
