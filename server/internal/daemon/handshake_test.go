@@ -113,10 +113,10 @@ func TestDistrust(t *testing.T) {
 		if err == nil {
 			t.Fatal("it trusts the server")
 		}
-		server.Close() // waits until the connection is gone
 		for end := time.Now().Add(time.Minute); text.String() == "" && time.Now().Before(end); {
 			time.Sleep(time.Millisecond) // the server's goroutine writes when it likes
 		}
+		server.Close()
 		if got := text.String(); !strings.Contains(got, "address=127.0.0.1:") || !strings.Contains(got, hintDistrusts) {
 			t.Errorf("version %x: got %s", version, got)
 		}
