@@ -66,6 +66,7 @@ func (o *Site) memberAsked(event MemberAsked) {
 	w.asker = w.pack.asker(s)
 	w.asker.askedAt = o.clock.now
 	w.asker.today(o.clock.now)
+	o.begin(w.pack, w.asker, event.Start)
 	o.hear(w.pack, w.asker, event)
 	w.want = wanted(event.Want, w.pack.plan.Count())
 	if len(w.want) == 0 {
@@ -90,17 +91,22 @@ func (o *Site) hear(p *pack, a *asker, event MemberAsked) {
 			o.acknowledge(p, a, index)
 		}
 	}
-	if have := event.Have; have != nil && have.Size() == p.plan.Count() && have.Count() != a.held.Count() {
+	if have := event.Have; have != nil && have.Size() == p.plan.Count() &&
+		(have.Count() != a.held.Count() || o.mayRepair()) {
 		for index := range core.FragmentIndex(have.Size()) {
-			if have.Has(index) && !a.held.Has(index) {
+			switch {
+			case have.Has(index) && !a.held.Has(index):
 				o.acknowledge(p, a, index)
+			case have.Has(index):
+				o.repair(p, a, index)
 			}
 		}
 	}
 	if have := event.Have; have != nil && have.Size() == p.plan.Count() {
+		o.takeBack(p, a, have)
 		for _, index := range wanted(event.Want, have.Size()) {
 			if !have.Has(index) {
-				o.lose(p, a, index)
+				o.lose(p, a, index, CauseCorrupt)
 			}
 		}
 	}
@@ -134,7 +140,11 @@ func (o *Site) clientLeft(event ClientLeft) {
 
 // acknowledge makes the asker a holder, and ends the lease by which it got the fragment.
 func (o *Site) acknowledge(p *pack, a *asker, index core.FragmentIndex) {
+	o.repair(p, a, index)
 	a.held.Add(index)
+	if a.doubted != nil {
+		a.doubted.Remove(index)
+	}
 	delete(a.complaints, index)
 	m := o.members.at(a.slot)
 	if _, bad := p.distrusted[a.slot]; !bad && !o.isAlone(m) {
@@ -277,6 +287,11 @@ func (o *Site) fewAsk() bool {
 // grant lends a fragment.
 func (o *Site) grant(w *waiter, index core.FragmentIndex) {
 	m, p := o.members.at(w.asker.slot), w.pack
+	var from int64
+	if r := w.resume; r.Fragment == index && r.From > 0 && r.From < p.plan.Size(index) {
+		from = r.From
+		o.repairUpTo(p, w.asker, index, from)
+	}
 	o.lastLease++
 	if uint32(o.lastLease) == 0 {
 		o.lastLease++ // 0 is no lease in a cell
@@ -286,16 +301,13 @@ func (o *Site) grant(w *waiter, index core.FragmentIndex) {
 		cause: o.nextCause(w, index), charged: o.isCharged(w, index), slow: w.rank.slow,
 		alone: o.isAlone(m), binds: true, running: true,
 		grantedAt: o.clock.now, drainedAt: o.clock.now, recordedAt: o.clock.now,
+		from: from, size: p.plan.Size(index) - from,
 	}
-	if r := w.resume; r.Fragment == index && r.From > 0 && r.From < p.plan.Size(index) {
-		l.from = r.From
-	}
-	l.size = p.plan.Size(index) - l.from
 	l.entry = Entry{
 		Kind: KindSent, Package: p.digest, Member: m.id, Fragment: index, From: uint32(l.from),
 		Begins: true, Charged: l.charged,
 	}
-	w.asker.countGrant(index)
+	w.asker.countGrant(w.pack, index)
 	m.leases = append(m.leases, l)
 	o.leases[l.id] = l
 	o.bodies = append(o.bodies, l)

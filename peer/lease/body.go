@@ -30,8 +30,10 @@ type lease struct {
 	island   islandID
 	cause    Cause // NoCause for a first copy
 	charged  bool  // its extra bytes are the member's cost
-	slow     bool
-	alone    bool // its member was an island of one
+	slow     bool  // its member has cost too much
+	slowed   bool  // and it yields to others now
+	among    int   // bodies, itself included, when its rate was last judged
+	alone    bool  // its member was an island of one
 
 	binds    bool // it keeps others from the fragment: neither acknowledged nor ended
 	running  bool // its body is, and has a slot
@@ -89,12 +91,15 @@ func (o *Site) bytesSent(event BytesSent) {
 	if l.charged {
 		l.asker.cost += extra
 	}
+	if cause == CauseRestarted {
+		l.asker.restarted += extra
+	}
 	l.entry.Bytes += uint32(event.Bytes)
 	l.entry.Extra += uint32(extra)
 	l.sent += event.Bytes
 	l.drainedAt = o.clock.now
 	if l.running {
-		o.meter.count(event.Bytes)
+		o.meter.count(l, event.Bytes)
 	}
 	if o.clock.now.Sub(l.recordedAt) >= flushTime {
 		o.record(l)

@@ -63,7 +63,7 @@ func (o *Site) complain(p *pack, a *asker, list []Complaint) {
 				o.cancel(l, CauseCorrupt)
 			}
 		case s == a.slot:
-			o.lose(p, a, said.Fragment)
+			o.lose(p, a, said.Fragment, CauseCorrupt)
 		case s != 0 && !a.held.Has(said.Fragment):
 			o.blame(p, a, s, said)
 		}
@@ -71,8 +71,9 @@ func (o *Site) complain(p *pack, a *asker, list []Complaint) {
 	o.changed = o.changed || len(list) > 0
 }
 
-// lose takes back that an asker holds a fragment, by its own word.
-func (o *Site) lose(p *pack, a *asker, index core.FragmentIndex) {
+// lose takes back that an asker holds a fragment, by its own word. If nobody else holds it, it is sent again for the
+// cause given.
+func (o *Site) lose(p *pack, a *asker, index core.FragmentIndex, cause Cause) {
 	if !a.held.Remove(index) {
 		return
 	}
@@ -91,7 +92,7 @@ func (o *Site) lose(p *pack, a *asker, index core.FragmentIndex) {
 		}
 	}
 	if c.holders[0] == 0 {
-		c.cause = CauseCorrupt
+		c.cause = cause
 	}
 }
 
@@ -115,20 +116,23 @@ func (o *Site) blame(p *pack, a *asker, holder slot, said Complaint) {
 	}
 	c.note(holder, generation)
 	c.cause = cause
-	if o.areTogether(a.slot, holder) && p.report(a.slot, holder) {
+	if o.areTogether(a.slot, holder) && p.report(a.slot, holder, cause) {
 		o.judgeTrust(p, holder, cause)
 	}
 }
 
-// report notes that one member complains of another and reports whether that is new.
-func (p *pack) report(by, holder slot) bool {
+// report notes that one member complains of another and reports whether that is new. Wrong bytes weigh most.
+func (p *pack) report(by, holder slot, cause Cause) bool {
 	reporters := p.reports[holder]
-	if reporters[by] {
+	if _, said := reporters[by]; said {
+		if cause == CauseCorrupt {
+			reporters[by] = cause
+		}
 		return false
 	}
 	said := 0
 	for _, others := range p.reports {
-		if others[by] {
+		if _, has := others[by]; has {
 			said++
 		}
 	}
@@ -136,10 +140,10 @@ func (p *pack) report(by, holder slot) bool {
 		return false
 	}
 	if reporters == nil {
-		reporters = map[slot]bool{}
+		reporters = map[slot]Cause{}
 		p.reports[holder] = reporters
 	}
-	reporters[by] = true
+	reporters[by] = cause
 	return true
 }
 
@@ -152,7 +156,7 @@ func (o *Site) isAccused(p *pack, holder slot) bool {
 			continue
 		}
 		active++
-		if p.reports[holder][a.slot] {
+		if _, complains := p.reports[holder][a.slot]; complains {
 			complaining++
 		}
 	}

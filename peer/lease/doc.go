@@ -34,10 +34,19 @@
 // refused at once if none of its fragments is free. [Shares] divides the rate.
 //
 // A member gets a fragment once and twice again. What its repeats and complaints cost may be 4 fragments or
-// 2 % of the package a day, whichever is more; beyond that it is last in the queue and has an eighth of an
-// equal share. A complaint about a holder that has been silent for a minute is believed and costs nothing. A
+// 2 % of the package a day, whichever is more; beyond that it is last in the queue, and has an eighth of an
+// equal share while a body of another wants the line. Slowness yields and costs nothing when nobody else wants the
+// line; the measured rate learns nothing from bodies that yield. A complaint about a holder that has been silent for a minute is believed and costs nothing. A
 // holder that more than a third of the active members, and at least two, complain of is distrusted for the
 // package: it is named to nobody, and gets no lease until the others are done.
+//
+// # Crashes are forgiven
+//
+// A member that begins anew (its agent has started, or the package was assigned to it once more) says so by another
+// [Start]. Its bodies are over then, and its next have digest takes back what it had been granted or had acknowledged
+// and has not got any more. That is sent again under a cause of its own, restarted, and costs it nothing, up to 256
+// fragments or 4 times the package a day, whichever is more: beyond that a loss is charged as any repeat. What others
+// complained of while it was away is forgotten, 16 times a day, unless they were given wrong bytes.
 //
 // # Islands
 //
@@ -57,27 +66,29 @@
 // [Record] to a file, which [Site.Replay] reads after a restart. The file is a sequence of entries of
 // [EntrySize] bytes, all numbers big-endian:
 //
-//	version    uint8     1
-//	kind       uint8     1 sent, 2 kept, 3 withdrawn
+//	version    uint8     1; 2 if it is repaired, or its cause restarted
+//	kind       uint8     1 sent, 2 kept, 3 withdrawn, 4 repaired
 //	cause      uint8     0 none, else a Cause; of the bytes that are extra
 //	flags      uint8     1 begins a lease, 2 charged to the member; sent only
-//	fragment   uint32    counted from 0; sent and kept only
-//	from       uint32    place of the first byte in the fragment; sent only
-//	bytes      uint32    at least 1 if sent, else 0
+//	fragment   uint32    counted from 0; not withdrawn
+//	from       uint32    place of the first byte in the fragment; sent and repaired only
+//	bytes      uint32    at least 1 if sent or repaired, else 0
 //	extra      uint32    how many of them are not sent for the first time; at most bytes; 0 without cause
 //	at         int64     Unix time in milliseconds, 0 to 1<<53
 //	package    [32]byte  info digest
 //	member     [32]byte  Ed25519 public key; zeros for a stock agent; zeros if withdrawn
 //	check      uint32    CRC-32 (IEEE) of all before
 //
-// An entry that a crash tore ends the file: the shell cuts it off.
+// An entry that a crash tore ends the file: the shell cuts it off. What members have verified repairs what was lost
+// with it: after such an end, for a day, bytes of a fragment that a member has and the ledger does not know are entered
+// as repaired, sent for the first time. So R of a complete package is 1 again, and no repair takes it beyond that.
 //
 // # Bounds
 //
 // [MaxMembers] members (the one that has been silent the longest makes room), [MaxPackages] packages,
 // [MaxIslands] islands of several members. A fragment takes 20 bytes, and 16 more in each further island of
 // several members, once the package is asked for; a member takes 2 bits a fragment of each package that it
-// asks for.
+// asks for, and 2 more once it has begun anew.
 //
 // # The shell's duties
 //

@@ -50,7 +50,8 @@ type MemberAsked struct {
 	Failed       []Complaint
 	Have         *fragment.Set // all that it holds; nil if it does not say. What it wants besides it has lost
 	Resume       Resume
-	Weightless   bool // weight 0: a VPN or a metered line. It comes after others of its priority
+	Start        Start // 0 if it does not say
+	Weightless   bool  // weight 0: a VPN or a metered line. It comes after others of its priority
 }
 
 // A Complaint says that a holder failed the asker. A zero Holder is the origin, whose bytes were corrupt.
@@ -110,7 +111,11 @@ type PolicyChanged struct{ Policy Policy }
 
 // Restarted reports that the origin has just started. Nothing is granted for 10 s, in which holders are
 // learnt.
-type Restarted struct{}
+type Restarted struct {
+	// Torn: the origin had not ended well, and the end of the ledger may be lost. What members have is booked then, for
+	// a day, where the ledger does not know that it was sent.
+	Torn bool
+}
 
 // WakeDue reports that the time named by NextWake has come. Too early or too often does no harm.
 type WakeDue struct{}

@@ -51,7 +51,7 @@ func (o *Site) judge(p *pack, a *asker, index core.FragmentIndex) (verdict, slot
 	case o.leaseOf(m, p, index) != nil:
 		return isLeased, 0
 	case o.isAlone(m):
-		if a.times(index) >= maxTimes {
+		if a.times(p, index) >= maxTimes {
 			return isSpent, 0
 		}
 		return isFree, 0
@@ -67,7 +67,7 @@ func (o *Site) judge(p *pack, a *asker, index core.FragmentIndex) (verdict, slot
 		return isHeld, holder
 	case c.lease != 0:
 		return isLeased, 0
-	case a.times(index) >= maxTimes:
+	case a.times(p, index) >= maxTimes:
 		return isSpent, 0
 	}
 	return isFree, 0
@@ -124,6 +124,9 @@ func (o *Site) nextCause(w *waiter, index core.FragmentIndex) Cause {
 	if p.sentOf(index) == 0 && !p.isLeased(index) {
 		return NoCause
 	}
+	if w.asker.isForgiven(p, index) {
+		return CauseRestarted
+	}
 	if o.isAlone(m) {
 		return CauseNoPeers
 	}
@@ -157,7 +160,10 @@ func (p *pack) isLeased(index core.FragmentIndex) bool {
 // isCharged reports whether what a new lease sends once more is the member's cost: a repeat, or a complaint
 // about somebody who is there.
 func (o *Site) isCharged(w *waiter, index core.FragmentIndex) bool {
-	if w.asker.times(index) > 0 {
+	if w.asker.isForgiven(w.pack, index) {
+		return false
+	}
+	if w.asker.times(w.pack, index) > 0 {
 		return true
 	}
 	m := o.members.at(w.asker.slot)

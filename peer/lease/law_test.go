@@ -42,6 +42,9 @@ func (m *mob) ask(t *rapid.T) lease.Event {
 		Request: m.request, Member: anybody(t), Package: digest(byte(rapid.IntRange(1, lawPacks).Draw(t, "package"))),
 		Want: indexes(t, "want"), Weightless: rapid.IntRange(0, 5).Draw(t, "weight") == 0,
 	}
+	if rapid.IntRange(0, 4).Draw(t, "starts") == 0 {
+		ask.Start = lease.Start(rapid.IntRange(1, 3).Draw(t, "start"))
+	}
 	if rapid.Bool().Draw(t, "acknowledges") {
 		ask.Acknowledged = indexes(t, "acknowledged")
 	}
@@ -117,7 +120,7 @@ func (m *mob) rare(t *rapid.T) lease.Event {
 		return lease.ServedOutside{Package: pack, Fragment: index, Bytes: m.plans[pack].Size(index)}
 	}
 	if !m.islands {
-		return lease.Restarted{}
+		return lease.Restarted{Torn: rapid.Bool().Draw(t, "torn")}
 	}
 	event := lease.IslandDeclared{Member: anybody(t)}
 	for range rapid.IntRange(0, 2).Draw(t, "met") {

@@ -22,11 +22,13 @@ const (
 	CauseIsland          // another island has it
 	CauseNoPeers         // stock agents, and members that reach no other
 	CauseWithdrawn       // the package was withdrawn and came back
+	CauseRestarted       // who had it lost it by a crash, or was ordered to begin anew
 	causeCount
 )
 
 var causeTexts = [causeCount]string{
 	"none", "owner-lost", "timeout", "broken", "corrupt", "island", "no-peers", "withdrawn",
+	"restarted",
 }
 
 // String returns the cause as the console and the log show it.
@@ -40,6 +42,7 @@ const (
 	KindSent      Kind = iota + 1 // bytes went into the site
 	KindKept                      // a member acknowledged what it got under a lease
 	KindWithdrawn                 // the package was withdrawn
+	KindRepaired                  // bytes that had gone into the site, though the ledger lost it: a member has them
 )
 
 // An Entry is one line of the ledger; the package comment has its bytes. Fields that a kind does not have are
@@ -62,11 +65,24 @@ type Entry struct {
 const EntrySize = 4 + 4*4 + 8 + 32 + 32 + 4
 
 const (
-	ledgerVersion = 1
-	flagBegins    = 1
-	flagCharged   = 2
-	maxEntryTime  = 1 << 53 // milliseconds; JavaScript can still hold it
+	flagBegins   = 1
+	flagCharged  = 2
+	maxEntryTime = 1 << 53 // milliseconds; JavaScript can still hold it
 )
+
+// The versions of entries. Each entry has the lowest that can say it, so that a server which is set back refuses only
+// the ledgers that it would misread.
+const (
+	firstVersion  = 1
+	ledgerVersion = 2 // CauseRestarted, KindRepaired
+)
+
+func (e Entry) version() byte {
+	if e.Cause >= CauseRestarted || e.Kind >= KindRepaired {
+		return ledgerVersion
+	}
+	return firstVersion
+}
 
 // Append appends the entry's bytes.
 func (e Entry) Append(to []byte) []byte {
@@ -78,7 +94,7 @@ func (e Entry) Append(to []byte) []byte {
 	if e.Charged {
 		flags |= flagCharged
 	}
-	to = append(to, ledgerVersion, byte(e.Kind), byte(e.Cause), flags)
+	to = append(to, e.version(), byte(e.Kind), byte(e.Cause), flags)
 	to = binary.BigEndian.AppendUint32(to, uint32(e.Fragment))
 	to = binary.BigEndian.AppendUint32(to, e.From)
 	to = binary.BigEndian.AppendUint32(to, e.Bytes)
@@ -99,9 +115,9 @@ func ParseEntry(data []byte) (Entry, error) {
 	if body := data[:EntrySize-4]; crc32.ChecksumIEEE(body) != number(data[EntrySize-4:]) {
 		return Entry{}, core.Refuse(core.ClassHash, "ledger entry with a wrong check sum: torn, or altered")
 	}
-	if data[0] != ledgerVersion {
+	if data[0] < firstVersion || data[0] > ledgerVersion {
 		return Entry{}, core.Refuse(core.ClassVersion,
-			"ledger entry of version %d, want %d; use a newer server", data[0], ledgerVersion)
+			"ledger entry of version %d, want %d to %d; use a newer server", data[0], firstVersion, ledgerVersion)
 	}
 	e := Entry{
 		Kind: Kind(data[1]), Cause: Cause(data[2]),
@@ -111,7 +127,7 @@ func ParseEntry(data []byte) (Entry, error) {
 		Package: core.Digest(data[28:60]), Member: id.Peer(data[60:92]),
 	}
 	at := binary.BigEndian.Uint64(data[20:])
-	if at > maxEntryTime || data[3]&^(flagBegins|flagCharged) != 0 || !e.valid() {
+	if at > maxEntryTime || data[3]&^(flagBegins|flagCharged) != 0 || !e.valid() || data[0] != e.version() {
 		return Entry{}, core.Refuse(core.ClassFormat, "ledger entry %x makes no sense", data[:28])
 	}
 	e.At = time.UnixMilli(int64(at)).UTC()
@@ -121,9 +137,12 @@ func ParseEntry(data []byte) (Entry, error) {
 // valid reports whether the fields fit the kind, At apart.
 func (e Entry) valid() bool {
 	bare := e.Cause == NoCause && !e.Begins && !e.Charged && e.From|e.Bytes|e.Extra == 0
+	first := e.Cause == NoCause && !e.Begins && !e.Charged && e.Extra == 0
+	end := uint64(e.From) + uint64(e.Bytes)
 	switch e.Kind {
+	case KindRepaired:
+		return first && e.Fragment < core.MaxFragments && e.Bytes > 0 && end <= core.MaxFragmentSize
 	case KindSent:
-		end := uint64(e.From) + uint64(e.Bytes)
 		return e.Cause < causeCount && e.Fragment < core.MaxFragments && e.Bytes > 0 &&
 			e.Extra <= e.Bytes && (e.Extra == 0) == (e.Cause == NoCause) && end <= core.MaxFragmentSize
 	case KindKept:

@@ -2,7 +2,9 @@ package lease_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ func entries() []lease.Entry {
 		{Kind: lease.KindSent, Cause: lease.CauseNoPeers, Bytes: 1, Extra: 1, At: time.UnixMilli(0).UTC()},
 		{Kind: lease.KindKept, Fragment: 3, At: at, Package: digest(9), Member: name(1)},
 		{Kind: lease.KindWithdrawn, At: at, Package: digest(9)},
+		{Kind: lease.KindSent, Cause: lease.CauseRestarted, Bytes: 9, Extra: 9, At: at, Package: digest(9), Member: name(1)},
+		{Kind: lease.KindRepaired, Fragment: 3, From: 7, Bytes: 9, At: at, Package: digest(9), Member: name(1)},
 	}
 }
 
@@ -49,7 +53,7 @@ func TestParseEntryRefuses(t *testing.T) {
 			e.Cause = lease.NoCause
 			return e.Append(nil)
 		}, core.ClassFormat},
-		"unknown cause": {func(e *lease.Entry, _ []byte) []byte { e.Cause = 8; return e.Append(nil) }, core.ClassFormat},
+		"unknown cause": {func(e *lease.Entry, _ []byte) []byte { e.Cause = 9; return e.Append(nil) }, core.ClassFormat},
 		"more extra than sent": {func(e *lease.Entry, _ []byte) []byte {
 			e.Extra = e.Bytes + 1
 			return e.Append(nil)
@@ -60,7 +64,17 @@ func TestParseEntryRefuses(t *testing.T) {
 			e.Kind = lease.KindKept
 			return e.Append(nil)
 		}, core.ClassFormat},
-		"unknown kind": {func(e *lease.Entry, _ []byte) []byte { e.Kind = 4; return e.Append(nil) }, core.ClassFormat},
+		"newer words in the old version": {func(e *lease.Entry, _ []byte) []byte {
+			e.Cause = lease.CauseRestarted
+			return said(e.Append(nil), 1)
+		}, core.ClassFormat},
+		"old words in the newer version": {func(e *lease.Entry, _ []byte) []byte { return said(e.Append(nil), 2) }, core.ClassFormat},
+		"a version to come":              {func(e *lease.Entry, _ []byte) []byte { return said(e.Append(nil), 3) }, core.ClassVersion},
+		"repaired for a cause": {func(e *lease.Entry, _ []byte) []byte {
+			e.Kind = lease.KindRepaired
+			return e.Append(nil)
+		}, core.ClassFormat},
+		"unknown kind": {func(e *lease.Entry, _ []byte) []byte { e.Kind = 5; return e.Append(nil) }, core.ClassFormat},
 	} {
 		e := good
 		_, err := lease.ParseEntry(test.change(&e, good.Append(nil)))
@@ -68,6 +82,12 @@ func TestParseEntryRefuses(t *testing.T) {
 			t.Errorf("%s: got %q (%v), want %q", title, class, err, test.class)
 		}
 	}
+}
+
+// said returns an entry's bytes as another version would have written them.
+func said(data []byte, version byte) []byte {
+	data[0] = version
+	return binary.BigEndian.AppendUint32(data[:lease.EntrySize-4], crc32.ChecksumIEEE(data[:lease.EntrySize-4]))
 }
 
 // FuzzParseEntry: what is accepted has one spelling, and any ledger of such entries can be replayed.

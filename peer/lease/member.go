@@ -122,7 +122,8 @@ func (o *Site) drop(s slot) {
 	o.changed = true
 }
 
-// An asker is what the Site knows of a member in respect of one package. Its sets take 8 KiB each at most.
+// An asker is what the Site knows of a member in respect of one package. Its sets take 8 KiB each at most; two of them
+// are there only after it has begun anew.
 type asker struct {
 	slot    slot
 	askedAt time.Time
@@ -132,6 +133,12 @@ type asker struct {
 	granted *fragment.Set                // at least once
 	repeats map[core.FragmentIndex]uint8 // beyond once
 	cost    int64                        // bytes of repeats and complaints
+
+	start     Start         // its present one; 0 if it has not said
+	starts    int           // today
+	doubted   *fragment.Set // what it had before that, until it says what it has now; nil then
+	forgiven  *fragment.Set // what it lost by a crash and was not granted again; nil if it never said so
+	restarted int64         // bytes of that which were sent again today
 
 	complaints map[core.FragmentIndex]*complaint // at most maxComplaints
 }
@@ -148,24 +155,31 @@ func (a *asker) today(now time.Time) {
 	if now.Sub(a.dayAt) < day {
 		return
 	}
-	a.dayAt, a.cost = now, 0
+	a.dayAt, a.cost, a.starts, a.restarted = now, 0, 0, 0
 	if a.granted.Count() > 0 {
 		a.granted = fragment.NewSet(a.granted.Size())
 		clear(a.repeats)
 	}
 }
 
-// times returns how often the asker was granted a fragment today.
-func (a *asker) times(index core.FragmentIndex) int {
-	if !a.granted.Has(index) {
+// times returns how often the asker was granted a fragment today, since a crash lost it.
+func (a *asker) times(p *pack, index core.FragmentIndex) int {
+	if !a.granted.Has(index) || a.isForgiven(p, index) {
 		return 0
 	}
 	return 1 + int(a.repeats[index])
 }
 
-func (a *asker) countGrant(index core.FragmentIndex) {
-	if !a.granted.Add(index) {
+func (a *asker) countGrant(p *pack, index core.FragmentIndex) {
+	switch {
+	case a.isForgiven(p, index):
+		delete(a.repeats, index)
+		a.granted.Add(index)
+	case !a.granted.Add(index):
 		a.repeats[index]++
+	}
+	if a.forgiven != nil {
+		a.forgiven.Remove(index)
 	}
 }
 

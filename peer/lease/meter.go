@@ -1,6 +1,9 @@
 package lease
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	meterTime   = time.Second // of sending, after which the rate is measured anew
@@ -9,11 +12,15 @@ const (
 )
 
 // A meter measures how fast bytes go into the site while bodies run.
+//
+// It learns only from bodies that are not slowed. What an eighth of the measured rate brings says nothing of the
+// line: a meter that believed it would find an eighth of an eighth next.
 type meter struct {
 	rate   float64 // bytes a second
 	limit  float64 // of the policy; 0 for none
 	known  bool    // the rate was measured
 	bytes  int64   // since the last measurement
+	free   int64   // of them, those of bodies that were not slowed
 	active time.Duration
 }
 
@@ -27,7 +34,13 @@ func (m *meter) bound(limit int64) {
 	}
 }
 
-func (m *meter) count(bytes int64) { m.bytes += bytes }
+// count takes in what drained from a running body.
+func (m *meter) count(l *lease, bytes int64) {
+	m.bytes += bytes
+	if !l.slowed {
+		m.free += bytes
+	}
+}
 
 // pass lets time pass for the bodies that run.
 func (m *meter) pass(passed time.Duration, bodies []*lease) {
@@ -43,10 +56,14 @@ func (m *meter) pass(passed time.Duration, bodies []*lease) {
 		return // a body that stands says nothing of the line
 	}
 	sample := float64(m.bytes) / m.active.Seconds()
+	if m.free == 0 { // nor do the slowed ones beside it
+		m.bytes, m.active = 0, 0
+		return
+	}
 	if m.known {
 		sample = m.rate + float64((sample-m.rate)/4)
 	}
-	m.rate, m.known, m.bytes, m.active = max(slowestRate, sample), true, 0, 0
+	m.rate, m.known, m.bytes, m.free, m.active = max(slowestRate, sample), true, 0, 0, 0
 }
 
 // share returns the bytes a second that a body among so many can be expected to get.
@@ -58,7 +75,8 @@ func (m *meter) share(l *lease, bodies int) float64 {
 	return max(1, share)
 }
 
-// reshare orders the rates that changed.
+// reshare orders the rates that changed. Bodies of members that have cost too much are slowed while another body
+// wants the line, and only then.
 func (o *Site) reshare() {
 	limit := PayloadRate(o.policy.Rate)
 	flows := make([]Flow, len(o.bodies))
@@ -66,21 +84,30 @@ func (o *Site) reshare() {
 		flows[i] = Flow{Member: o.memberOf(l).id, Priority: l.pack.priority, Slow: l.slow}
 	}
 	shares := Shares(limit, flows)
+	yield := slices.ContainsFunc(o.bodies, func(l *lease) bool { return !l.slow })
 	for i, l := range o.bodies {
 		rate := max(1, shares[i])
 		if o.policy.Rate == 0 {
-			rate = 0
-			if l.slow && l.rate == 0 {
-				rate = max(1, int64(o.meter.rate)/int64(slowShare*len(flows)))
-			} else if l.slow {
-				rate = l.rate // no order for each byte that is measured
-			}
+			rate = o.slowRate(l, yield)
 		}
+		l.slowed, l.among = l.slow && yield, len(flows)
 		if rate != l.rate {
 			l.rate = rate
 			o.do(SetRate{l.id, rate})
 		}
 	}
+}
+
+// slowRate returns how fast a body may be sent where no rate is set: an eighth of an equal share of the measured rate
+// if it has to yield, else as fast as it goes.
+func (o *Site) slowRate(l *lease, yield bool) int64 {
+	switch {
+	case !l.slow || !yield:
+		return 0
+	case l.slowed && l.rate > 0 && l.among == len(o.bodies):
+		return l.rate // no order for each byte that is measured
+	}
+	return max(1, int64(o.meter.rate)/int64(slowShare*len(o.bodies)))
 }
 
 // A proxy is the suspicion that something between origin and site takes bodies faster than the site does:

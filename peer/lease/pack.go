@@ -52,9 +52,9 @@ type pack struct {
 	outside bool     // some of it without a lease
 	totals  Totals
 
-	grounds    map[islandID][]cell // of the main island and each of several members that asks
-	askers     []*asker            // by slot, nil where the member did not ask
-	reports    map[slot]map[slot]bool
+	grounds    map[islandID][]cell     // of the main island and each of several members that asks
+	askers     []*asker                // by slot, nil where the member did not ask
+	reports    map[slot]map[slot]Cause // of each holder, who complains of it and why
 	distrusted map[slot]Cause
 }
 
@@ -67,7 +67,7 @@ func newPack(event PackageKnown) *pack {
 // empty forgets the members.
 func (p *pack) empty() {
 	p.grounds, p.askers = map[islandID][]cell{}, nil
-	p.reports, p.distrusted = map[slot]map[slot]bool{}, map[slot]Cause{}
+	p.reports, p.distrusted = map[slot]map[slot]Cause{}, map[slot]Cause{}
 }
 
 func (p *pack) asker(s slot) *asker {

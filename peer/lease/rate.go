@@ -10,7 +10,7 @@ import (
 
 const (
 	overheadPerMille = 1045 // IP bytes for 1000 of payload: headers of IP, TCP, TLS and HTTP
-	slowShare        = 8    // a slow body has an eighth of an equal share; no body has less
+	slowShare        = 8    // a slow body yields down to an eighth of an equal share; no body has less
 )
 
 // PayloadRate returns what payload, in bytes a second, fills a WAN rate given in IP bytes a second.
@@ -29,11 +29,11 @@ type Flow struct {
 // Shares divides rate, in bytes a second, among flows, at most MaxFetchers of them, and returns each one's
 // share.
 //
-// Every flow has an eighth of an equal share, so that no body that began dies of another's urgency. A slow
-// one has no more. The rest goes to the most urgent priority, divided among its members by max-min: a member
-// gets more than another of its priority only if the other takes no more. What they cannot take goes to the
-// next priority. A member's flows of one priority divide what it has in the same way. Shares are whole bytes;
-// up to one for each flow is lost.
+// Every flow has an eighth of an equal share, so that no body that began dies of another's urgency. The rest goes
+// to the most urgent priority, divided among its members by max-min: a member gets more than another of its
+// priority only if the other takes no more. What they cannot take goes to the next priority, and what nobody else
+// takes to the slow ones, in the same order. A member's flows of one priority divide what it has in the same way.
+// Shares are whole bytes; up to one for each flow is lost.
 func Shares(rate int64, flows []Flow) []int64 {
 	shares := make([]int64, len(flows))
 	if len(flows) == 0 || rate <= 0 {
@@ -43,9 +43,6 @@ func Shares(rate int64, flows []Flow) []int64 {
 	rooms := make([]int64, len(flows)) // what each can take beyond what it has
 	for i, flow := range flows {
 		room := all
-		if flow.Slow {
-			room = floor
-		}
 		if flow.Cap > 0 {
 			room = min(room, flow.Cap)
 		}
@@ -53,8 +50,11 @@ func Shares(rate int64, flows []Flow) []int64 {
 		rooms[i] = room - shares[i]
 		rate -= shares[i]
 	}
-	for _, level := range groups(flows, func(f Flow) core.Priority { return f.Priority }, cmp.Compare) {
-		rate -= shareLevel(rate, flows, level, rooms, shares)
+	for _, slow := range []bool{false, true} {
+		for _, level := range groups(flows, func(f Flow) core.Priority { return f.Priority }, cmp.Compare) {
+			level = slices.DeleteFunc(level, func(i int) bool { return flows[i].Slow != slow })
+			rate -= shareLevel(rate, flows, level, rooms, shares)
+		}
 	}
 	return shares
 }

@@ -43,7 +43,9 @@ func TestShares(t *testing.T) {
 		},
 		"a cap below the least":      {1600, []lease.Flow{capped(flow(1, 5), 7), flow(2, 5)}, []int64{7, 1593}},
 		"slow has an eighth":         {1600, []lease.Flow{slow(flow(1, 0)), flow(2, 5)}, []int64{100, 1500}},
-		"slow and alone":             {1600, []lease.Flow{slow(flow(1, 0))}, []int64{200}},
+		"slow and alone":             {1600, []lease.Flow{slow(flow(1, 0))}, []int64{1600}},
+		"slow among slow":            {1600, []lease.Flow{slow(flow(1, 0)), slow(flow(2, 5))}, []int64{1500, 100}},
+		"slow has what others leave": {1600, []lease.Flow{slow(flow(1, 5)), capped(flow(2, 0), 600)}, []int64{1000, 600}},
 		"priorities share by member": {1600, []lease.Flow{flow(1, 0), flow(1, 3)}, []int64{1500, 100}},
 	} {
 		if got := lease.Shares(test.rate, test.flows); !slices.Equal(got, test.want) {
@@ -72,9 +74,6 @@ func TestSharesLaws(t *testing.T) {
 		limits := make([]int64, len(flows))
 		for i, share := range shares {
 			limits[i] = rate
-			if flows[i].Slow {
-				limits[i] = floor
-			}
 			if flows[i].Cap > 0 {
 				limits[i] = min(limits[i], flows[i].Cap)
 			}
@@ -87,7 +86,7 @@ func TestSharesLaws(t *testing.T) {
 			t.Fatalf("%v is more than %d", shares, rate)
 		}
 		for i, share := range shares {
-			if flows[i].Priority == 1 {
+			if flows[i].Priority == 1 && !flows[i].Slow {
 				byMember[flows[i].Member] += share - min(floor, limits[i])
 			}
 		}
@@ -101,11 +100,11 @@ func TestSharesLaws(t *testing.T) {
 			}
 			for j, other := range flows {
 				extra := shares[j] - min(floor, limits[j])
-				if other.Priority > flow.Priority && extra > lost {
+				if (other.Slow && !flow.Slow || other.Slow == flow.Slow && other.Priority > flow.Priority) && extra > lost {
 					t.Fatalf("%v: %d has more than the least, and %d could take it", shares, j, i)
 				}
 				more := byMember[other.Member] > byMember[flow.Member]+lost && extra > 0
-				if flow.Priority == 1 && other.Priority == 1 && more {
+				if !flow.Slow && !other.Slow && flow.Priority == 1 && other.Priority == 1 && more {
 					t.Fatalf("%v: the member of %d has more than that of %d, which could take it", shares, j, i)
 				}
 			}

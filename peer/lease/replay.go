@@ -24,6 +24,11 @@ func (o *Site) Replay(entries []Entry) {
 		switch e.Kind {
 		case KindSent:
 			o.replaySent(p, e)
+		case KindRepaired:
+			if end := int64(e.From) + int64(e.Bytes); end <= p.plan.Size(e.Fragment) {
+				p.replayBytes(e)
+				o.enterAt(e)
+			}
 		case KindKept:
 			if s := o.enterAt(e); s != 0 {
 				a := p.asker(s)
@@ -65,11 +70,14 @@ func (o *Site) replaySent(p *pack, e Entry) {
 	}
 	a := p.asker(s)
 	a.today(earlier(e.At, o.clock.now))
-	if e.Begins {
-		a.countGrant(e.Fragment)
+	if e.Begins && (e.Cause != CauseRestarted || !a.granted.Has(e.Fragment)) { // that was forgiven
+		a.countGrant(p, e.Fragment)
 	}
 	if e.Charged {
 		a.cost += int64(e.Extra)
+	}
+	if e.Cause == CauseRestarted {
+		a.restarted += int64(e.Extra)
 	}
 }
 

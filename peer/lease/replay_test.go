@@ -63,7 +63,8 @@ func TestReplayCost(t *testing.T) {
 	again := restarted(t, b)
 	again.step(lease.PolicyChanged{Policy: lease.Policy{Rate: 104_500}})
 	grant := again.granted(again.ask(2, 6))
-	if rate := again.bodies[grant.Lease].rate; rate != 12_500 {
+	again.granted(again.ask(3, 7))
+	if rate := again.bodies[grant.Lease].rate; rate != 6_250 {
 		t.Errorf("rate %d", rate)
 	}
 }

@@ -69,12 +69,13 @@ type Site struct {
 	waiting   []*waiter          // in order of rank; at most MaxWaiting between two steps
 	buffering proxy
 
-	quietUntil time.Time
-	lastLease  LeaseID
-	lastIsland islandID
-	withdrawn  []core.Digest // packages that were withdrawn, the oldest first
-	changed    bool          // something that a waiting request may be waiting for
-	actions    []Action      // of this step
+	quietUntil  time.Time
+	repairUntil time.Time // until when what members have is believed to have been sent
+	lastLease   LeaseID
+	lastIsland  islandID
+	withdrawn   []core.Digest // packages that were withdrawn, the oldest first
+	changed     bool          // something that a waiting request may be waiting for
+	actions     []Action      // of this step
 }
 
 // New returns a Site without packages, with the default policy. Chance comes from random alone.
@@ -116,6 +117,9 @@ func (o *Site) Step(now time.Time, event Event) []Action {
 		o.policyChanged(event)
 	case Restarted:
 		o.quietUntil = o.clock.now.Add(quietTime)
+		if event.Torn {
+			o.repairUntil = o.clock.now.Add(day)
+		}
 	case WakeDue:
 	default:
 		panic(fmt.Sprintf("lease: event %T is not one of this package", event))
@@ -196,7 +200,7 @@ type Totals struct {
 
 // Add counts the bytes of a ledger's entry.
 func (t *Totals) Add(e Entry) {
-	if e.Kind == KindSent {
+	if e.Kind == KindSent || e.Kind == KindRepaired {
 		t.First += int64(e.Bytes - e.Extra)
 		t.Extra[e.Cause] += int64(e.Extra)
 	}

@@ -133,7 +133,8 @@ func TestRepeats(t *testing.T) {
 	b.want("tomorrow", b.ask(1, 0), "grant 0 timeout")
 }
 
-// TestCost: beyond four fragments a day a member is last in the queue, with an eighth of an equal share.
+// TestCost: beyond four fragments a day a member is last in the queue, with an eighth of an equal share while another
+// wants the line.
 func TestCost(t *testing.T) {
 	for title, test := range map[string]struct {
 		alive bool // the holder it complains of
@@ -163,8 +164,13 @@ func TestCost(t *testing.T) {
 				order = b.send(2 + running - 1)
 			}
 			grant := b.granted(answerOf(b.request-1, order))
-			if rate := b.bodies[grant.Lease].rate; rate != map[bool]int64{true: 12_500, false: 100_000}[test.slow] {
-				t.Errorf("rate %d", rate)
+			if rate := b.bodies[grant.Lease].rate; rate != 100_000 {
+				t.Errorf("rate %d of one that is alone", rate)
+			}
+			b.step(lease.PolicyChanged{Policy: lease.Policy{Fetchers: 2, Rate: 104_500}})
+			b.ask(5, 7)
+			if rate := b.bodies[grant.Lease].rate; rate != map[bool]int64{true: 6_250, false: 50_000}[test.slow] {
+				t.Errorf("rate %d beside another", rate)
 			}
 		})
 	}

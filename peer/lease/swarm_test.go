@@ -30,6 +30,9 @@ type swarm struct {
 	asks    map[lease.RequestID]*agent
 	lost    int     // bodies that suffered something
 	harm    float64 // the chance that a body suffers something
+	line    int64   // bytes a second of a line without WAN_RATE; 0: it has a rate
+	losing  bool    // a crash loses what is not synced
+	missing int64   // bytes that crashes lost
 }
 
 type pending struct {
@@ -47,10 +50,12 @@ type agent struct {
 	coming   map[core.FragmentIndex]bool // from a member or the origin
 	requests int                         // open, bodies included
 	dead     bool
-	lies     bool   // it says that it has everything, and serves wrong bytes
-	group    int    // who reaches whom
-	missed   int    // holders that could not be reached, in a row
-	death    string // how it died
+	start    lease.Start
+	unsynced []core.FragmentIndex // what a crash loses of held
+	lies     bool                 // it says that it has everything, and serves wrong bytes
+	group    int                  // who reaches whom
+	missed   int                  // holders that could not be reached, in a row
+	death    string               // how it died
 }
 
 func newSwarm(t failer, seed uint64, members int, p fragment.Plan) *swarm {
@@ -60,7 +65,7 @@ func newSwarm(t failer, seed uint64, members int, p fragment.Plan) *swarm {
 	}
 	for number := range members {
 		s.agents = append(s.agents, &agent{
-			id: name(number + 1), held: fragment.NewSet(p.Count()), coming: map[core.FragmentIndex]bool{},
+			id: name(number + 1), held: fragment.NewSet(p.Count()), coming: map[core.FragmentIndex]bool{}, start: 1,
 		})
 	}
 	s.feed(lease.PackageKnown{Package: s.pack, Plan: p, Priority: 5})
@@ -154,6 +159,7 @@ func (s *swarm) start(a *agent) {
 	have, _ := fragment.ParseSet(a.held.Bytes(), a.held.Size())
 	ask := lease.MemberAsked{
 		Request: s.request, Member: a.id, Package: s.pack, Want: want, Acknowledged: a.said, Failed: a.failed, Have: have,
+		Start: a.start,
 	}
 	a.said, a.failed = nil, nil
 	s.asks[ask.Request] = a
@@ -221,6 +227,7 @@ func (s *swarm) verified(a *agent, index core.FragmentIndex, fromOrigin bool) {
 	if a.dead || !a.held.Add(index) {
 		return
 	}
+	s.store(a, index)
 	if fromOrigin {
 		a.said = append(a.said, index)
 		for _, other := range s.agents {
@@ -275,7 +282,7 @@ func (s *swarm) piece(id lease.LeaseID, b *body, trouble string) {
 		s.end(id, b, true)
 		return
 	}
-	rate := float64(max(b.rate, 1))
+	rate := s.rateOf(b)
 	if trouble == "slow" {
 		rate /= 40
 	}
@@ -319,17 +326,56 @@ func (s *swarm) crash(a *agent, death string) {
 	s.after(time.Duration(10+s.random.IntN(60))*second, func() { s.revive(a) })
 }
 
+// batch is how many fragments an agent syncs at once.
+const batch = 16
+
+// store keeps a fragment, which a crash loses until it is synced: 16 at once, or what is there after a second.
+func (s *swarm) store(a *agent, index core.FragmentIndex) {
+	if a.unsynced = append(a.unsynced, index); len(a.unsynced) >= batch || a.held.Full() {
+		a.unsynced = nil
+	}
+	if len(a.unsynced) == 1 {
+		s.after(second, func() { a.unsynced = nil })
+	}
+}
+
+// rateOf returns how fast a body goes.
+func (s *swarm) rateOf(b *body) float64 {
+	if s.line == 0 {
+		return float64(max(b.rate, 1))
+	}
+	running := int64(0)
+	for _, other := range s.bodies {
+		if other.running {
+			running++
+		}
+	}
+	rate := s.line / max(1, running)
+	if b.rate > 0 {
+		rate = min(rate, b.rate)
+	}
+	return float64(max(rate, 1))
+}
+
 func (s *swarm) revive(a *agent) {
 	if !a.dead {
 		return
 	}
 	a.dead = false
+	if s.losing {
+		for _, index := range a.unsynced {
+			a.held.Remove(index)
+			s.missing += s.plan.Size(index)
+		}
+	}
+	a.unsynced = nil
 	s.again(a)
 }
 
 // again is an agent that starts anew, with what it has stored.
 func (s *swarm) again(a *agent) {
 	a.requests, a.said, a.failed = 0, nil, nil
+	a.start++
 	a.coming = map[core.FragmentIndex]bool{}
 	for request, other := range s.asks {
 		if other == a {

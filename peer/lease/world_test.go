@@ -69,6 +69,12 @@ type body struct {
 	endedAt  time.Time
 }
 
+// A beginner is a member that begins with a package.
+type beginner struct {
+	member id.Peer
+	pack   core.Digest
+}
+
 // A watcher hands events to a Site and holds every answer to the laws, of which it knows nothing but the
 // words.
 type watcher struct {
@@ -78,6 +84,7 @@ type watcher struct {
 	plans  map[core.Digest]fragment.Plan
 	policy lease.Policy
 
+	starts  map[beginner]lease.Start
 	asked   map[lease.RequestID]lease.MemberAsked
 	askedAt map[lease.RequestID]time.Time
 	bodies  map[lease.LeaseID]*body
@@ -116,7 +123,7 @@ func newWatcher(t failer, seed uint64) *watcher {
 		t: t, site: lease.New(random(seed)), now: epoch, policy: lease.Policy{Fetchers: lease.DefaultFetchers},
 		plans: map[core.Digest]fragment.Plan{}, asked: map[lease.RequestID]lease.MemberAsked{},
 		askedAt: map[lease.RequestID]time.Time{}, bodies: map[lease.LeaseID]*body{}, sent: map[core.Digest]int64{},
-		reached: map[core.Digest]map[core.FragmentIndex]int64{},
+		reached: map[core.Digest]map[core.FragmentIndex]int64{}, starts: map[beginner]lease.Start{},
 		islands: func(id.Peer) string { return "" },
 	}
 }
@@ -140,6 +147,10 @@ func (w *watcher) before(event lease.Event) {
 		w.plans[e.Package] = e.Plan
 	case lease.MemberAsked:
 		w.asked[e.Request], w.askedAt[e.Request] = e, w.now
+		if e.Start != 0 && e.Start != w.starts[beginner{e.Member, e.Package}] {
+			w.starts[beginner{e.Member, e.Package}] = e.Start
+			w.void(func(b *body) bool { return b.member == e.Member && b.pack == e.Package })
+		}
 		w.settleLeases(e)
 	case lease.ClientLeft:
 		w.answered(e.Request, true)
@@ -236,6 +247,12 @@ func (w *watcher) look(action lease.Action) {
 		if err != nil || !sameEntry(entry, a.Entry) {
 			w.fail("entry %+v reads as %+v, %v", a.Entry, entry, err)
 		}
+		if e := a.Entry; e.Kind == lease.KindRepaired {
+			if int64(e.From) != w.reached[e.Package][e.Fragment] {
+				w.fail("%+v repairs what is known, or leaves a gap", e)
+			}
+			w.count(e.Package, e.Fragment, int64(e.From), int64(e.Bytes))
+		}
 		w.entries = append(w.entries, a.Entry)
 	}
 }
@@ -330,7 +347,7 @@ func (w *watcher) lines() (text string) {
 // summed returns the totals that the ledger alone gives.
 func (w *watcher) summed(pack core.Digest) (totals lease.Totals) {
 	for _, e := range w.entries {
-		if e.Kind == lease.KindSent && e.Package == pack {
+		if e.Package == pack && (e.Kind == lease.KindSent || e.Kind == lease.KindRepaired) {
 			totals.First += int64(e.Bytes - e.Extra)
 			totals.Extra[e.Cause] += int64(e.Extra)
 		}
