@@ -18,6 +18,9 @@
 //	Enjambre-Resume        7:65536: it has the first 65536 bytes of fragment 7, of which a body broke
 //	Enjambre-Have          all that it holds, the bitmap of fragment.Set in unpadded base64url. It says more than
 //	                       Acknowledged, which is not there with it
+//	Enjambre-Start         123: the number of the beginning with this package that the member is in, drawn by chance from
+//	                       1 to MaxStart when its agent has started or the package was assigned anew. What it had
+//	                       before and is not in the next Have is lost by no fault of its own
 //	Enjambre-Island        PEER,PEER: it is cut off from its site but for these members, ascending, at most
 //	                       MaxReached; "alone" from all. Without it the request says nothing of that
 //
@@ -55,6 +58,7 @@ const (
 	MaxAcknowledged = 1024
 	MaxFailed       = 64
 	MaxReached      = 24
+	MaxStart        = 1 << 53  // JavaScript can still hold it
 	MaxText         = 15 << 10 // bytes of all its values
 )
 
@@ -72,6 +76,7 @@ const (
 	headerFailed       = "Enjambre-Failed"
 	headerResume       = "Enjambre-Resume"
 	headerHave         = "Enjambre-Have"
+	headerStart        = "Enjambre-Start"
 	headerIsland       = "Enjambre-Island"
 	headerFragment     = "Enjambre-Fragment"
 	headerFrom         = "Enjambre-From"
@@ -92,6 +97,7 @@ type Request struct {
 	Failed       []Complaint
 	Resume       Resume
 	Have         []byte    // fragment.Set.Bytes; nil if it does not say
+	Start        uint64    // at most MaxStart; 0 if it does not say
 	CutOff       bool      // from all members but Reached
 	Reached      []id.Peer // ascending; only with CutOff
 }

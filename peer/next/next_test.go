@@ -17,7 +17,7 @@ func holder(n byte) id.Peer { return id.Peer{n, 31: n} }
 
 // full returns a request that says as much as one can.
 func full() Request {
-	r := Request{Weight: 4, Resume: Resume{65_535, core.MaxFragmentSize - 1}}
+	r := Request{Weight: 4, Resume: Resume{65_535, core.MaxFragmentSize - 1}, Start: MaxStart}
 	for i := range core.FragmentIndex(MaxWant) {
 		r.Want = append(r.Want, 65_000-7*i)
 	}
@@ -35,7 +35,7 @@ func full() Request {
 }
 
 func TestRequest(t *testing.T) {
-	largest := Request{Weight: 1, Want: full().Want, Have: bytes.Repeat([]byte{0xa5}, maxHave)}
+	largest := Request{Weight: 1, Want: full().Want, Have: bytes.Repeat([]byte{0xa5}, maxHave), Start: MaxStart}
 	cases := map[string]struct {
 		request Request
 		header  Header
@@ -45,10 +45,12 @@ func TestRequest(t *testing.T) {
 			Request{
 				Weight: 2, Want: []core.FragmentIndex{7, 3, 9}, Acknowledged: []core.FragmentIndex{0, 3, 4, 5, 9, 10},
 				Failed: []Complaint{{7, id.Peer{}, true}, {8, holder(1), false}}, Resume: Resume{7, 65_536},
+				Start: 9007199254740992,
 			},
 			Header{
 				"Enjambre-Weight": {"2"}, "Enjambre-Want": {"7,3,9"}, "Enjambre-Acknowledged": {"0,3-5,9-10"},
 				"Enjambre-Failed": {"7:origin:corrupt,8:" + holder(1).String() + ":lost"}, "Enjambre-Resume": {"7:65536"},
+				"Enjambre-Start": {"9007199254740992"},
 			},
 		},
 		"have":  {Request{Have: []byte{0xff, 0xfb}}, Header{"Enjambre-Weight": {"0"}, "Enjambre-Have": {"__s"}}},
@@ -113,6 +115,8 @@ func TestRequestRefused(t *testing.T) {
 		{"begins", headerResume, "7:0", core.ClassCanon},
 		{"no byte", headerResume, "7", core.ClassField},
 		{"beyond", headerResume, "7:16777216", core.ClassLimit},
+		{"start 0", headerStart, "0", core.ClassCanon},
+		{"start beyond", headerStart, "9007199254740993", core.ClassLimit},
 		{"padded", headerHave, "__s=", core.ClassField},
 		{"loose bits", headerHave, "__t", core.ClassField},
 		{"line break", headerHave, "__\ns", core.ClassCanon},

@@ -37,6 +37,9 @@ func (r Request) Put(into Header) error {
 		texts.put(headerResume, number(r.Resume.Fragment)+":"+strconv.FormatInt(r.Resume.From, 10))
 	}
 	texts.put(headerHave, bitmaps.EncodeToString(r.Have))
+	if r.Start != 0 {
+		texts.put(headerStart, strconv.FormatUint(r.Start, 10))
+	}
 	if r.CutOff {
 		texts.put(headerIsland, island(r.Reached))
 	}
@@ -54,7 +57,8 @@ func (r Request) Put(into Header) error {
 func ParseRequest(from Header) (r Request, err error) {
 	texts, size := map[string]string{}, 0
 	for _, name := range []string{
-		headerWeight, headerWant, headerAcknowledged, headerFailed, headerResume, headerHave, headerIsland,
+		headerWeight, headerWant, headerAcknowledged, headerFailed, headerResume, headerHave, headerStart,
+		headerIsland,
 	} {
 		if texts[name], err = from.get(name); err != nil {
 			return Request{}, err
@@ -86,6 +90,9 @@ func ParseRequest(from Header) (r Request, err error) {
 	}
 	if r.Have, err = parseHave(texts[headerHave]); err != nil {
 		return Request{}, in(headerHave, err)
+	}
+	if r.Start, err = parseStart(texts[headerStart]); err != nil {
+		return Request{}, in(headerStart, err)
 	}
 	r.CutOff = texts[headerIsland] != ""
 	if r.Reached, err = parseIsland(texts[headerIsland]); err != nil {
@@ -273,6 +280,17 @@ func parseResume(text string) (r Resume, err error) {
 		return Resume{}, core.Refuse(core.ClassCanon, "to resume at byte 0 is to begin")
 	}
 	return r, nil
+}
+
+func parseStart(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	start, err := parseNumber(text, MaxStart)
+	if err == nil && start == 0 {
+		return 0, core.Refuse(core.ClassCanon, "a start of 0 is left out")
+	}
+	return uint64(start), err
 }
 
 func parseHave(text string) ([]byte, error) {

@@ -37,6 +37,7 @@ type Origin struct {
 
 // A voice is what an origin that grants leases is still to be told of a package.
 type voice struct {
+	start      uint64               // of this beginning with the package; see next.Request
 	whole      bool                 // all that is held: what it knows is not certain
 	verified   []core.FragmentIndex // since the last request, in any order; none while whole
 	complaints []next.Complaint     // at most next.MaxFailed, the newest
@@ -152,7 +153,7 @@ func (p *Plan) askNext(now time.Time, t *task, wishes peer.AskOrigin) Action {
 	for _, c := range wishes.Failed {
 		v.complain(next.Complaint{Fragment: c.Index, Holder: c.Peer, Corrupt: c.Corrupt})
 	}
-	request := next.Request{Weight: p.options.Weight, Want: wishes.Want}
+	request := next.Request{Weight: p.options.Weight, Want: wishes.Want, Start: v.start}
 	most := maxComplaints
 	if p.reach.isCutOff(now) {
 		request.CutOff, request.Reached = true, p.reach.near()
@@ -178,7 +179,7 @@ func (p *Plan) acknowledge(now time.Time) []Action {
 		if !t.lent || t.expired || t.dropped || !v.due || v.telling || now.Before(v.tellAt) {
 			continue
 		}
-		request, bitmap := next.Request{Weight: p.options.Weight}, t.download.Bitmap()
+		request, bitmap := next.Request{Weight: p.options.Weight, Start: v.start}, t.download.Bitmap()
 		v.say(&request, bitmap)
 		v.telling = true
 		actions = append(actions, Acknowledge{Package: t.Package, Request: request, Have: bitmap})

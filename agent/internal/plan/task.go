@@ -11,6 +11,7 @@ import (
 	"enjambre/core/ocs"
 	"enjambre/core/outcome"
 	"enjambre/peer"
+	"enjambre/peer/next"
 )
 
 func (p *Plan) resumed(now time.Time, event Resumed) []Action {
@@ -145,13 +146,17 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{
 		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random, Leases: p.leases() && !t.Elsewhere,
 	})
-	t.plain, t.voice, t.gone = false, voice{whole: true}, false
+	t.plain, t.voice, t.gone = false, voice{whole: true, start: p.drawStart()}, false
 	t.lent = p.lends(t)
 	if t.adopted {
 		return nil
 	}
 	return p.schedules(now, t)
 }
+
+// drawStart draws the number of a beginning. What the agent had stored and not synced before is lost, or the package was
+// dropped and is wanted again: the origin must not take that for a fault.
+func (p *Plan) drawStart() uint64 { return 1 + p.options.Random.Uint64N(next.MaxStart) }
 
 // schedules tells the schedule what is missing of a package, unless it is withdrawn.
 func (p *Plan) schedules(now time.Time, t *task) []Action {

@@ -28,7 +28,10 @@
 //
 // DATA/swarm/SITE.ledger has every byte that was sent into a site, in the format of package lease, also those of the
 // plain downloads of its enrolled agents: see [Handler.Outside]. It is
-// appended and synced each second. A power cut loses that second, and what it tore is cut off at the next start. A
+// appended and synced each second. A power cut loses that second, and what it tore is cut off at the next start. That
+// the ledger was not closed SITE.ledger.open tells, which is there while it is in use: then what members have is booked
+// where the ledger does not know it (package lease, repair). An acknowledgement that asks for nothing is answered when it
+// is synced, so that who was answered need not say it again. A
 // package's bytes count as long as it is on record; above 64 MiB, the entries of others are dropped when the
 // ledger is opened. At 256 MiB nothing more is written, which is logged as an error.
 //
@@ -318,7 +321,7 @@ func (h *Handler) read(r *http.Request, peer id.Peer) (*ask, error) {
 	}
 	a.event = lease.MemberAsked{
 		Member: peer, Package: a.pack.InfoDigest, Want: said.Want, Acknowledged: said.Acknowledged,
-		Resume: lease.Resume(said.Resume), Weightless: said.Weight == owner.Never,
+		Resume: lease.Resume(said.Resume), Start: lease.Start(said.Start), Weightless: said.Weight == owner.Never,
 	}
 	if said.CutOff {
 		a.island = &lease.IslandDeclared{Member: peer, With: said.Reached}
