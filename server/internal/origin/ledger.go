@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"enjambre/core"
 	"enjambre/peer/lease"
@@ -31,17 +32,24 @@ type ledger struct {
 	log     *slog.Logger
 	size    int64 // of the whole entries on the disk, in bytes
 	pending []byte
+	torn    bool // it was not closed before it was opened: its last second may be lost
 	failing bool // the last append failed, which was logged
 }
 
+// openMark is what is beside a ledger while it is in use, and when the server was killed meanwhile.
+const openMark = ".open"
+
 // openLedger reads a site's ledger: replay gets its entries in order. What a crash tore at its end is cut off.
-// It reports whether there was one. A ledger that a newer program wrote is E_VERSION and left alone.
+// It reports whether there was one, or one was about to be. The caller calls close at the end. A ledger that a newer program wrote is E_VERSION and left alone.
 func openLedger(folder string, site core.SiteName, known func(core.Digest) bool,
 	replay func([]lease.Entry), log *slog.Logger) (l *ledger, existed bool, err error) {
 	l = &ledger{path: ledgerPath(folder, site), log: log}
+	_, err = os.Lstat(l.path + openMark)
+	l.torn = err == nil
 	info, err := os.Stat(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return l, false, nil
+		l.mark()
+		return l, l.torn, nil
 	}
 	if err == nil && info.Size() > compactAbove {
 		err = l.compact(known)
@@ -52,7 +60,44 @@ func openLedger(folder string, site core.SiteName, known func(core.Digest) bool,
 	if err != nil {
 		return nil, true, fmt.Errorf("ledger of site %s: %w", site, err)
 	}
+	l.mark()
 	return l, true, nil
+}
+
+// mark notes that the ledger is in use. Without the mark a kill is not noticed, and R may then stay below what was sent:
+// that is logged, and stops nobody.
+func (l *ledger) mark() {
+	file, err := os.OpenFile(l.path+openMark, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		err = errors.Join(file.Sync(), file.Close(), syncFolder(filepath.Dir(l.path)))
+	}
+	if err != nil {
+		l.log.Error("a site's ledger is not marked as in use: what a kill of the server loses of it is not repaired", "file",
+			l.path, "reason", err)
+	}
+}
+
+// close flushes the ledger and, if all is on the disk, notes that it ended well. It must not be used any more.
+func (l *ledger) close() {
+	if l.flush(); l.dirty() {
+		return
+	}
+	if err := os.Remove(l.path + openMark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.log.Warn("a site's ledger counts as in use although it is not", "file", l.path+openMark, "reason", err)
+	}
+}
+
+// syncFolder makes the names in a folder durable: that a file was made in it, or got its name. Windows has no call for
+// it.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // read replays the file and cuts it after its last whole entry.
@@ -112,7 +157,7 @@ func (l *ledger) compact(known func(core.Digest) bool) error {
 	if err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
-	return os.Rename(draft.Name(), l.path)
+	return errors.Join(os.Rename(draft.Name(), l.path), syncFolder(filepath.Dir(l.path)))
 }
 
 // eachEntry hands out the whole entries from the start of a file, and returns how many bytes they take.
@@ -181,5 +226,9 @@ func (l *ledger) write() error {
 	if err == nil {
 		err = file.Sync()
 	}
-	return errors.Join(err, file.Close())
+	err = errors.Join(err, file.Close())
+	if err == nil && l.size == 0 { // it was made just now
+		err = syncFolder(filepath.Dir(l.path))
+	}
+	return err
 }

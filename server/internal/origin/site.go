@@ -75,6 +75,7 @@ type keeper struct {
 	ledger   *ledger
 	requests lease.RequestID // the last one given out
 	waiting  map[lease.RequestID]*ask
+	unsaid   []lease.RequestID // decided, and answered once the ledger is synced; one of a member, as its agent has it
 	bodies   map[lease.LeaseID]*body
 	known    map[core.PackageID]store.Package
 	meetings introducer
@@ -116,13 +117,16 @@ func (k *keeper) run(ctx context.Context, retire func(failed bool) bool) {
 		retire(true)
 		return
 	}
-	defer k.ledger.flush()
+	defer k.ledger.close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case m := <-k.inbox:
 			k.handle(ctx, m)
+			if time.Since(k.flushedAt) >= flushPause && k.ledger.dirty() { // many messages leave the timer no time
+				k.elapse(ctx)
+			}
 		case <-timer.C:
 			k.elapse(ctx)
 			if time.Since(k.usedAt) >= idleTime && len(k.bodies) == 0 && retire(false) {
@@ -154,7 +158,7 @@ func (k *keeper) begin(ctx context.Context) error {
 	}
 	k.ledger = l
 	if existed { // otherwise nobody here can hold anything
-		k.step(lease.Restarted{})
+		k.step(lease.Restarted{Torn: l.torn})
 	}
 	return k.refreshPolicy(ctx)
 }
@@ -191,6 +195,7 @@ func (k *keeper) elapse(ctx context.Context) {
 	if now.Sub(k.flushedAt) >= flushPause {
 		k.flushedAt = now
 		k.ledger.flush()
+		k.confirm()
 	}
 	if k.busy() && now.Sub(k.refreshedAt) >= refreshPause {
 		k.refresh(ctx)
@@ -291,6 +296,7 @@ func (k *keeper) ask(ctx context.Context, a *ask) {
 
 // step reports an event and carries out what follows from it.
 func (k *keeper) step(event lease.Event) {
+	var completed []lease.Complete
 	var answers []func() // given when all is carried out: a body must not begin before its rate is set
 	later := func(request lease.RequestID, with answer) {
 		answers = append(answers, func() { k.answer(request, with) })
@@ -309,7 +315,7 @@ func (k *keeper) step(event lease.Event) {
 		case lease.Gone:
 			later(action.Request, answer{action: action})
 		case lease.Complete:
-			later(action.Request, answer{action: action})
+			completed = append(completed, action)
 		case lease.ResetBody:
 			k.bodies[action.Lease].breakOff()
 		case lease.SetRate:
@@ -320,9 +326,33 @@ func (k *keeper) step(event lease.Event) {
 			k.ledger.append(action.Entry)
 		}
 	}
+	for _, action := range completed {
+		if k.isToBeSynced(action.Request) {
+			k.unsaid = append(k.unsaid, action.Request)
+		} else {
+			later(action.Request, answer{action: action})
+		}
+	}
 	for _, give := range answers {
 		give()
 	}
+}
+
+// confirm answers those whose acknowledgements are in the ledger now.
+func (k *keeper) confirm() {
+	for _, request := range k.unsaid {
+		if k.waiting[request] != nil { // else it has left
+			k.answer(request, answer{action: lease.Complete{Request: request}})
+		}
+	}
+	k.unsaid = nil
+}
+
+// isToBeSynced reports whether an answer says that acknowledgements were heard, and they are not on the disk yet. Who
+// was answered does not say them again, so a killed server would have lost them for good.
+func (k *keeper) isToBeSynced(request lease.RequestID) bool {
+	a := k.waiting[request]
+	return a != nil && len(a.event.Want) == 0 && k.ledger != nil && k.ledger.dirty() && !k.ledger.failing
 }
 
 func (k *keeper) answer(request lease.RequestID, with answer) {

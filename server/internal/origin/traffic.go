@@ -35,7 +35,7 @@ func ReadTraffic(folder string, site core.SiteName) ([]Traffic, error) {
 	defer file.Close()
 	packages := map[core.Digest]*Traffic{}
 	_, err = eachEntry(file, func(entry lease.Entry) error {
-		if entry.Kind != lease.KindSent {
+		if entry.Kind != lease.KindSent && entry.Kind != lease.KindRepaired {
 			return nil
 		}
 		one := packages[entry.Package]
@@ -44,6 +44,9 @@ func ReadTraffic(folder string, site core.SiteName) ([]Traffic, error) {
 			packages[entry.Package] = one
 		}
 		one.Totals.Add(entry)
+		if entry.Kind == lease.KindRepaired {
+			return nil // it was sent before it was booked, nobody knows when
+		}
 		if entry.At.Before(one.First) { // the clock may have been set back
 			one.First = entry.At
 		}
