@@ -22,7 +22,7 @@ func (s *site) entries(name string) (sent []lease.Entry) {
 		if err != nil {
 			s.Fatal(err)
 		}
-		if entry.Kind == lease.KindSent {
+		if entry.Kind == lease.KindSent || entry.Kind == lease.KindRepaired {
 			sent = append(sent, entry)
 		}
 	}
