@@ -9,6 +9,7 @@ import (
 	"enjambre/core"
 	"enjambre/core/fragment"
 	"enjambre/peer/id"
+	"enjambre/peer/lease"
 	"enjambre/peer/owner"
 )
 
@@ -30,6 +31,8 @@ const (
 	firstBan      = time.Hour        // for a misbehaviour
 	nextBan       = 24 * time.Hour   // for each further one
 	hedgeShare    = 100              // the end is when at most one in so many is missing
+
+	originRoom = lease.DefaultFetchers + lease.MaxWaiting // lists of wishes that the origin takes from a site at once
 )
 
 // Options configure a Download. The zero Options are an agent that knows of no swarm.
@@ -55,7 +58,7 @@ type Download struct {
 
 	halted   bool                          // nothing is fetched
 	asked    map[core.FragmentIndex]bool   // of an origin without leases
-	wishing  bool                          // an AskOrigin is under way
+	wishing  int                           // AskOrigins under way
 	failed   map[core.FragmentIndex]uint64 // which failure at the origin was the fragment's last
 	failures uint64
 
@@ -144,7 +147,7 @@ func (d *Download) Step(now time.Time, event Event) []Action {
 	case AskAbandoned:
 		d.settle(event.Index)
 	case OriginRefused:
-		d.wishing = false
+		d.wishing = max(0, d.wishing-1)
 		actions = d.told(event)
 	case MeetFailed:
 		d.notMet(event.Peer, event.Index)
@@ -207,13 +210,13 @@ func (d *Download) excuse(now time.Time) {
 	}
 }
 
-// settle ends an ask of the origin: the one for this very fragment, or else the list of wishes.
+// settle ends an ask of the origin: the one for this very fragment, or else a list of wishes.
 func (d *Download) settle(index core.FragmentIndex) {
 	if d.asked[index] {
 		delete(d.asked, index)
 		return
 	}
-	d.wishing = false
+	d.wishing = max(0, d.wishing-1)
 }
 
 // stored takes a fragment in, and calls off whoever else sends it.
@@ -246,6 +249,19 @@ func (d *Download) stored(now time.Time, event FragmentStored) []Action {
 	return actions
 }
 
+// AsksAtOnce returns how many lists of wishes may be under way with an origin that grants leases. While its answer to
+// one is on the long way here, others are with it, so that the line is never idle: two of which a body is being sent,
+// and some that wait for the next. Among many members fewer do, since the origin lets MaxWaiting wait for a site.
+func (d *Download) AsksAtOnce() int {
+	members := 1
+	for _, n := range d.neighbours {
+		if n.wants && n.held.Count() < n.held.Size() && !d.isBanned(n.peer) {
+			members++
+		}
+	}
+	return min(max(originRoom/members, 1), lease.MaxOfMember)
+}
+
 // originAllowed answers the schedule.
 func (d *Download) originAllowed(now time.Time) []Action {
 	if patient := d.progressAt.Add(PatientTime); d.options.Leases && d.options.Weight == owner.Never &&
@@ -259,8 +275,8 @@ func (d *Download) originAllowed(now time.Time) []Action {
 		}
 		return []Action{Postpone{now.Add(emptyPause)}}
 	}
-	if want := d.wishes(); len(want) > 0 && !d.wishing {
-		d.wishing = true
+	if want := d.wishes(); len(want) > d.wishing { // else those under way ask for all of them
+		d.wishing++
 		ask := AskOrigin{Want: want, Acknowledged: d.verified, Failed: d.complaints}
 		d.verified, d.complaints = nil, nil
 		return []Action{ask}

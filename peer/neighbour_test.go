@@ -242,11 +242,14 @@ func TestLeasesChanged(t *testing.T) {
 	step(t, d, start, OriginAllowed{}, FetchFromOrigin{1}) // 0 has failed
 	step(t, d, start, FragmentStored{Index: 1})            // which is no answer to the list
 	step(t, d, start, LeasesChanged{true})
-	step(t, d, start, OriginAllowed{}, Postpone{start.Add(emptyPause)}) // of which there is one at a time
-	step(t, d, start, OriginRefused{})
 	asked, isWish = d.Step(start, OriginAllowed{})[0].(AskOrigin)
 	if want := []core.FragmentIndex{2, 0}; !isWish || !slices.Equal(asked.Want, want) {
 		t.Errorf("got %+v, want %v", asked, want)
+	}
+	step(t, d, start, OriginAllowed{}, Postpone{start.Add(emptyPause)}) // as many lists are under way as are missing
+	step(t, d, start, OriginRefused{})
+	if again, isWish := d.Step(start, OriginAllowed{})[0].(AskOrigin); !isWish || len(again.Want) != 2 {
+		t.Errorf("got %+v", again)
 	}
 	if want := []core.FragmentIndex{1}; !slices.Equal(asked.Acknowledged, want) {
 		t.Errorf("what came from elsewhere is not acknowledged: got %v, want %v", asked.Acknowledged, want)

@@ -73,7 +73,7 @@ func (o *Site) memberAsked(event MemberAsked) {
 		o.do(Complete{event.Request})
 		return
 	}
-	if o.waitingOf(s) >= maxOfMember {
+	if o.waitingOf(s) >= maxWaiting {
 		o.refuse(w, ReasonBusy, 0, 0)
 		return
 	}
@@ -243,7 +243,7 @@ func (o *Site) hasSlot(w *waiter) bool {
 	}
 	limit := 1
 	if bodies < o.policy.Fetchers && own == limit && o.fewAsk() {
-		limit = maxOfMember
+		limit = maxBodies
 	}
 	return bodies < o.policy.Fetchers && own < limit && unacknowledged < maxUnacknowledged
 }

@@ -30,7 +30,7 @@
 //
 // At most Policy.Fetchers bodies run at once in a site, one for each member, two while fewer members than
 // that have a body or wait. Requests that could be served but for a slot wait: at most [MaxWaiting] of a site
-// and 2 of a member, 20 s at most, the most urgent package first, then in order of arrival. A request is
+// and 4 of a member, 20 s at most, the most urgent package first, then in order of arrival. A request is
 // refused at once if none of its fragments is free. [Shares] divides the rate.
 //
 // A member gets a fragment once and twice again. What its repeats and complaints cost may be 4 fragments or

@@ -20,6 +20,7 @@ const (
 	MaxAcknowledged = 1024 // of one request
 	MaxFailed       = 64   // complaints of one request
 	MaxWaiting      = 16   // requests that wait in a site
+	MaxOfMember     = 6    // requests of a member at once: two that bodies answer, and those that wait
 	MaxFetchers     = 64   // bodies at once in a site
 	MaxMembers      = 4096
 	MaxPackages     = 4096

@@ -26,8 +26,9 @@ const (
 
 // Limits of one member.
 const (
-	maxOfMember       = 2 // bodies, and requests that wait
-	maxUnacknowledged = 4 // bodies that ended whole and were not acknowledged yet
+	maxBodies         = 2 // at once, while few ask
+	maxWaiting        = MaxOfMember - maxBodies
+	maxUnacknowledged = 8 // bodies that ended whole and were not acknowledged yet: a second of them behind a long line
 	maxTimes          = 3 // that a member gets a fragment in a day
 )
 

@@ -101,7 +101,7 @@ type daemon struct {
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
 
-	begun begun // of what an origin sends that grants leases
+	begun []begun // of what an origin sends that grants leases
 
 	refusals    int   // of results, in a row
 	undelivered error // the last of them

@@ -69,9 +69,7 @@ func (d *daemon) retire(id core.PackageID) {
 	}
 	delete(d.unflushed, id)
 	delete(d.cancels, id)
-	if d.begun.id == id {
-		d.begun = begun{}
-	}
+	d.letGo(id)
 	if err := d.vault.Keep(id, d.clock.now()); err != nil {
 		d.options.Log.Warn("a package is not kept for other members", "package", id, "reason", err)
 		d.forget(id)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/plan"
@@ -14,8 +15,10 @@ import (
 	"enjambre/peer/next"
 )
 
-// begun is what came of a fragment whose body broke off. That of one package is kept, the last: there is one request
-// for a fragment at a time.
+// maxBegun is how many broken bodies are kept: as many as an origin sends one agent at once. Each is less than a fragment.
+const maxBegun = 2
+
+// begun is what came of a fragment whose body broke off.
 type begun struct {
 	id   core.PackageID
 	info core.Digest // of which archive it is
@@ -47,16 +50,29 @@ func nextAddress(from plan.Origin, number core.PackageID) string {
 func (d *daemon) lend(ctx context.Context, action plan.Action) {
 	switch action := action.(type) {
 	case plan.AskNext:
-		kept := begun{id: action.Package}
-		if d.begun.id == action.Package {
-			kept, d.begun = d.begun, begun{}
-		}
+		kept := d.goOn(action.Package)
 		at := nextAddress(d.plan.Origin(), action.Package)
 		d.spawn(ctx, func(ctx context.Context) answer { return d.askNext(ctx, at, action, kept) })
 	case plan.Acknowledge:
 		at := nextAddress(d.plan.Origin(), action.Package)
 		d.spawn(ctx, func(ctx context.Context) answer { return d.acknowledge(ctx, at, action) })
 	}
+}
+
+// goOn takes out what is kept of a body of a package, if anything is.
+func (d *daemon) goOn(id core.PackageID) begun {
+	at := slices.IndexFunc(d.begun, func(b begun) bool { return b.id == id })
+	if at < 0 {
+		return begun{id: id}
+	}
+	kept := d.begun[at]
+	d.begun = slices.Delete(d.begun, at, at+1)
+	return kept
+}
+
+// letGo forgets what is kept of a package's bodies.
+func (d *daemon) letGo(id core.PackageID) {
+	d.begun = slices.DeleteFunc(d.begun, func(b begun) bool { return b.id == id })
 }
 
 // askNext asks the origin for the next fragment of a package, verifies and stores what it sends.
@@ -82,7 +98,8 @@ func (d *daemon) askNext(ctx context.Context, address string, order plan.AskNext
 	}
 	return func() plan.Event {
 		if _, wanted := d.plan.Assignment(number); wanted && len(kept.Bytes) > 0 {
-			d.begun = kept
+			d.begun = append(d.begun, kept)
+			d.begun = d.begun[max(0, len(d.begun)-maxBegun):]
 		}
 		switch {
 		case errors.Is(err, origin.ErrNoLeases):

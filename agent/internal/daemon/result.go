@@ -52,9 +52,7 @@ func (d *daemon) end(id core.PackageID, result ledger.Result) answer {
 func (d *daemon) forget(id core.PackageID) {
 	delete(d.unflushed, id)
 	delete(d.cancels, id)
-	if d.begun.id == id {
-		d.begun = begun{}
-	}
+	d.letGo(id)
 	if p := d.vault.Find(id); p != nil {
 		d.evicted(p.InfoDigest())
 	}

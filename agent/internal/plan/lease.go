@@ -49,10 +49,11 @@ type voice struct {
 	tellAt  time.Time
 }
 
-// A voiceAsked is what would be lost with a request.
+// A voiceAsked is what would be lost with the requests for fragments that are under way.
 type voiceAsked struct {
-	complaints []next.Complaint
-	whole      bool
+	complaints []next.Complaint // at most next.MaxFailed, the newest
+	whole      bool             // the last one said all that is held
+	missing    int              // fragments then
 }
 
 // verify notes fragments that were verified.
@@ -85,7 +86,7 @@ func (v *voice) say(request *next.Request, bitmap []byte) {
 // unheard notes that a request for a fragment may not have been heard.
 func (v *voice) unheard() {
 	v.whole, v.verified = true, nil
-	v.complaints = append(v.asked.complaints, v.complaints...)
+	v.complaints = slices.Concat(v.asked.complaints, v.complaints)
 	v.complain()
 	v.asked = voiceAsked{}
 }
@@ -102,13 +103,38 @@ func (p *Plan) Origin() Origin { return p.origin }
 // Leases reports whether that origin is asked; false while it is taken for one that grants none.
 func (p *Plan) Leases() bool { return p.leases() }
 
-// paced returns the schedule's options: the server's, without pauses between fragments where the origin keeps the rate.
+// paced returns the schedule's options: the server's, without pauses between fragments where the origin keeps the rate;
+// and without pauses as many asks at once as keep a long line busy. Who pauses after each fragment has one.
 func (p *Plan) paced() cycle.Options {
 	conf := p.conf
 	if p.leases() && p.origin.AtRate {
 		conf.FragLatency = 0
 	}
+	if p.leases() && conf.FragLatency == 0 && conf.MaxOrigin == 0 {
+		conf.MaxOrigin = p.asksAtOnce()
+	}
 	return conf
+}
+
+// asksAtOnce returns the fewest that a package allows: what one leaves over is not the others'.
+func (p *Plan) asksAtOnce() int {
+	most := lease.MaxOfMember
+	for _, t := range p.tasks {
+		if t.download != nil && t.lent && t.download.Missing() > 0 {
+			most = min(most, t.download.AsksAtOnce())
+		}
+	}
+	return most
+}
+
+// widen tells the schedule how many asks may be open, when neighbours came or went.
+func (p *Plan) widen(now time.Time) []Action {
+	conf := p.paced()
+	if conf.MaxOrigin == p.asks {
+		return nil
+	}
+	p.asks = conf.MaxOrigin
+	return p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: conf}))
 }
 
 // setOrigin takes over who grants leases, and whether it is asked. The schedule gets its options after this.
@@ -163,7 +189,10 @@ func (p *Plan) askNext(now time.Time, t *task, wishes peer.AskOrigin) Action {
 		request.Failed, v.complaints = v.complaints[:said:said], v.complaints[said:]
 	}
 	bitmap := t.download.Bitmap()
-	v.asked = voiceAsked{complaints: request.Failed, whole: v.whole}
+	lost := slices.Concat(v.asked.complaints, request.Failed)
+	v.asked = voiceAsked{
+		complaints: lost[max(0, len(lost)-next.MaxFailed):], whole: v.whole, missing: t.download.Missing(),
+	}
 	v.say(&request, bitmap)
 	return AskNext{Package: t.Package, Request: request, Have: bitmap}
 }
@@ -249,7 +278,7 @@ func (p *Plan) nextComplete(now time.Time, event NextComplete) []Action {
 	if t == nil {
 		return nil
 	}
-	said := t.voice.asked.whole
+	said := t.voice.asked.whole && t.voice.asked.missing == t.download.Missing() // else another ask brought what it wanted
 	t.voice.asked = voiceAsked{}
 	t.voice.whole, t.voice.verified = true, nil
 	if !said {

@@ -114,6 +114,7 @@ type Plan struct {
 	conf     cycle.Options // as the server says
 	origin   Origin
 	plain    bool // it grants no leases, it turned out; until the next contact
+	asks     int  // of it that may be open at once, as the schedule was last told
 	tasks    map[core.PackageID]*task
 
 	reach   reach
@@ -232,6 +233,7 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 	default:
 		panic(fmt.Sprintf("plan: event %T is not one of this package", event))
 	}
+	actions = append(actions, p.widen(now)...)
 	return append(actions, p.due(now)...)
 }
 

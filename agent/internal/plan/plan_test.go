@@ -29,7 +29,7 @@ func newPlan(t testing.TB, conf cycle.Options, once bool) *Plan {
 
 // quick is a schedule that wastes no time.
 func quick() cycle.Options {
-	return cycle.Options{PeriodLength: 10, CycleLatency: time.Second, Timeout: 24 * time.Hour}
+	return cycle.Options{PeriodLength: 10, CycleLatency: time.Second, Timeout: 24 * time.Hour, MaxOrigin: 1}
 }
 
 func offer(id core.PackageID, past Past) Offer {
