@@ -133,3 +133,28 @@ func (f *fleet) floor(p payload, pace string, latency, agents int) float64 {
 	lastRound := line * time.Duration(p.fragments-(rounds-1)*agents) / time.Duration(p.fragments)
 	return max(1, float64(pauses+lastRound)/float64(line))
 }
+
+// TestLongLine: few agents behind a satellite keep the line busy all the same: the next ask is at the origin before the
+// last body ends.
+func TestLongLine(t *testing.T) {
+	for agents, most := range map[int]float64{1: 1.3, 2: 1.15, 5: 1.1} {
+		t.Run(fmt.Sprint(agents), func(t *testing.T) {
+			const rate = 20_000_000
+			places := sites(1, agents, rate)
+			places[0].RTT, places[0].Queue = 600*time.Millisecond, time.Second
+			f := newFleet(t, plan{
+				sites:    places,
+				settings: []string{"DOWNLOAD_FRAG_LATENCY 0"},
+				set:      []string{"--pace", "rate", "--wan-rate", wanrate.Rate(rate).String()},
+			})
+			p := f.build(100 * mib)
+			got := worst(f.measure(p, f.affect(p), 5*time.Minute, f.members))
+			f.awaitSuccess(time.Minute, p, len(f.members))
+			report(t, Row{
+				Case: fmt.Sprintf("%d agents behind a satellite, 600 ms, 100 MiB, 20 Mbit/s", agents),
+				Goal: fmt.Sprintf("no fragment twice, time <= %.2f", most), Measured: got.String(),
+				Met: got.sent <= 1 && got.time <= most,
+			})
+		})
+	}
+}
