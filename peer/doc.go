@@ -17,7 +17,8 @@
 // second holder too, never of the origin.
 //
 // To an origin that grants leases goes a list of wishes (peer/owner): what this member owns by rendezvous hashing, then
-// the rest; the origin chooses. With it go the fragments verified since the last list, and the holders that failed. To
+// the rest; the origin chooses. Some lists may be under way at once ([Download.AsksAtOnce]), so that a line with a long
+// round trip is never idle. With each go the fragments verified since the last list, and the holders that failed. To
 // any other origin goes the one fragment whose last failure there is the oldest, the first of the archive among those
 // that never failed: so within one opening of the package's turn none is asked for twice before all others were.
 //
