@@ -11,7 +11,8 @@ import (
 )
 
 // begin is a member that begins anew, says what it has, and wants fragments.
-func (b *bench) begin(member int, start lease.Start, have []core.FragmentIndex, want ...core.FragmentIndex) lease.Action {
+func (b *bench) begin(member int, start lease.Start, have []core.FragmentIndex,
+	want ...core.FragmentIndex) lease.Action {
 	b.t.Helper()
 	set := fragment.NewSet(8)
 	for _, index := range have {
@@ -178,9 +179,42 @@ func TestSlownessCostsNothingAlone(t *testing.T) {
 		drain(slow)
 		b.step(lease.BodyEnded{Lease: slow})
 		for member, index := range map[int]core.FragmentIndex{1: index, 2: index + 100} {
-			b.say(lease.MemberAsked{Member: name(member), Package: digest(2), Acknowledged: []core.FragmentIndex{index}})
+			b.say(lease.MemberAsked{
+				Member: name(member), Package: digest(2), Acknowledged: []core.FragmentIndex{index},
+			})
 		}
 	}
+}
+
+// batch is how many fragments an agent syncs at once.
+const batch = 16
+
+// store keeps a fragment, which a crash loses until it is synced: 16 at once, or what is there after a second.
+func (s *swarm) store(a *agent, index core.FragmentIndex) {
+	if a.unsynced = append(a.unsynced, index); len(a.unsynced) >= batch || a.held.Full() {
+		a.unsynced = nil
+	}
+	if len(a.unsynced) == 1 {
+		s.after(second, func() { a.unsynced = nil })
+	}
+}
+
+// rateOf returns how fast a body goes.
+func (s *swarm) rateOf(b *body) float64 {
+	if s.line == 0 {
+		return float64(max(b.rate, 1))
+	}
+	running := int64(0)
+	for _, other := range s.bodies {
+		if other.running {
+			running++
+		}
+	}
+	rate := s.line / max(1, running)
+	if b.rate > 0 {
+		rate = min(rate, b.rate)
+	}
+	return float64(max(rate, 1))
 }
 
 // TestCrashesCostTheirLoss: members crash at any step and come back without what they had not synced. All are done

@@ -326,37 +326,6 @@ func (s *swarm) crash(a *agent, death string) {
 	s.after(time.Duration(10+s.random.IntN(60))*second, func() { s.revive(a) })
 }
 
-// batch is how many fragments an agent syncs at once.
-const batch = 16
-
-// store keeps a fragment, which a crash loses until it is synced: 16 at once, or what is there after a second.
-func (s *swarm) store(a *agent, index core.FragmentIndex) {
-	if a.unsynced = append(a.unsynced, index); len(a.unsynced) >= batch || a.held.Full() {
-		a.unsynced = nil
-	}
-	if len(a.unsynced) == 1 {
-		s.after(second, func() { a.unsynced = nil })
-	}
-}
-
-// rateOf returns how fast a body goes.
-func (s *swarm) rateOf(b *body) float64 {
-	if s.line == 0 {
-		return float64(max(b.rate, 1))
-	}
-	running := int64(0)
-	for _, other := range s.bodies {
-		if other.running {
-			running++
-		}
-	}
-	rate := s.line / max(1, running)
-	if b.rate > 0 {
-		rate = min(rate, b.rate)
-	}
-	return float64(max(rate, 1))
-}
-
 func (s *swarm) revive(a *agent) {
 	if !a.dead {
 		return

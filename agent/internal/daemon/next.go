@@ -15,7 +15,8 @@ import (
 	"enjambre/peer/next"
 )
 
-// maxBegun is how many broken bodies are kept: as many as an origin sends one agent at once. Each is less than a fragment.
+// maxBegun is how many broken bodies are kept: as many as an origin sends one agent at once. Each is less than a
+// fragment.
 const maxBegun = 2
 
 // begun is what came of a fragment whose body broke off.

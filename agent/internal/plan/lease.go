@@ -116,12 +116,17 @@ func (p *Plan) paced() cycle.Options {
 	return conf
 }
 
-// asksAtOnce returns the fewest that a package allows: what one leaves over is not the others'.
+// asksAtOnce returns the fewest that a package allows: what one leaves over is not the others'. Of plain files there is
+// one at a time.
 func (p *Plan) asksAtOnce() int {
 	most := lease.MaxOfMember
 	for _, t := range p.tasks {
-		if t.download != nil && t.lent && t.download.Missing() > 0 {
+		switch {
+		case t.download == nil || t.download.Missing() == 0:
+		case t.lent:
 			most = min(most, t.download.AsksAtOnce())
+		default:
+			most = 1
 		}
 	}
 	return most

@@ -154,8 +154,8 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	return p.schedules(now, t)
 }
 
-// drawStart draws the number of a beginning. What the agent had stored and not synced before is lost, or the package was
-// dropped and is wanted again: the origin must not take that for a fault.
+// drawStart draws the number of a beginning. What the agent had stored and not synced before is lost, or the package
+// was dropped and is wanted again: the origin must not take that for a fault.
 func (p *Plan) drawStart() uint64 { return 1 + p.options.Random.Uint64N(next.MaxStart) }
 
 // schedules tells the schedule what is missing of a package, unless it is withdrawn.

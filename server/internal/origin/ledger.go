@@ -72,8 +72,8 @@ func (l *ledger) mark() {
 		err = errors.Join(file.Sync(), file.Close(), syncFolder(filepath.Dir(l.path)))
 	}
 	if err != nil {
-		l.log.Error("a site's ledger is not marked as in use: what a kill of the server loses of it is not repaired", "file",
-			l.path, "reason", err)
+		l.log.Error("a site's ledger is not marked as in use: what a kill of the server loses of it is not repaired",
+			"file", l.path, "reason", err)
 	}
 }
 

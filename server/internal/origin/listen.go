@@ -92,8 +92,8 @@ func connOf(ctx context.Context) net.Conn { return ctx.Value(connKey{}).(net.Con
 // shrinkBuffer makes a connection's send buffer small, as far as it can be reached. It stays so: who asks for
 // the next fragment fetches nothing large besides.
 //
-// A send buffer holds what is under way too, so a small one carries little behind a long line: 64 KiB in a round trip of
-// 600 ms are less than 1 Mbit/s. There only what has not left yet is kept small, where the system can do that.
+// A send buffer holds what is under way too, so a small one carries little behind a long line: 64 KiB in a round trip
+// of 600 ms are less than 1 Mbit/s. There only what has not left yet is kept small, where the system can do that.
 func shrinkBuffer(conn net.Conn) error {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitUnsent bounds what a socket holds of bytes that have not left yet, if its round trip is at least so long; what is
-// under way is not bounded by it. It reports whether it did.
+// limitUnsent bounds what a socket holds of bytes that have not left yet, if its round trip is at least so long; what
+// is under way is not bounded by it. It reports whether it did.
 func limitUnsent(socket syscall.Conn, trip time.Duration, bytes int) (done bool) {
 	raw, err := socket.SyscallConn()
 	if err != nil {
