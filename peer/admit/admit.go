@@ -2,9 +2,10 @@
 //
 // A connection proves that the other side holds a key, which is its peer ID; the Hello on it shows a
 // certificate and a site ticket. [Gate.Admit] looks at all of it: the certificate is of this deployment, in
-// its life, and for this very key, so that a Hello that was overheard is worth nothing to another; its holder
-// is not revoked; the ticket says that the member is at this site today. What is not admitted has a code for
-// the other side and a reason for the log. The package opens no connection and reads no clock.
+// its life, and for this very key, so that a Hello that was overheard is worth nothing to another; the ticket
+// says that the member is at this site today, and the server has not taken it back since. What is not admitted
+// has a code for the other side and a reason for the log. Who was admitted is one for as long as [Member.Until]
+// and [Gate.Notice] say. The package opens no connection and reads no clock.
 package admit
 
 import (
@@ -25,9 +26,9 @@ type Gate struct {
 	Identity identity.Verifier
 	Ticket   ticket.Verifier
 
-	// Revoked reports whether the deployment has revoked a member; nil means that nobody is. It is asked for
-	// every certificate that is otherwise good.
-	Revoked func(identity.Member, id.Peer) bool
+	// Notice is the newest that is known of the site: whose tickets it takes back is refused, however long they and
+	// the certificate would still be good. Zero: nobody's are.
+	Notice ticket.Notice
 
 	// TicketGrace is added to the life of tickets: 0, or while the server cannot be reached as long as a site
 	// without one may go on, at most identity.MemberGrace.
@@ -37,10 +38,12 @@ type Gate struct {
 // A Member is somebody who was admitted.
 type Member struct {
 	identity.Member
-	Peer    id.Peer
-	Weight  owner.Weight
-	Version uint16 // of the language, that both speak
-	Ticket  ticket.Ticket
+	Peer     id.Peer
+	Weight   owner.Weight
+	Version  uint16 // of the language, that both speak
+	Features wire.Features
+	Ticket   ticket.Ticket
+	Until    time.Time // the end of its certificate or its ticket, which comes first, with what is granted beyond
 }
 
 // Admit returns who the peer of a connection is, which said hello first, at the time now, the server's as far
@@ -61,13 +64,18 @@ func (g Gate) Admit(hello wire.Hello, peer id.Peer, now time.Time) (Member, wire
 	if err != nil {
 		return Member{}, wire.CodeIdentity, err
 	}
-	if g.Revoked != nil && g.Revoked(member, peer) {
-		return Member{}, wire.CodeRevoked, core.Refuse(core.ClassIdent, "member %s, computer %s, is revoked", peer,
-			member.Device)
-	}
-	shown, err := g.Ticket.Ticket(hello.Ticket, peer, now, min(g.TicketGrace, identity.MemberGrace))
+	grace := min(g.TicketGrace, identity.MemberGrace)
+	shown, err := g.Ticket.Ticket(hello.Ticket, peer, now, grace)
 	if err != nil {
 		return Member{}, wire.CodeTicket, err
 	}
-	return Member{member, peer, hello.Weight, hello.Speaks(), shown}, 0, nil
+	if g.Notice.Covers(peer, shown.Epoch) {
+		return Member{}, wire.CodeRevoked, core.Refuse(core.ClassIdent,
+			"the ticket of member %s, computer %s, of epoch %d, was taken back by the server", peer, member.Device, shown.Epoch)
+	}
+	until := certificate.NotAfter.Add(identity.MemberGrace)
+	if end := shown.Expires().Add(grace); end.Before(until) {
+		until = end
+	}
+	return Member{member, peer, hello.Weight, hello.Speaks(), hello.Features, shown, until}, 0, nil
 }

@@ -94,11 +94,13 @@ func TestAdmit(t *testing.T) {
 		Ticket: ticket.Verifier{
 			Deployment: "acme", Site: "lyon", Keys: []ed25519.PublicKey{key(online).Public().(ed25519.PublicKey)},
 		},
-		Revoked: func(m identity.Member, p id.Peer) bool { return m.Device == device && p == peer(6) },
+		Notice: ticket.Notice{Floor: 2, Voids: []ticket.Void{{Holder: ticket.HolderOf(peer(6)), Epoch: 4}}},
 	}
 	elsewhere := identity.Member{Deployment: "emca", Device: device}
 	six := day
 	six.Peer = peer(6)
+	again, early := six, day
+	again.Epoch, early.Epoch = 4, 1
 	cases := []struct {
 		name  string
 		hello wire.Hello
@@ -113,6 +115,7 @@ func TestAdmit(t *testing.T) {
 			wire.CodeIdentity},
 		{"P03 ticket of another site", hello(cert, allow(lima, online)), peer(7), now, wire.CodeTicket},
 		{"P04 revoked", hello(certify(member, 6), allow(six, online)), peer(6), now, wire.CodeRevoked},
+		{"its ticket of before", hello(cert, allow(early, online)), peer(7), now, wire.CodeRevoked},
 		{"P05 certificate of another", hello(certify(member, 8), pass), peer(7), now, wire.CodeIdentity},
 		{"P14 replayed hello", hello(cert, pass), peer(8), now, wire.CodeIdentity},
 		{"ticket of another member", hello(cert, allow(ofEight, online)), peer(7), now, wire.CodeTicket},
@@ -144,7 +147,11 @@ func TestAdmit(t *testing.T) {
 	if _, _, err := gate.Admit(hello(cert, pass), peer(7), now.Add(25*time.Hour)); err != nil {
 		t.Errorf("with grace for the ticket: %v", err)
 	}
-	gate.TicketGrace, gate.Revoked = 1000*24*time.Hour, nil
+	if got, _, err := gate.Admit(hello(certify(member, 6), allow(again, online)), peer(6), now); err != nil ||
+		got.Until != now.Add(ticket.Lifetime+2*time.Hour) {
+		t.Errorf("who has come again: until %v, %v", got.Until, err)
+	}
+	gate.TicketGrace, gate.Notice = 1000*24*time.Hour, ticket.Notice{}
 	tooLate := now.Add(ticket.Lifetime + identity.MemberGrace + time.Second)
 	if _, code, err := gate.Admit(hello(cert, pass), peer(7), tooLate); code != wire.CodeTicket {
 		t.Errorf("a ticket whose grace is longer than any: got %v, %v", code, err)

@@ -1,5 +1,5 @@
-// Package ticket makes and judges the server's two signed words about a site: that a member is there today
-// (the [Ticket]), and which news is the latest (the [Epoch]).
+// Package ticket makes and judges the server's three signed words about a site: that a member is there today
+// (the [Ticket]), which news is the latest (the [Epoch]), and how the members are to take it (the [Notice]).
 //
 // Members pass both on, so they are verified against keys and not against who brings them. The key that signs
 // is the server's online key: it may say who is where and that something is new, and nothing that it signs is
@@ -29,7 +29,23 @@
 //	             ticket, and all of the above
 //
 // always 113 bytes. An epoch's site is signed and not sent: it is verified by members of that site only, and
-// it must fit in gossip. Every ticket and epoch has one spelling.
+// it must fit in gossip. A notice is
+//
+//	version      uint8, Version
+//	key ID       32 bytes, of the key that signed
+//	number       uint64, at least 1: of the epoch that it came with
+//	issued       uint64, Unix time in seconds
+//	spread       uint16, in seconds, 1 to 3600
+//	floor        uint64: all tickets of lower epochs are void
+//	count        uint8, at most MaxVoid; then of each member whose tickets are void, ascending: the first 16
+//	             bytes of the key ID of its key; epoch uint64, at least 1: tickets of lower epochs are void
+//	signature    64 bytes, Ed25519 over "enjambre site notice", a zero byte, deployment and site as in a
+//	             ticket, and all of the above
+//
+// at most 1660 bytes. It is a document of its own, beside the epoch, for two reasons: agents that know of epochs alone
+// would refuse one with more in it, and it has to go round only when it says something else than before, while the
+// epoch is said again every minute. Whoever knows of no notice spreads calls as it did before there were any, and
+// takes every ticket for as long as it says. Every ticket, epoch and notice has one spelling.
 //
 // The package holds no key and reads no clock; the times it judges come from its caller.
 package ticket
@@ -46,9 +62,9 @@ import (
 	"enjambre/peer/internal/octet"
 )
 
-// Version is the version of both formats. Its history:
+// Version is the version of all formats. Its history:
 //
-//	1  2026-11-24  the first
+//	1  2026-11-24  the first; the notice since 2026-11-30
 const Version = 1
 
 // Bounds.

@@ -56,6 +56,7 @@ func TestGolden(t *testing.T) {
 	for file, data := range map[string][]byte{
 		"testdata/ticket.hex": mustSign(t, ticket, 1),
 		"testdata/epoch.hex":  mustSignEpoch(t, epoch, 1, "acme", "lyon"),
+		"testdata/notice.hex": mustSignNotice(t, notice, 1, "acme", "lyon"),
 	} {
 		if *update {
 			if err := os.WriteFile(file, []byte(hex.EncodeToString(data)+"\n"), 0o644); err != nil {
@@ -307,6 +308,22 @@ func FuzzEpoch(f *testing.F) {
 		}
 		if again := append(epoch.append(nil, document.keyID), document.signature...); !bytes.Equal(again, data) {
 			t.Fatalf("two spellings of one epoch: %x and %x", data, again)
+		}
+	})
+}
+
+func FuzzNotice(f *testing.F) {
+	f.Add(mustSignNotice(f, notice, 1, "acme", "lyon"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		notice, document, err := parseNotice(data)
+		if err != nil {
+			if core.ClassOf(err) == "" {
+				t.Fatalf("refused without a class: %v", err)
+			}
+			return
+		}
+		if again := append(notice.append(nil, document.keyID), document.signature...); !bytes.Equal(again, data) {
+			t.Fatalf("two spellings of one notice: %x and %x", data, again)
 		}
 	})
 }

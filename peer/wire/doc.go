@@ -37,7 +37,7 @@
 //
 //	Hello       version uint16, at least 1: the highest that the sender speaks; the lower of the two is spoken
 //	            weight uint8: 0, 1, 2 or 4, see peer/owner
-//	            features uint32: none yet; unknown bits mean nothing
+//	            features uint32: 1 TakesNotice; unknown bits mean nothing
 //	            certificate: length uint16, 1 to MaxCertificate, and the agent's certificate in DER
 //	            ticket: length uint16, 1 to MaxTicket, and the site ticket, see peer/ticket
 //	            This layout is the same in all versions.
@@ -66,6 +66,7 @@
 //	            length uint8, 16, 24 or 32, and the key
 //	            The first key is the one to use; the others descend by epoch. No epoch comes twice.
 //	Epoch       a signed site epoch, see peer/ticket: 1 to MaxEpoch bytes
+//	Notice      a signed site notice, see peer/ticket: 1 to MaxNotice bytes; only to who TakesNotice
 //	Progress    peer 32 bytes: the member's key; issued uint64, Unix time in seconds, at least 1: the server's time
 //	            as far as the member knows it
 //	            count uint8, at most MaxProgress; then each package, ascending by ID: package ID uint64; phase

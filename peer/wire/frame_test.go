@@ -56,6 +56,7 @@ func TestLargest(t *testing.T) {
 		Bitmap{info, fragment.NewSet(core.MaxFragments)},
 		Refusal{CodeInternal, strings.Repeat("x", MaxText)},
 		Epoch{make([]byte, MaxEpoch)},
+		Notice{make([]byte, MaxNotice)},
 	}
 	ranges, ok := Ranges(func(yield func(core.FragmentIndex) bool) {
 		for index := range core.FragmentIndex(MaxRanges) {
@@ -100,7 +101,7 @@ func TestLargest(t *testing.T) {
 
 // TestBoundsAgree: what other packages make fits in the frames that carry it.
 func TestBoundsAgree(t *testing.T) {
-	if MaxEpoch < ticket.EpochSize || MaxTicket < ticket.MaxSize || MaxKeys < ocs.MaxKeys {
+	if MaxEpoch < ticket.EpochSize || MaxNotice < ticket.MaxNotice || MaxTicket < ticket.MaxSize || MaxKeys < ocs.MaxKeys {
 		t.Error("an epoch, a ticket or the site's keys do not fit in their frames")
 	}
 	if MaxRanges*rangeSize < core.MaxFragments/8 {
@@ -135,6 +136,7 @@ func TestAppendRefuses(t *testing.T) {
 		"digests, many":         {Digests{make(fragment.Digests, core.MaxFragments+1)}, core.ClassLimit},
 		"keys, none":            {Keys{nil}, core.ClassLimit},
 		"keys, many":            {Keys{make([]GossipKey, MaxKeys+1)}, core.ClassLimit},
+		"notice, long":          {Notice{make([]byte, MaxNotice+1)}, core.ClassLimit},
 		"epoch, long":           {Epoch{make([]byte, MaxEpoch+1)}, core.ClassLimit},
 		"progress of nobody":    {Progress{Issued: now}, core.ClassField},
 		"progress, many":        {Progress{Packages: make([]PackageProgress, MaxProgress+1)}, core.ClassLimit},
@@ -169,7 +171,7 @@ func TestReadKinds(t *testing.T) {
 			t.Errorf("kind %d has the name %q", uint8(kind), name)
 		}
 	}
-	for _, kind := range []Kind{0, 18, 19, 255} {
+	for _, kind := range []Kind{0, 19, 20, 255} {
 		if kind.MaxBody() != 0 || kind.Opens() || kind.String() != fmt.Sprintf("kind %d", uint8(kind)) {
 			t.Errorf("%d is a kind: %s", uint8(kind), kind)
 		}

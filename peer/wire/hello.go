@@ -8,8 +8,14 @@ import (
 	"enjambre/peer/owner"
 )
 
-// Features are abilities beyond the version's. There are none yet.
+// Features are abilities beyond the version's, a bit each. Unknown bits mean nothing.
 type Features uint32
+
+// TakesNotice is the feature of members that may be sent a Notice: others would take it for malformed.
+const TakesNotice Features = 1 << 0
+
+// Has reports whether all of some abilities are among them.
+func (f Features) Has(some Features) bool { return f&some == some }
 
 // A Hello shows who a member is. Reading one proves nothing: its receiver verifies the certificate
 // (core/identity), that its key is the connection's, and the ticket (peer/ticket).

@@ -25,6 +25,7 @@ const (
 	MaxRanges      = 1024      // of a list: as many bytes as the largest bitmap
 	MaxKeys        = 8         // gossip keys, as in core/ocs
 	MaxEpoch       = 150       // bytes
+	MaxNotice      = 2 << 10   // bytes
 	MaxProgress    = 64        // packages of one member
 	MaxTold        = 56        // of them that are told, the most urgent: their frame fits into peer/link's MaxMessage
 	maxRetry       = 600_000   // milliseconds
@@ -54,6 +55,7 @@ const (
 	KindEpoch      Kind = 15
 	KindProgress   Kind = 16
 	KindGossip     Kind = 17
+	KindNotice     Kind = 18 // only to who TakesNotice
 )
 
 const digestSize = len(core.Digest{})
@@ -85,6 +87,7 @@ var forms = [...]form{
 	KindEpoch:      {"epoch", 1, MaxEpoch, readEpoch},
 	KindProgress:   {"progress", progressFixed, progressFixed + MaxProgress*packageSize, readProgress},
 	KindGossip:     {"gossip", 0, 0, readGossip},
+	KindNotice:     {"notice", 1, MaxNotice, readNotice},
 }
 
 // form returns what is known of a kind; false for an unknown one.
@@ -136,7 +139,7 @@ func (k Kind) Answers() []Kind {
 
 // ControlKinds returns the kinds of frames that may come on the control stream after Hello.
 func ControlKinds() []Kind {
-	return []Kind{KindHave, KindBitmap, KindDrop, KindKeys, KindEpoch, KindRefusal}
+	return []Kind{KindHave, KindBitmap, KindDrop, KindKeys, KindEpoch, KindNotice, KindRefusal}
 }
 
 // ParseHeader reads a frame's kind and the length of its body. It refuses, with E_TYPE, an unknown kind, and

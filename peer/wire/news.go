@@ -73,3 +73,14 @@ func (e Epoch) check() error            { return checkBlob("site epoch", e.Signe
 func (e Epoch) append(to []byte) []byte { return append(to, e.Signed...) }
 
 func readEpoch(r *octet.Reader) (Frame, error) { return Epoch{r.Rest()}, nil }
+
+// A Notice carries a signed site notice, see peer/ticket. It is sent to members with the feature TakesNotice only, before
+// the epoch that it came with.
+type Notice struct{ Signed []byte }
+
+// Kind returns KindNotice.
+func (Notice) Kind() Kind                { return KindNotice }
+func (n Notice) check() error            { return checkBlob("site notice", n.Signed, MaxNotice) }
+func (n Notice) append(to []byte) []byte { return append(to, n.Signed...) }
+
+func readNotice(r *octet.Reader) (Frame, error) { return Notice{r.Rest()}, nil }

@@ -26,7 +26,7 @@ var (
 	info     = core.DigestOf([]byte("info"))
 	now      = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 	allKinds = func() (kinds []Kind) {
-		for kind := KindHello; kind <= KindGossip; kind++ {
+		for kind := KindHello; kind <= KindNotice; kind++ {
 			kinds = append(kinds, kind)
 		}
 		return kinds
@@ -89,6 +89,7 @@ func accepted() map[string]Frame {
 		"keys":              Keys{[]GossipKey{{8, bytes.Repeat([]byte{8}, 32)}}},
 		"keys-in-rotation":  Keys{[]GossipKey{{8, make([]byte, 32)}, {9, make([]byte, 16)}, {7, make([]byte, 24)}}},
 		"epoch":             Epoch{[]byte("signed")},
+		"notice":            Notice{[]byte("signed")},
 		"progress":          someProgress(),
 		"progress-of-none":  idle,
 		"gossip":            Gossip{},
@@ -136,7 +137,8 @@ func refused() map[string][]byte {
 	progress := func(parts ...any) []byte { return frame(KindProgress, append(parts, signature)...) }
 	streams := map[string][]byte{
 		"E_TYPE-kind-0":                  header(0, 0),
-		"E_TYPE-kind-18":                 header(18, 0),
+		"E_TYPE-kind-20":                 header(20, 0),
+		"E_FORMAT-notice-of-nothing":     header(KindNotice, 0),
 		"E_TYPE-kind-255":                header(255, 1<<32-1),
 		"E_TYPE-multistream":             []byte("\x13/multistream/1.0.0\n"),
 		"E_LIMIT-P12-ask":                header(KindAsk, 1<<32-1),
