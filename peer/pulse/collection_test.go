@@ -87,15 +87,15 @@ func (w *world) say(n int, to [Listeners]id.Peer) {
 	}
 }
 
-// tell takes what goes with an ask, and returns what happens when the server has it.
-func (w *world) tell(n int) (told func()) {
+// tell takes what goes with an ask, and returns what happens when the server has it, and when it has answered.
+func (w *world) tell(n int) (told, answered func()) {
 	p := &w.progress
 	if p.collections == nil {
-		return func() {}
+		return func() {}, func() {}
 	}
 	own, batch := said{p.have[n], w.now}, p.collections[n].Batch(w.now)
 	p.most = max(p.most, len(batch))
-	return func() {
+	told = func() {
 		p.known[n] = own
 		for _, one := range batch {
 			frame, err := wire.ParseMessage(one.Frame, wire.KindProgress)
@@ -107,6 +107,8 @@ func (w *world) tell(n int) (told func()) {
 				p.known[at] = said{progress.Packages[0].Have, progress.Issued}
 			}
 		}
+	}
+	return told, func() {
 		p.collections[n].Sent(batch)
 		w.feel(n)
 	}
@@ -173,9 +175,9 @@ func TestAllReported(t *testing.T) {
 			w.progress.loss = 0
 			w.run(2*BusyEvery + slack)
 			w.holds("after a bad network", time.Minute, 2*BusyEvery+slack)
-			w.down = true
+			w.server.fail(true)
 			w.run(10 * time.Minute)
-			w.down = false
+			w.server.fail(false)
 			w.run(StaleAfter + staleSpread + silent)
 			w.holds("the server is back", time.Minute, 2*BusyEvery+slack)
 		}

@@ -8,11 +8,21 @@
 //
 // # Who asks
 //
+// The first of owner.Reporters keeps one ask open at the server, which answers at once when there is news, else when the
+// ask has been open for [HoldFor], or [BusyEvery] while something is transferred; then the next ask goes out. A server that
+// does not keep asks open, or has no place for one more, answers them all at once: then the first asks when the server's
+// last word is [ReportEvery] old, or [BusyEvery]. Who becomes the first lets [SettleFor] pass: while a site is switched
+// on, everybody is the first of those it knows of. An ask that fails is repeated after [RetryAfter] and ever longer
+// pauses; one that was open for a while was perhaps cut off by something on the way that takes it for dead, so that the
+// next is open for half as long.
+//
 // The server's last word is known to the whole site, so its age is a clock that all members share. When it is
-// [ReportEvery] old, or [BusyEvery] while something is transferred, the first of owner.Reporters asks; every
-// owner.ReporterSilence later, as long as no newer word has come, the next of the first [reporters]. Whoever knows of
-// no word younger than [StaleAfter] asks for itself, and again at that pace, spread by chance: the reporters may all be
-// dead, or on the other side of a split.
+// [ReportEvery] (or BusyEvery) and owner.ReporterSilence old, the second reporter asks, too, and every further
+// ReporterSilence the next of the first [reporters]. Whoever knows of no word younger than [StaleAfter] asks for itself,
+// and again at that pace, spread by chance: the reporters may all be dead, or on the other side of a split. None of these
+// asks stays open.
+//
+// The server's side is the [Desk], which keeps asks open, and the [Crowd], which chooses the spread.
 //
 // # Who tells
 //
@@ -22,8 +32,9 @@
 //
 // # Who calls
 //
-// A number above the one that the member's last contact brought is news: a contact is due within [CallSpread], spread by
-// chance so that a site does not call as one, and at most [MaxCalls] in [CallWindow]; further news wait. [Pulse.Behind]
+// A number above the one that the member's last contact brought is news: a contact is due within the spread that the
+// server wants, at a random time so that a site does not call as one, and at most [MaxCalls] in [CallWindow]; further news
+// wait. [CallSpread] is for servers that say nothing of a spread. [Pulse.Behind]
 // says that it is due, so that nothing is started on old news meanwhile.
 //
 // # Who says how far it is
@@ -39,6 +50,7 @@
 package pulse
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -56,11 +68,16 @@ const Listeners = 2
 // Times and bounds, of swarm.md section 2 where it has them. It allows one call in 5 min; two in 10 min is the same
 // load, and lets what follows soon, such as a withdrawal, not wait for the rest of the five.
 const (
-	ReportEvery = 30 * time.Second // from one word of the server to the next
-	BusyEvery   = 10 * time.Second // the same during a transfer
+	HoldFor     = 45 * time.Second // that an ask stays open; the word is then younger than when the second reporter asks
+	ReportEvery = 30 * time.Second // from one word of the server to the next, where no ask stays open
+	BusyEvery   = 10 * time.Second // both during a transfer
+	SettleFor   = 10 * time.Second // from when a member becomes the first reporter to its first ask
+	AskPause    = time.Second      // at least from one ask to the next, however fast news come
+	RetryAfter  = 10 * time.Second // after the first failure of an ask, at most; then twice as long
+	RetryMost   = time.Minute      // that it ever is
 	StaleAfter  = 3 * time.Minute
 	TellEvery   = 5 * time.Second
-	CallSpread  = time.Minute
+	CallSpread  = time.Minute // where the server says nothing of it
 	CallWindow  = 10 * time.Minute
 	MaxCalls    = 2 // for news, in a CallWindow
 	LookPause   = 30 * time.Second
@@ -74,12 +91,10 @@ type Event interface{ event() }
 
 // Heard reports a verified epoch of this site.
 type Heard struct {
-	Epoch ticket.Epoch
-	From  id.Peer // zero: the server
+	Epoch  ticket.Epoch
+	From   id.Peer       // zero: the server, at a contact
+	Spread time.Duration // over which calls are to be spread, at most ticket.MaxSpread; 0: not known
 }
-
-// AskFailed reports that an Ask brought no epoch.
-type AskFailed struct{}
 
 // Contacted reports that a contact was answered: all news up to this epoch's number are known. It is followed by what
 // Heard would do, since the server has said it.
@@ -100,6 +115,7 @@ type Progressed struct {
 type WakeDue struct{}
 
 func (Heard) event()           {}
+func (Answered) event()        {}
 func (AskFailed) event()       {}
 func (Contacted) event()       {}
 func (MembersChanged) event()  {}
@@ -109,9 +125,6 @@ func (WakeDue) event()         {}
 
 // An Action is something the shell must do.
 type Action interface{ action() }
-
-// Ask orders to ask the server for its word. It is answered by Heard or AskFailed.
-type Ask struct{}
 
 // Tell orders to tell all neighbours but one the newest epoch.
 type Tell struct{ Except id.Peer }
@@ -146,28 +159,30 @@ type Pulse struct {
 	told   ticket.Epoch // our neighbours
 	known  uint64       // the number that our last contact brought
 	busy   bool
+	ask    asking
+	over   time.Duration // spread of calls
 
 	open    bool      // there is something to say
 	changed bool      // and it is other than what was said
 	saidAt  time.Time // zero: never
 
-	asking  bool
-	askedAt time.Time // when the last ask went out
-	staleAt time.Time // when we ask for ourselves
-	callAt  time.Time // zero: no news
-	called  bool      // a Call was ordered for the news there are
-	calls   []time.Time
-	others  int       // members besides us
-	looked  bool      // the first contact is over
-	lookAt  time.Time // when we call for want of members; zero: never
-	last    time.Time
+	callAt time.Time // zero: no news
+	called bool      // a Call was ordered for the news there are
+	calls  []time.Time
+	others int       // members besides us
+	looked bool      // the first contact is over
+	lookAt time.Time // when we call for want of members; zero: never
+	last   time.Time
 }
 
 // New returns the Pulse of a member that has just been told the site's epoch by the server. If a contact told it, a
 // Contacted follows.
 func New(now time.Time, options Options, epoch ticket.Epoch) *Pulse {
-	p := &Pulse{options: options, newest: epoch, told: epoch, known: epoch.Number, last: now.Round(0)}
-	p.staleAt = p.stale(earlier(p.last, epoch.Issued))
+	p := &Pulse{
+		options: options, newest: epoch, told: epoch, known: epoch.Number, last: now.Round(0), over: CallSpread, turn: -1,
+		ask: asking{hold: HoldFor},
+	}
+	p.ask.staleAt = p.stale(earlier(p.last, epoch.Issued))
 	p.members(nil)
 	return p
 }
@@ -189,8 +204,10 @@ func (p *Pulse) Step(now time.Time, event Event) []Action {
 	switch event := event.(type) {
 	case Heard:
 		actions = p.heard(now, event)
+	case Answered:
+		actions = p.answered(now, event)
 	case AskFailed:
-		p.asking = false
+		p.askFailed(now)
 	case Contacted:
 		p.known = max(p.known, event.Epoch.Number)
 		actions = p.heard(now, Heard{Epoch: event.Epoch})
@@ -217,7 +234,9 @@ func (p *Pulse) Step(now time.Time, event Event) []Action {
 
 // shift moves our own times after the clock was set back; those of epochs are the server's.
 func (p *Pulse) shift(by time.Duration) {
-	for _, at := range []*time.Time{&p.askedAt, &p.staleAt, &p.callAt, &p.lookAt, &p.saidAt} {
+	for _, at := range []*time.Time{
+		&p.ask.at, &p.ask.againAt, &p.ask.firstAt, &p.ask.staleAt, &p.callAt, &p.lookAt, &p.saidAt,
+	} {
 		if !at.IsZero() {
 			*at = at.Add(by)
 		}
@@ -229,12 +248,16 @@ func (p *Pulse) shift(by time.Duration) {
 
 // members finds our place among the reporters, and the first of the others.
 func (p *Pulse) members(others []owner.Member) {
+	before := p.turn
 	p.others = len(others)
 	all := append(slices.Clone(others), owner.Member{Peer: p.options.Self, Weight: p.options.Weight})
 	order := owner.Reporters(p.options.Site, p.options.Secret, all)
 	p.turn = slices.Index(order, p.options.Self)
 	if p.turn >= reporters {
 		p.turn = -1
+	}
+	if p.turn == 0 && before != 0 {
+		p.ask.firstAt, p.ask.againAt = p.last, time.Time{}
 	}
 	p.listen = [Listeners]id.Peer{}
 	for i, one := range order[:min(len(order), Listeners)] {
@@ -254,15 +277,15 @@ func (p *Pulse) look(now time.Time) {
 
 // heard takes an epoch in.
 func (p *Pulse) heard(now time.Time, event Heard) []Action {
-	if event.From == (id.Peer{}) {
-		p.asking = false
-	}
 	if !event.Epoch.After(p.newest) {
 		return nil
 	}
 	isNews := event.Epoch.Number > p.newest.Number
 	p.newest = event.Epoch
-	p.staleAt = p.stale(earlier(now, p.newest.Issued))
+	if isNews {
+		p.over = cmp.Or(event.Spread, CallSpread)
+	}
+	p.ask.staleAt = p.stale(earlier(now, p.newest.Issued))
 	if isNews && p.Behind() {
 		p.news(now)
 	}
@@ -278,10 +301,10 @@ func (p *Pulse) news(now time.Time) {
 	if !p.callAt.IsZero() || p.called {
 		return
 	}
-	p.callAt = now.Add(p.spread(CallSpread))
+	p.callAt = now.Add(p.spread(p.over))
 	if len(p.calls) == MaxCalls {
 		if free := p.calls[0].Add(CallWindow); p.callAt.Before(free) {
-			p.callAt = free.Add(p.spread(CallSpread))
+			p.callAt = free.Add(p.spread(p.over))
 		}
 	}
 }
@@ -304,11 +327,7 @@ func (p *Pulse) spread(over time.Duration) time.Duration {
 func (p *Pulse) due(now time.Time) []Action {
 	var actions []Action
 	if at, asks := p.nextAsk(); asks && !now.Before(at) {
-		p.asking, p.askedAt = true, now
-		if !now.Before(p.staleAt) {
-			p.staleAt = p.stale(now)
-		}
-		actions = append(actions, Ask{})
+		actions = append(actions, p.askNow(now))
 	}
 	if at, says := p.nextSay(); says && !now.Before(at) {
 		p.saidAt, p.changed = now, false
@@ -327,31 +346,6 @@ func (p *Pulse) due(now time.Time) []Action {
 		}
 	}
 	return actions
-}
-
-// nextAsk returns when we ask the server next.
-func (p *Pulse) nextAsk() (time.Time, bool) {
-	if p.asking {
-		return time.Time{}, false
-	}
-	at := p.staleAt
-	if mine, has := p.myTurn(); has && mine.Before(at) {
-		at = mine
-	}
-	return at, true
-}
-
-// myTurn returns when it is our turn to ask for the site, once for each word of the server.
-func (p *Pulse) myTurn() (time.Time, bool) {
-	if p.turn < 0 {
-		return time.Time{}, false
-	}
-	every := ReportEvery
-	if p.busy {
-		every = BusyEvery
-	}
-	at := p.newest.Issued.Add(every + time.Duration(p.turn)*owner.ReporterSilence)
-	return at, p.askedAt.Before(at)
 }
 
 // nextSay returns when we say next how far our packages are.

@@ -189,7 +189,7 @@ func (d *daemon) ask(ctx context.Context, progress ocs.Progress, batch []pulse.S
 			d.pulse(ctx, pulse.AskFailed{})
 			return nil
 		}
-		d.pulse(ctx, pulse.Heard{Epoch: epoch})
+		d.pulse(ctx, pulse.Answered{Epoch: epoch})
 		return nil
 	}
 }
