@@ -19,12 +19,13 @@ const (
 
 // A Swarm is the SWARM option of a PROLOG reply to an enrolled agent: what it needs to know of its site,
 // and to join the site's swarm where there is one. Its PARAMs have the types SITE, MEMBER, KEY, ONLINE_KEY,
-// POLICY, INFO and AUTHORITY, one each per value below; TICKET and EPOCH stand with the site.
+// POLICY, INFO and AUTHORITY, one each per value below; TICKET, EPOCH and NOTICE stand with the site.
 type Swarm struct {
 	Site    core.SiteName // "" for a computer without site
 	Origin  string        // host:port of the origin that grants leases; "" when none does
 	Ticket  []byte        // the server's signed word that the agent is at the site today, see peer/ticket
 	Epoch   []byte        // and on what is new there
+	Notice  []byte        // and on how its members are to take that; nil: from servers that say nothing of it
 	Members []Member
 	Keys    []GossipKey
 	Policy  []Field // by name, such as PolicyPace=rate or PolicyContactSeconds=3600
@@ -87,8 +88,12 @@ func (s Swarm) append(to []byte) []byte {
 		to = append(to, " />\n"...)
 	}
 	encode := base64.StdEncoding.EncodeToString
-	param("TYPE", "SITE", "NAME", string(s.Site), "ORIGIN", s.Origin, "TICKET", encode(s.Ticket),
-		"EPOCH", encode(s.Epoch))
+	site := []string{"TYPE", "SITE", "NAME", string(s.Site), "ORIGIN", s.Origin, "TICKET", encode(s.Ticket),
+		"EPOCH", encode(s.Epoch)}
+	if len(s.Notice) > 0 {
+		site = append(site, "NOTICE", encode(s.Notice))
+	}
+	param(site...)
 	for _, member := range s.Members {
 		param("TYPE", "MEMBER", "ID", member.ID, "ADDRESS", member.Address.String())
 	}
@@ -153,6 +158,7 @@ func parseSwarm(option *strictxml.Element) (*Swarm, error) {
 
 func (s *Swarm) readSite(fields *blobs) error {
 	s.Origin, s.Ticket, s.Epoch = fields.text("ORIGIN"), fields.bytes("TICKET"), fields.bytes("EPOCH")
+	s.Notice = fields.bytes("NOTICE")
 	if name := fields.text("NAME"); name != "" {
 		site, err := core.ParseSiteName(name)
 		if err != nil {

@@ -2,7 +2,9 @@ package ocs
 
 import (
 	"encoding/base64"
+	"math"
 	"strconv"
+	"time"
 
 	"enjambre/core"
 	"enjambre/core/internal/strictxml"
@@ -37,7 +39,15 @@ const (
 type Progress struct {
 	Packages []PackageProgress // at most MaxPacks
 	Said     [][]byte          // by other members of the site, of theirs, see peer/wire; within MaxSaid and MaxSaidBytes
+
+	// Wait is for how long the answer may wait for news of the site above the number Known: in whole seconds, at most
+	// MaxWait; 0: it is to come at once, as it does from servers that know of no waiting.
+	Wait  time.Duration
+	Known uint64
 }
+
+// MaxWait bounds Progress.Wait.
+const MaxWait = time.Minute
 
 // A PackageProgress says how many of a package's fragments a computer has, verified.
 type PackageProgress struct {
@@ -79,8 +89,27 @@ func (r *Request) Progress() (Progress, error) {
 	if err != nil {
 		return progress, err
 	}
+	if err := children(r.root, "NEWS", func(element *strictxml.Element) error {
+		numbers := newNumbers(element)
+		progress.Known = uint64(numbers.read64("KNOWN", 0, math.MaxInt64))
+		progress.Wait = time.Duration(numbers.read("WAIT", 0, int(MaxWait/time.Second))) * time.Second
+		return numbers.err
+	}); err != nil {
+		return progress, err
+	}
 	progress.Said, err = r.said()
 	return progress, err
+}
+
+// appendNews appends that the answer may wait.
+func (p Progress) appendNews(to []byte) []byte {
+	if p.Wait < time.Second {
+		return to
+	}
+	to = append(to, "  <NEWS"...)
+	to = strictxml.AppendAttribute(to, "KNOWN", strconv.FormatUint(min(p.Known, math.MaxInt64), 10))
+	to = appendNumber(to, "WAIT", int(min(p.Wait, MaxWait)/time.Second))
+	return append(to, " />\n"...)
 }
 
 // said reads what an agent passes on.
@@ -135,7 +164,7 @@ func (p Progress) Append(to []byte, device core.DeviceID) []byte {
 	to = strictxml.AppendAttribute(to, "DEVICEID", string(device))
 	to = strictxml.AppendAttribute(to, "QUERY", string(QueryProgress))
 	to = append(to, ">\n"...)
-	said := p.appendSaid(nil)
+	said := p.appendSaid(p.appendNews(nil))
 	for i, one := range p.Packages {
 		to = append(to, "  <PACKAGE"...)
 		to = strictxml.AppendAttribute(to, "ID", one.Package.String())
@@ -152,14 +181,18 @@ func (p Progress) Append(to []byte, device core.DeviceID) []byte {
 	return append(append(to, said...), "</REQUEST>\n"...)
 }
 
-// MaxEpoch bounds a signed epoch that comes with a ProgressReply, in bytes; those of peer/ticket have 113.
-const MaxEpoch = 256
+// Bounds of the signed words of a ProgressReply, in bytes; epochs of peer/ticket have 113, notices up to 1660.
+const (
+	MaxEpoch  = 256
+	MaxNotice = 2 << 10
+)
 
 // A ProgressReply is a server's answer to PROGRESS from an enrolled agent: what is new at its site. Agents that have
 // none, and all agents of a server that knows of no epochs, are answered with nothing, which is the zero
 // ProgressReply.
 type ProgressReply struct {
-	Epoch []byte // of the site, signed, see peer/ticket; at most MaxEpoch bytes, nil: nothing is said
+	Epoch  []byte // of the site, signed, see peer/ticket; at most MaxEpoch bytes, nil: nothing is said
+	Notice []byte // the site's, signed; at most MaxNotice bytes, nil: nothing is said
 }
 
 // Append appends the reply; of the zero ProgressReply, nothing.
@@ -170,6 +203,9 @@ func (r ProgressReply) Append(to []byte) []byte {
 	to = append(to, strictxml.Declaration...)
 	to = append(to, "<REPLY>\n"...)
 	to = strictxml.AppendElement(to, 1, "EPOCH", base64.StdEncoding.EncodeToString(r.Epoch))
+	if len(r.Notice) > 0 {
+		to = strictxml.AppendElement(to, 1, "NOTICE", base64.StdEncoding.EncodeToString(r.Notice))
+	}
 	return append(to, "</REPLY>\n"...)
 }
 
@@ -183,10 +219,11 @@ func ParseProgressReply(document []byte) (ProgressReply, error) {
 		return ProgressReply{}, err
 	}
 	fields := blobs{from: root}
-	reply := ProgressReply{Epoch: fields.bytes("EPOCH")}
-	if fields.err == nil && len(reply.Epoch) > MaxEpoch {
-		return ProgressReply{}, core.Refuse(core.ClassLimit, "an epoch of %d bytes: at most %d are allowed",
-			len(reply.Epoch), MaxEpoch)
+	reply := ProgressReply{Epoch: fields.bytes("EPOCH"), Notice: fields.bytes("NOTICE")}
+	if fields.err == nil && (len(reply.Epoch) > MaxEpoch || len(reply.Notice) > MaxNotice) {
+		return ProgressReply{}, core.Refuse(core.ClassLimit,
+			"an epoch of %d bytes and a notice of %d: at most %d and %d are allowed", len(reply.Epoch), len(reply.Notice),
+			MaxEpoch, MaxNotice)
 	}
 	if fields.err != nil {
 		return ProgressReply{}, fields.err

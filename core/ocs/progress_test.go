@@ -3,7 +3,9 @@ package ocs
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"testing"
+	"time"
 
 	"enjambre/core"
 )
@@ -14,6 +16,11 @@ func TestProgressReply(t *testing.T) {
 	got, err := ParseProgressReply(read(t, "golden-progress-reply.xml"))
 	if err != nil || !bytes.Equal(got.Epoch, epoch) {
 		t.Errorf("got %v, %v", got, err)
+	}
+	both := ProgressReply{Epoch: epoch, Notice: bytes.Repeat([]byte{7}, MaxNotice)}
+	if got, err := ParseProgressReply(both.Append(nil)); err != nil || !bytes.Equal(got.Epoch, epoch) ||
+		!bytes.Equal(got.Notice, both.Notice) {
+		t.Errorf("with a notice: %v, %v", got, err)
 	}
 	if nothing := (ProgressReply{}).Append(nil); len(nothing) != 0 {
 		t.Errorf("without epoch: %q", nothing)
@@ -33,16 +40,46 @@ func TestProgressReply(t *testing.T) {
 		document string
 		class    core.Class
 	}{
-		"no XML":      {"EPOCH", core.ClassXML},
-		"no reply":    {"<REQUEST><EPOCH>AA==</EPOCH></REQUEST>", core.ClassXML},
-		"twice":       {"<REPLY><EPOCH>AA==</EPOCH><EPOCH>AA==</EPOCH></REPLY>", core.ClassXML},
-		"no base64":   {"<REPLY><EPOCH>A</EPOCH></REPLY>", core.ClassField},
-		"loose ends":  {"<REPLY><EPOCH>AB==</EPOCH></REPLY>", core.ClassField},
-		"a long one":  {"<REPLY><EPOCH>" + long + "</EPOCH></REPLY>", core.ClassLimit},
+		"no XML":     {"EPOCH", core.ClassXML},
+		"no reply":   {"<REQUEST><EPOCH>AA==</EPOCH></REQUEST>", core.ClassXML},
+		"twice":      {"<REPLY><EPOCH>AA==</EPOCH><EPOCH>AA==</EPOCH></REPLY>", core.ClassXML},
+		"no base64":  {"<REPLY><EPOCH>A</EPOCH></REPLY>", core.ClassField},
+		"loose ends": {"<REPLY><EPOCH>AB==</EPOCH></REPLY>", core.ClassField},
+		"a long one": {"<REPLY><EPOCH>" + long + "</EPOCH></REPLY>", core.ClassLimit},
+		"long notice": {"<REPLY><NOTICE>" + base64.StdEncoding.EncodeToString(make([]byte, MaxNotice+1)) + "</NOTICE></REPLY>",
+			core.ClassLimit},
 		"half of one": {"<REPLY><EPOCH>AA==</EPOCH>", core.ClassXML},
 	} {
 		if got, err := ParseProgressReply([]byte(one.document)); core.ClassOf(err) != one.class {
 			t.Errorf("%s: got %v, %v, want %s", name, got, err, one.class)
+		}
+	}
+}
+
+// TestProgressWait: that the answer may wait is said if it may, in whole seconds within bounds.
+func TestProgressWait(t *testing.T) {
+	read := func(document string) (Progress, error) {
+		request, err := ParseRequest([]byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return request.Progress()
+	}
+	for _, one := range []struct{ said, want Progress }{
+		{Progress{Wait: 45 * time.Second, Known: 9}, Progress{Wait: 45 * time.Second, Known: 9}},
+		{Progress{Wait: time.Hour, Known: 1<<64 - 1}, Progress{Wait: MaxWait, Known: 1<<63 - 1}},
+		{Progress{Known: 9}, Progress{}},
+		{Progress{Wait: 999 * time.Millisecond}, Progress{}},
+	} {
+		got, err := read(string(one.said.Append(nil, "pc-2026-01-01-00-00-00")))
+		if err != nil || got.Wait != one.want.Wait || got.Known != one.want.Known {
+			t.Errorf("%+v: got %+v, %v", one.said, got, err)
+		}
+	}
+	const around = `<REQUEST DEVICEID="pc-2026-01-01-00-00-00" QUERY="PROGRESS">%s</REQUEST>`
+	for _, news := range []string{`<NEWS WAIT="61"/>`, `<NEWS WAIT="-1"/>`, `<NEWS KNOWN="x" WAIT="1"/>`} {
+		if got, err := read(fmt.Sprintf(around, news)); core.ClassOf(err) != core.ClassLimit {
+			t.Errorf("%s: got %+v, %v", news, got, err)
 		}
 	}
 }
