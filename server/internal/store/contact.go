@@ -47,6 +47,7 @@ type Contact struct {
 
 	// For an enrolled agent that listens, at a site with its swarm on; else nothing.
 	Epoch   uint64          // of the site's news
+	Voids   Voids           // of the site's tickets
 	Keys    []ocs.GossipKey // the one in force first
 	Members []ocs.Member    // some of the others, at random
 }

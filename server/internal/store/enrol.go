@@ -101,6 +101,9 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		if err == nil {
 			err = assign(ctx, tx, id, false)
 		}
+		if err == nil { // a key that was deleted with its computer may come back
+			_, err = execute(ctx, tx, "DELETE FROM void_tickets WHERE key = ?", e.Key.String())
+		}
 		if err == nil && key != e.Key.String() { // a copy may show the token that it was copied with
 			_, err = execute(ctx, tx, forgetLineage, id)
 		}

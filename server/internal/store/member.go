@@ -125,6 +125,9 @@ func tidyMembers(ctx context.Context, tx *transaction, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := tidyVoids(ctx, tx, now); err != nil {
+		return err
+	}
 	_, err = execute(ctx, tx, "DELETE FROM site_keys WHERE replaced <> 0 AND replaced <= ?", unix(now.Add(-formerKeys)))
 	return err
 }

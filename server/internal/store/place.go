@@ -106,8 +106,18 @@ const updatePlace = "UPDATE computers SET judged_site = ?, judged_by = ? WHERE i
 
 // move records another judgement.
 //
-// The site it leaves and the one it comes to hear nothing of it: no other computer has news by that.
-func (p *place) move(ctx context.Context, tx *transaction, judged site.Judgement) error {
+// The site it leaves and the one it comes to hear nothing of it: no other computer has news by that. What tickets it has
+// of the former count there as long as they would have; which is no matter as long as it may be a member somewhere.
+// The time is that of the contact; zero: it was judged without one.
+func (p *place) move(ctx context.Context, tx *transaction, judged site.Judgement, now time.Time) error {
+	if judged.Site != p.site {
+		if _, err := execute(ctx, tx, noteStay, unix(now), p.site, p.computer); err != nil {
+			return err
+		}
+		if _, err := execute(ctx, tx, cameBack, judged.Site, p.computer); err != nil {
+			return err
+		}
+	}
 	p.site, p.by = judged.Site, reasonText(judged)
 	err := addSite(ctx, tx, judged.Site) // an older program may have named one that is none yet
 	if err != nil && !errors.Is(err, ErrTooManySites) {
@@ -143,7 +153,7 @@ func (s *Store) settle(ctx context.Context, tx *transaction, call Call, at *plac
 	if judged.Site != at.site || reasonText(judged) != at.by {
 		changes = true
 		if apply {
-			if err := at.move(ctx, tx, judged); err != nil {
+			if err := at.move(ctx, tx, judged, now); err != nil {
 				return false, err
 			}
 		}
@@ -158,6 +168,9 @@ func (s *Store) settle(ctx context.Context, tx *transaction, call Call, at *plac
 		return changes, nil
 	}
 	if c.Epoch, err = epochOf(ctx, tx, judged.Site); err != nil {
+		return false, err
+	}
+	if c.Voids, err = voidsAt(ctx, tx, judged.Site); err != nil {
 		return false, err
 	}
 	if c.Keys = inUse(sites.keys[judged.Site], now); len(c.Keys) == 0 {
@@ -200,7 +213,7 @@ func readPlace(ctx context.Context, tx *transaction, computer int64) (p Place, e
 }
 
 // assign judges a computer anew whose assigned site changed, unless it is where it is by a network. With tell,
-// the site it leaves hears of it: that is where the computer listens for news.
+// the site it leaves hears of it, and that its tickets are void: that is where the computer listens for news.
 func assign(ctx context.Context, tx *transaction, computer int64, tell bool) error {
 	at := place{computer: computer}
 	err := tx.QueryRowContext(ctx, "SELECT "+placeColumns+" FROM computers WHERE id = ?", computer).Scan(at.into()...)
@@ -212,9 +225,12 @@ func assign(ctx context.Context, tx *transaction, computer int64, tell bool) err
 		if err := raiseSites(ctx, tx, at.site); err != nil {
 			return err
 		}
+		if err := void(ctx, tx, computer, at.site, time.Time{}); err != nil {
+			return err
+		}
 	}
 	if judged.Site == at.site && reasonText(judged) == at.by {
 		return nil
 	}
-	return at.move(ctx, tx, judged)
+	return at.move(ctx, tx, judged, time.Time{})
 }

@@ -28,6 +28,7 @@ type ProgressAnswer struct {
 	Worth []ocs.PackageProgress // what [Store.Touch] is to note: packages affected to the computer, without result yet
 	Site  core.SiteName         // where the computer was judged to be at its last contact; "": at none
 	Epoch uint64                // of that site's news; 0: it is no site
+	Voids Voids                 // that site's
 }
 
 // AcceptProgress answers a PROGRESS message. It writes nothing. From a stock agent it is ErrStockProgress.
@@ -55,6 +56,9 @@ func (s *Store) AcceptProgress(ctx context.Context, from Caller,
 		}
 		if err == nil {
 			answer.Site, answer.Epoch, err = newsOf(ctx, tx, id)
+		}
+		if err == nil && answer.Epoch != 0 {
+			answer.Voids, err = voidsAt(ctx, tx, answer.Site)
 		}
 		return err
 	})

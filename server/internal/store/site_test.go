@@ -304,9 +304,9 @@ func TestEpochs(t *testing.T) {
 			return f.SetComputer(f.ctx(), device("lyon"), &to, nil)
 		}, "lyon"},
 		{"moved by a network", func() error { f.comes(agents["lyon"], "10.1.0.7"); return nil }, ""},
-		{"revoked", func() error { return f.Revoke(f.ctx(), device("lyon"), now) }, "nice"},
+		{"revoked", func() error { return f.Revoke(f.ctx(), device("lyon"), now) }, "lyon nice paris"}, // where it was
 		{"deleted, after it was revoked", func() error { return f.DeleteComputer(f.ctx(), device("lyon"), now) }, ""},
-		{"deleted", func() error { return f.DeleteComputer(f.ctx(), device("paris"), now) }, "paris"},
+		{"deleted", func() error { return f.DeleteComputer(f.ctx(), device("paris"), now) }, "lyon paris"},
 	} {
 		before := f.epochs()
 		if err := c.change(); err != nil {

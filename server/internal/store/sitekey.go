@@ -62,22 +62,6 @@ func (s *Store) RotateKey(ctx context.Context, name core.SiteName, now time.Time
 	return epoch, err
 }
 
-// expel is for a computer whose agent may no longer be a member: its site hears of it, and where there is a
-// gossip key, there is another from now on.
-func expel(ctx context.Context, tx *transaction, computer int64, now time.Time) error {
-	var name core.SiteName
-	var hasKey bool
-	err := tx.QueryRowContext(ctx, `SELECT judged_site, EXISTS (SELECT 1 FROM site_keys WHERE site = judged_site)
-		FROM computers WHERE id = ?`, computer).Scan(&name, &hasKey)
-	if err == nil && hasKey {
-		_, err = newKey(ctx, tx, name, now)
-	}
-	if err != nil {
-		return err
-	}
-	return raiseSites(ctx, tx, name)
-}
-
 // A siteKey is a gossip key with when it was replaced, zero for the one in force.
 type siteKey struct {
 	ocs.GossipKey

@@ -164,7 +164,8 @@ func connect(path string) *Store {
 		db.SetMaxIdleConns(most)
 		return &database{DB: db}
 	}
-	return &Store{write: open("immediate", 1), read: open("deferred", 4), mostComputers: maxComputers}
+	// Of those that read, one may be a Watch's.
+	return &Store{write: open("immediate", 1), read: open("deferred", 5), mostComputers: maxComputers}
 }
 
 // Close closes the database.
