@@ -241,10 +241,11 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 	online := identity.NewOnlineReader(d.folder.Deployment,
 		func(err error) { d.logs.errors.Error("online key", "reason", err) })
 	mux := http.NewServeMux()
-	mux.Handle(ocsapi.Path, ocsapi.New(ocsapi.Options{
+	messages := ocsapi.New(ocsapi.Options{
 		Store: d.folder.Store, Enroller: enroller, Log: d.logs.errors, Now: time.Now, Touch: touches,
 		Trust: trust.Current, Online: online.Current, Own: d.ownPlaces(l),
-	}))
+	})
+	mux.Handle(ocsapi.Path, messages)
 	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, next.Outside, d.logs.errors).Register(mux)
 	next.Register(mux)
 	handler := accesslog.Wrap(mux, d.logs.access, time.Now)
@@ -256,6 +257,7 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 		}
 	}
 	group.Go(func() error { return next.Run(ctx) })
+	group.Go(func() error { return messages.Run(ctx) })
 	group.Go(func() error { return d.tidy(ctx) })
 	done := make(chan struct{})
 	recorder := errgroup.Group{}

@@ -36,11 +36,15 @@ func (l *lab) certified(deployment string, device core.DeviceID, key ed25519.Pri
 
 // postAs sends a document as a handshake with the certificate would bring it.
 func (l *lab) postAs(certificate *x509.Certificate, document []byte) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	l.handler.ServeHTTP(recorder, l.requestAs(certificate, document))
+	return recorder
+}
+
+func (l *lab) requestAs(certificate *x509.Certificate, document []byte) *http.Request {
 	request := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(ocs.Encode(document)))
 	request.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
-	recorder := httptest.NewRecorder()
-	l.handler.ServeHTTP(recorder, request)
-	return recorder
+	return request
 }
 
 // enrolled makes the device that of the key.

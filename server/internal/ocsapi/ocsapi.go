@@ -52,6 +52,7 @@ type Handler struct {
 	trust    func() ([][]byte, core.Digest)
 	words    *signer
 	own      func(place, called string) bool
+	news     *newsroom
 
 	decoders sync.Pool // of *ocs.Decoder
 }
@@ -82,9 +83,16 @@ func New(options Options) *Handler {
 	return &Handler{
 		store: options.Store, enroller: options.Enroller, log: options.Log, now: options.Now,
 		touch: options.Touch, trust: options.Trust, words: newSigner(options.Enroller.Deployment, options.Online),
-		own:  options.Own,
+		own: options.Own, news: newNewsroom(options),
 		gate: newGate(), busy: make(chan struct{}, maxBusy),
 	}
+}
+
+// Run looks for news that agents wait for until ctx ends, when all of them are answered. While it does not run, nobody
+// is kept waiting.
+func (h *Handler) Run(ctx context.Context) error {
+	h.news.run(ctx)
+	return nil
 }
 
 // ServeHTTP answers one message.
@@ -105,7 +113,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	accesslog.Name(r.Context(), request.Device)
 	log = log.With("computer", request.Device, "query", request.Query)
-	body, err := h.work(ctx, request, r)
+	body, asked, err := h.work(ctx, request, r)
+	if err == nil && asked != nil {
+		request = nil // which need not be kept meanwhile
+		body, err = h.await(w, r, asked)
+	}
 	if err != nil {
 		status := statusOf(err)
 		if status >= http.StatusInternalServerError {
@@ -184,15 +196,15 @@ func (h *Handler) enter(ctx context.Context) error {
 
 func (h *Handler) leave() { <-h.busy }
 
-// work answers one message when its turn has come.
-func (h *Handler) work(ctx context.Context, request *ocs.Request, r *http.Request) ([]byte, error) {
+// work answers one message when its turn has come, or says that the answer is to wait.
+func (h *Handler) work(ctx context.Context, request *ocs.Request, r *http.Request) ([]byte, *waiting, error) {
 	if err := h.enter(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer h.leave()
 	from, err := h.callerOf(request, r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return h.answer(ctx, request, from)
 }
@@ -223,34 +235,38 @@ func isForbidden(err error) bool {
 	return core.ClassOf(err) == core.ClassIdent
 }
 
-// answer carries out one message and returns the body of its reply.
-func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
+// answer carries out one message and returns the body of its reply, or that it is to wait.
+func (h *Handler) answer(ctx context.Context, request *ocs.Request, from caller) (
+	body []byte, asked *waiting, err error) {
 	switch request.Query {
 	case ocs.QueryProlog: // which looks at the settings itself, for the sake of speed
-		return h.prolog(ctx, request, from)
+		body, err = h.prolog(ctx, request, from)
+		return body, nil, err
 	case ocs.QueryEnroll:
-		return h.enrol(ctx, request, from)
+		body, err = h.enrol(ctx, request, from)
+		return body, nil, err
 	}
 	if from.Key == "" {
 		settings, err := h.store.Settings(ctx, "")
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if settings.Get(setting.StockAgents) == 0 {
-			return nil, store.ErrNotServed
+			return nil, nil, store.ErrNotServed
 		}
 	}
 	switch request.Query {
 	case ocs.QueryInventory:
-		return h.inventory(ctx, request, from)
+		body, err = h.inventory(ctx, request, from)
+		return body, nil, err
 	case ocs.QueryDownload:
-		return nil, h.result(ctx, request, from)
+		return nil, nil, h.result(ctx, request, from)
 	case ocs.QueryNotify:
-		return nil, h.notification(ctx, request, from)
+		return nil, nil, h.notification(ctx, request, from)
 	case ocs.QueryProgress:
 		return h.progress(ctx, request, from)
 	}
-	return nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
+	return nil, nil, core.Refuse(core.ClassField, "unknown query %.20q", request.Query)
 }
 
 // note records a contact, in bulk.
@@ -284,36 +300,6 @@ func (h *Handler) notification(ctx context.Context, request *ocs.Request, from c
 		return err
 	}
 	return h.store.SaveAddresses(ctx, from.Caller, addressesOfAdapters(adapters), h.now())
-}
-
-// progress notes how far packages are, there and at the others of the site, in bulk, and says what is new at the agent's site.
-func (h *Handler) progress(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
-	told, err := request.Progress()
-	if err != nil {
-		return nil, err
-	}
-	answer, err := h.store.AcceptProgress(ctx, from.Caller, told)
-	if err != nil {
-		return nil, err
-	}
-	now := h.now()
-	var reply ocs.ProgressReply
-	if key, _ := h.words.keys(); key != nil && answer.Epoch != 0 {
-		if reply.Epoch, err = h.words.epoch(key, answer.Site, answer.Epoch, now); err != nil {
-			return nil, err
-		}
-	}
-	said, err := h.said(ctx, from, answer.Site, told.Said, now)
-	if err != nil {
-		return nil, err
-	}
-	err = h.note(ctx, store.Touch{
-		Device: from.Device, Agent: clipAgent(from.agent), At: now, Progress: answer.Worth, Said: said,
-	})
-	if err != nil || reply.Epoch == nil {
-		return nil, err
-	}
-	return ocs.Encode(reply.Append(nil)), nil
 }
 
 func (h *Handler) result(ctx context.Context, request *ocs.Request, from caller) error {

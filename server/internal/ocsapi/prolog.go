@@ -55,7 +55,7 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller)
 		}
 	}
 	if from.Key != "" && !contact.Clone {
-		if answer.Swarm, err = h.swarmOf(contact, from, touch.Peer, now); err != nil {
+		if answer.Swarm, err = h.swarmOf(ctx, contact, from, touch.Peer, now); err != nil {
 			return nil, err
 		}
 		answer.Swarm.Authorities = h.authorities(call.Prolog.Trusts)
@@ -99,7 +99,8 @@ const cloneReason = "this identity is used by two computers, as after a disk ima
 // its packages have. Where the site's swarm is on, also which origin grants leases, and what paces those who ask it.
 // Fragments that another web server has come from there: whoever put one into a site did it to spare the WAN.
 // A member, which listens, is told whom to join, by which keys, and the server's words about it and the site.
-func (h *Handler) swarmOf(contact store.Contact, from caller, member id.Peer, now time.Time) (*ocs.Swarm, error) {
+func (h *Handler) swarmOf(ctx context.Context, contact store.Contact, from caller, member id.Peer, now time.Time) (
+	*ocs.Swarm, error) {
 	swarm := &ocs.Swarm{Site: contact.Site, Members: contact.Members, Keys: contact.Keys, Policy: []ocs.Field{{
 		Name:  ocs.PolicyContactSeconds,
 		Value: strconv.Itoa(contact.Settings.Get(setting.ContactSeconds)),
@@ -124,6 +125,9 @@ func (h *Handler) swarmOf(contact store.Contact, from caller, member id.Peer, no
 		return nil, err
 	}
 	if swarm.Epoch, err = h.words.epoch(key, contact.Site, contact.Epoch, now); err != nil {
+		return nil, err
+	}
+	if swarm.Notice, err = h.notice(ctx, key, contact.Site, contact.Epoch, contact.Voids, now); err != nil {
 		return nil, err
 	}
 	swarm.OnlineKeys = public

@@ -1,6 +1,7 @@
 package ocsapi
 
 import (
+	"context"
 	"crypto/ed25519"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"enjambre/peer/id"
 	"enjambre/peer/ticket"
 	"enjambre/server/internal/site"
+	"enjambre/server/internal/store"
 )
 
 // freshEpoch is how long the same signed epoch is given to all who ask: signatures cost more than the rest of an
@@ -25,8 +27,16 @@ type signer struct {
 	deployment string
 	online     func() (ed25519.PrivateKey, [][]byte) // nil: nothing is signed
 
-	mu     sync.Mutex // guards epochs; not held while something is signed
-	epochs map[core.SiteName]signedEpoch
+	mu      sync.Mutex // guards both; not held while something is signed
+	epochs  map[core.SiteName]signedEpoch
+	notices map[core.SiteName]signedNotice
+}
+
+// A signedNotice is a notice with the key that signed it.
+type signedNotice struct {
+	ticket.Notice
+	key  ed25519.PrivateKey
+	data []byte
 }
 
 // A signedEpoch is an epoch with the key that signed it.
@@ -37,7 +47,8 @@ type signedEpoch struct {
 }
 
 func newSigner(deployment string, online func() (ed25519.PrivateKey, [][]byte)) *signer {
-	return &signer{deployment: deployment, online: online, epochs: map[core.SiteName]signedEpoch{}}
+	return &signer{deployment: deployment, online: online, epochs: map[core.SiteName]signedEpoch{},
+		notices: map[core.SiteName]signedNotice{}}
 }
 
 // keys returns the key that signs, nil if there is none, and those that verify.
@@ -80,6 +91,44 @@ func (s *signer) epoch(key ed25519.PrivateKey, at core.SiteName, number uint64, 
 	}
 	s.epochs[at] = said
 	return said.data, nil
+}
+
+// notice returns a site's notice, signed: as it was before, if it says the same. Nobody may change it.
+func (s *signer) notice(key ed25519.PrivateKey, at core.SiteName, notice ticket.Notice) ([]byte, error) {
+	s.mu.Lock()
+	known := s.notices[at]
+	s.mu.Unlock()
+	if known.Equal(notice) && known.key.Equal(key) {
+		return known.data, nil
+	}
+	notice.Issued = notice.Issued.Truncate(time.Second)
+	if known.Number == notice.Number && !notice.Issued.After(known.Issued) { // members go by it
+		notice.Issued = known.Issued.Add(time.Second)
+	}
+	said := signedNotice{Notice: notice, key: key}
+	var err error
+	if said.data, err = said.Sign(key, s.deployment, at); err != nil {
+		return nil, fmt.Errorf("notice of site %s: %w", at, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.notices[at]; !known && len(s.notices) >= site.MaxSites {
+		clear(s.notices) // there are no more sites, so this does not happen
+	}
+	s.notices[at] = said
+	return said.data, nil
+}
+
+// notice returns how members of a site are to take its news, signed.
+func (h *Handler) notice(ctx context.Context, key ed25519.PrivateKey, at core.SiteName, number uint64, voids store.Voids,
+	now time.Time) ([]byte, error) {
+	spread, err := h.news.spread(ctx, at, number)
+	if err != nil {
+		return nil, err
+	}
+	return h.words.notice(key, at, ticket.Notice{
+		Number: number, Issued: now, Spread: spread, Floor: voids.Floor, Voids: voids.List,
+	})
 }
 
 // originOf returns host:port of the server as a request over HTTPS names it: the address by which an agent reached
