@@ -23,7 +23,7 @@ type site interface {
 	Weight() owner.Weight
 	View() member.View
 	Changed() <-chan struct{}
-	Learn(signed []byte) (ticket.Epoch, error)
+	Learn(said ocs.ProgressReply) (ticket.Epoch, error)
 	Tell(except peerid.Peer)
 	Say(packages []wire.PackageProgress, to ...peerid.Peer)
 	Said() <-chan wire.Progress
@@ -38,6 +38,9 @@ type following struct {
 	tasks []plan.Task  // as the pulse was told
 
 	collection pulse.Collection // what the server is to be told of the others
+
+	asks   uint64             // that were made; only the last one's answer counts
+	giveUp context.CancelFunc // of the last ask; nil: there was none
 
 	checked uint64 // the news of this site up to which was asked whether what is kept is still wanted
 }
@@ -58,8 +61,10 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 	switch {
 	case view.Site == "" || view.Epoch.Number == 0:
 		d.following.pulse = nil
+		d.following.noAsk()
 		return
 	case d.following.pulse == nil || view.Site != before.Site:
+		d.following.noAsk() // of another site
 		d.following.busy, d.following.checked = false, 0
 		d.following.tasks, d.following.collection = nil, pulse.Collection{}
 		d.following.pulse = pulse.New(d.clock.now(), pulse.Options{
@@ -77,7 +82,7 @@ func (d *daemon) lookAtSite(ctx context.Context) {
 		if from == d.following.site.Self() { // the server has said it
 			from = peerid.Peer{}
 		}
-		d.pulse(ctx, pulse.Heard{Epoch: view.Epoch, From: from})
+		d.pulse(ctx, pulse.Heard{Epoch: view.Epoch, From: from, Spread: view.Spread})
 	}
 }
 
@@ -147,7 +152,9 @@ func (d *daemon) pulse(ctx context.Context, event pulse.Event) {
 			for _, said := range batch {
 				progress.Said = append(progress.Said, said.Frame)
 			}
-			d.spawn(ctx, func(ctx context.Context) answer { return d.ask(ctx, progress, batch) })
+			progress.Wait, progress.Known = action.Wait, action.Known
+			number, asking := d.following.nextAsk(ctx)
+			d.spawn(ctx, func(ctx context.Context) answer { return d.ask(ctx, asking, number, progress, batch) })
 		case pulse.Tell:
 			d.following.site.Tell(action.Except)
 		case pulse.Say:
@@ -165,15 +172,31 @@ func (d *daemon) pulse(ctx context.Context, event pulse.Event) {
 // errNoEpoch says that the server answers and says nothing of news.
 var errNoEpoch = errors.New("the server says nothing of the site's news")
 
-// ask asks the server for its word, for the whole site, and tells it of all members.
-func (d *daemon) ask(ctx context.Context, progress ocs.Progress, batch []pulse.Said) answer {
-	signed, err := d.talker.Ask(ctx, progress)
+// noAsk gives the last ask up.
+func (f *following) noAsk() {
+	if f.giveUp != nil {
+		f.giveUp()
+	}
+	f.asks, f.giveUp = f.asks+1, nil
+}
+
+// nextAsk gives the last ask up for another, and returns the number of that and a context for it.
+func (f *following) nextAsk(ctx context.Context) (number uint64, asking context.Context) {
+	f.noAsk()
+	asking, f.giveUp = context.WithCancel(ctx)
+	return f.asks, asking
+}
+
+// ask asks the server for its word, for the whole site, and tells it of all members. Nothing waits for the answer, which
+// may be long in coming; if the ask was given up meanwhile it does not count.
+func (d *daemon) ask(ctx, asking context.Context, number uint64, progress ocs.Progress, batch []pulse.Said) answer {
+	said, err := d.talker.Ask(asking, progress)
 	isTold := err == nil
-	if err == nil && len(signed) == 0 {
+	if err == nil && len(said.Epoch) == 0 {
 		err = errNoEpoch
 	}
 	return func() plan.Event {
-		if d.following.pulse == nil {
+		if d.following.pulse == nil || d.following.asks != number {
 			return nil
 		}
 		if isTold {
@@ -182,14 +205,14 @@ func (d *daemon) ask(ctx context.Context, progress ocs.Progress, batch []pulse.S
 		d.learnTime()
 		var epoch ticket.Epoch
 		if err == nil {
-			epoch, err = d.following.site.Learn(signed)
+			epoch, err = d.following.site.Learn(said)
 		}
 		if err != nil {
 			d.options.Log.Debug("the server does not say what is new", "reason", err)
 			d.pulse(ctx, pulse.AskFailed{})
 			return nil
 		}
-		d.pulse(ctx, pulse.Answered{Epoch: epoch})
+		d.pulse(ctx, pulse.Answered{Epoch: epoch, Spread: d.following.site.View().Spread})
 		return nil
 	}
 }

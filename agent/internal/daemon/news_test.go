@@ -7,6 +7,7 @@ import (
 
 	"enjambre/agent/internal/member"
 	"enjambre/agent/internal/plan"
+	"enjambre/core/ocs"
 	peerid "enjambre/peer/id"
 	"enjambre/peer/owner"
 	"enjambre/peer/ticket"
@@ -21,13 +22,15 @@ type fakeSite struct {
 	other chan wire.Progress
 }
 
-func (s *fakeSite) Self() peerid.Peer                  { return peerid.Peer{1} }
-func (s *fakeSite) Weight() owner.Weight               { return owner.Medium }
-func (s *fakeSite) View() member.View                  { return s.view }
-func (s *fakeSite) Changed() <-chan struct{}           { return nil }
-func (s *fakeSite) Learn([]byte) (ticket.Epoch, error) { return s.view.Epoch, nil }
-func (s *fakeSite) Tell(peerid.Peer)                   { s.told++ }
-func (s *fakeSite) Said() <-chan wire.Progress         { return s.other }
+func (s *fakeSite) Self() peerid.Peer        { return peerid.Peer{1} }
+func (s *fakeSite) Weight() owner.Weight     { return owner.Medium }
+func (s *fakeSite) View() member.View        { return s.view }
+func (s *fakeSite) Changed() <-chan struct{} { return nil }
+func (s *fakeSite) Learn(ocs.ProgressReply) (ticket.Epoch, error) {
+	return s.view.Epoch, nil
+}
+func (s *fakeSite) Tell(peerid.Peer)           { s.told++ }
+func (s *fakeSite) Said() <-chan wire.Progress { return s.other }
 func (s *fakeSite) Say(packages []wire.PackageProgress, to ...peerid.Peer) {
 	if slices.ContainsFunc(to, func(one peerid.Peer) bool { return one != peerid.Peer{} }) {
 		s.says = append(s.says, packages)

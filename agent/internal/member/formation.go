@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -126,7 +127,9 @@ func (f *formation) joinNow() {
 // or the disk names and those found by mDNS in turn, beginning with the former.
 func (s *session) known(finder *nearby.Finder) []link.Member {
 	s.member.mu.Lock()
-	named := s.member.words.known(s.at.Addr())
+	named := slices.DeleteFunc(s.member.words.known(s.at.Addr()), func(one link.Member) bool {
+		return s.member.isBarred(one.ID)
+	})
 	s.member.mu.Unlock()
 	return s.first(inTurn(named, foundBy(finder)))
 }

@@ -101,6 +101,8 @@ type Member struct {
 	words       words  // zero: not joined
 	outside     string // why it is not joined
 	epoch       ticket.Epoch
+	notice      ticket.Notice
+	told        ticket.Notice  // to neighbours
 	contacted   ticket.Epoch   // that the last contact brought
 	toldBy      id.Peer        // of the epoch
 	others      []owner.Member // who is believed to be there
@@ -116,8 +118,12 @@ type Member struct {
 
 // An admitted is what a member showed when it was admitted.
 type admitted struct {
-	site   core.SiteName
-	weight owner.Weight
+	site     core.SiteName
+	weight   owner.Weight
+	features wire.Features
+	epoch    uint64    // of its ticket
+	expires  time.Time // the ticket, unless the server is away
+	until    time.Time // it counts at most
 }
 
 // New returns the membership of an enrolled agent, with what is remembered of its site.

@@ -74,29 +74,33 @@ func newSession(m *Member, host *link.Host, at netip.AddrPort) *session {
 	s.swarm = swarm.New(swarm.Options{
 		Host: host, Vault: m.options.Vault, Weight: m.weightOf, Log: m.options.Log,
 		Random:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		Greeting: m.greeting, Heard: m.heard,
+		Greeting: m.greeting, Takes: m.takes, Heard: m.heard,
 	})
 	return s
 }
 
-// greeting returns what a neighbour is told first: the newest epoch.
-func (m *Member) greeting() []wire.Frame {
+// greeting returns what a neighbour is told first: the newest notice and epoch.
+func (m *Member) greeting() (frames []wire.Frame) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.epoch.Number == 0 {
-		return nil
+	if m.notice.Number > 0 {
+		frames = append(frames, wire.Notice{Signed: m.words.Notice})
 	}
-	return []wire.Frame{wire.Epoch{Signed: m.words.Epoch}}
+	if m.epoch.Number > 0 {
+		frames = append(frames, wire.Epoch{Signed: m.words.Epoch})
+	}
+	return frames
 }
 
 // heard takes over news. Keys of others are not believed.
 func (m *Member) heard(from id.Peer, said wire.Frame) {
-	epoch, is := said.(wire.Epoch)
-	if !is {
-		return
-	}
-	if _, err := m.learn(epoch.Signed, from); err != nil {
-		m.options.Log.Debug("an epoch is not believed", "member", from, "reason", err)
+	switch said := said.(type) {
+	case wire.Notice:
+		m.heed(said.Signed, from)
+	case wire.Epoch:
+		if _, err := m.learn(said.Signed, from); err != nil {
+			m.options.Log.Debug("an epoch is not believed", "member", from, "reason", err)
+		}
 	}
 }
 
@@ -156,6 +160,7 @@ func (s *session) own(ctx context.Context, running *sync.WaitGroup) {
 			s.take(ctx, running, report)
 		case <-s.woken:
 			s.form(ctx, running)
+			s.expel()
 		case gone := <-s.unmet:
 			s.step(ctx, running, mesh.MeetFailed{Peer: gone})
 		case one := <-s.shunned:
@@ -204,6 +209,9 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	rumours := map[id.Peer]netip.AddrPort{}
 	if s.formation != nil {
 		for _, rumour := range s.formation.gossip.Members() {
+			if s.member.bars(rumour.ID) { // though it gossips, as long as it has the site's key
+				continue
+			}
 			believed = append(believed, mesh.Member{Peer: rumour.ID, RTT: rumour.RTT})
 			rumours[rumour.ID] = rumour.Address
 			if meta, err := mesh.ParseMeta(rumour.Meta); err == nil {
@@ -266,14 +274,17 @@ func (s *session) disconnect(member id.Peer) {
 	}
 }
 
-// expel disconnects whoever was admitted to another site than the one we are in now, and forgets who is gone.
+// expel disconnects whoever was admitted to another site than the one we are in now, whose ticket was taken back, and who
+// has outlived what it has shown: if it has newer words, it shows them when it is met again. It forgets who is gone.
 func (s *session) expel() {
 	m := s.member
-	connected := s.host.Connected()
+	connected, now := s.host.Connected(), m.options.Now()
 	m.mu.Lock()
 	var strangers []id.Peer
 	for _, one := range connected {
-		if m.admitted[one].site != m.words.Site || !m.words.isRight() {
+		shown := m.admitted[one]
+		isOver := now.After(shown.until) || m.reached && now.After(shown.expires)
+		if shown.site != m.words.Site || !m.words.isRight() || isOver || m.notice.Covers(one, shown.epoch) {
 			strangers = append(strangers, one)
 		}
 	}

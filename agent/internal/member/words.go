@@ -26,6 +26,7 @@ type words struct {
 	Site       core.SiteName `json:"site,omitempty"`
 	Ticket     []byte        `json:"ticket,omitempty"`
 	Epoch      []byte        `json:"epoch,omitempty"`
+	Notice     []byte        `json:"notice,omitempty"`
 	OnlineKeys [][]byte      `json:"onlineKeys,omitempty"`
 	Keys       [][]byte      `json:"keys,omitempty"` // of gossip; the first is used
 	Members    []place       `json:"members,omitempty"`
@@ -91,6 +92,7 @@ func (m *Member) recall() {
 	}
 	m.words, m.saved = kept, kept
 	m.epoch, _ = kept.verifier(m.options.Deployment).Epoch(kept.Epoch, m.options.Now()) // zero if it does not hold
+	m.notice, _ = kept.verifier(m.options.Deployment).Notice(kept.Notice, m.options.Now())
 }
 
 // check holds words to what makes a member of us.
@@ -133,12 +135,16 @@ func (m *Member) Told(said *ocs.Swarm) {
 	m.outside, m.reached, m.named = reason, true, len(fresh.Members)
 	if fresh.isRight() && fresh.isOf(before) {
 		fresh.Members = merged(fresh.Members, before.Members)
-		fresh.Epoch = before.Epoch // until learn has compared the two
+		fresh.Epoch, fresh.Notice = before.Epoch, before.Notice // until they are compared with those of now
 	} else {
 		m.epoch, fresh.Epoch = ticket.Epoch{}, nil
+		m.notice, m.told, fresh.Notice = ticket.Notice{}, ticket.Notice{}, nil
 	}
 	m.words, m.contacted = fresh, ticket.Epoch{}
 	m.mu.Unlock()
+	if fresh.isRight() {
+		m.heed(said.Notice, m.self)
+	}
 	if fresh.isRight() && len(said.Epoch) > 0 {
 		epoch, err := m.learn(said.Epoch, m.self)
 		if err != nil {
@@ -224,14 +230,14 @@ func (m *Member) hello() (wire.Hello, error) {
 		return wire.Hello{}, core.Refuse(core.ClassIdent, "this agent is in no swarm: %s", m.outside)
 	}
 	return wire.Hello{
-		Version: wire.Version, Weight: m.weight, Certificate: m.certificate, Ticket: m.words.Ticket,
+		Version: wire.Version, Weight: m.weight, Features: wire.TakesNotice, Certificate: m.certificate, Ticket: m.words.Ticket,
 	}, nil
 }
 
 // judge reports why a member is not one of our site now; nil if it is.
 func (m *Member) judge(from id.Peer, hello wire.Hello) (wire.Code, error) {
 	m.mu.Lock()
-	gate := admit.Gate{Identity: m.identity, Ticket: m.words.verifier(m.options.Deployment)}
+	gate := admit.Gate{Identity: m.identity, Ticket: m.words.verifier(m.options.Deployment), Notice: m.notice}
 	if !m.reached {
 		gate.TicketGrace = identity.MemberGrace
 	}
@@ -246,7 +252,10 @@ func (m *Member) judge(from id.Peer, hello wire.Hello) (wire.Code, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.admitted[from] = admitted{site, shown.Weight}
+	m.admitted[from] = admitted{
+		site: site, weight: shown.Weight, features: shown.Features, epoch: shown.Ticket.Epoch,
+		expires: shown.Ticket.Expires(), until: shown.Until,
+	}
 	return 0, nil
 }
 

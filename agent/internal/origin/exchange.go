@@ -24,6 +24,18 @@ var ErrRefused = errors.New("the server refuses the message")
 
 // Exchange sends one message and returns the decoded answer, nil for an empty one.
 func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) {
+	return c.exchange(ctx, c.message, document)
+}
+
+// ExchangeSlowly is Exchange for a message whose answer the server may put off. It has a connection of its own, on which it
+// is noticed when the line is dead.
+func (c *Client) ExchangeSlowly(ctx context.Context, document []byte, putOff time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, putOff+exchangeTimeout)
+	defer cancel()
+	return c.exchange(ctx, c.asker, document)
+}
+
+func (c *Client) exchange(ctx context.Context, client *http.Client, document []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.options.Address,
 		bytes.NewReader(ocs.Encode(document)))
 	if err != nil {
@@ -31,7 +43,7 @@ func (c *Client) Exchange(ctx context.Context, document []byte) ([]byte, error) 
 	}
 	request.Header.Set("Content-Type", "application/x-compress")
 	request.Header.Set("User-Agent", userAgent)
-	response, err := c.message.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.options.Address, c.cause(err))
 	}

@@ -54,6 +54,7 @@ type Client struct {
 	message *http.Client
 	file    *http.Client // without a limit of time: it judges progress
 	lender  *http.Client // the same, over connections of its own
+	asker   *http.Client // for answers that are long in coming, likewise
 
 	patience, answerTime, stillTime time.Duration // the constants but in tests
 
@@ -102,7 +103,9 @@ func New(options Options) (*Client, error) {
 		}
 	}
 	shared, own := newTransport(options.Proxy, config), newTransport(options.Proxy, config.Clone())
-	own.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingTime, PingTimeout: pingTime} // a dead line would be used on and on
+	asking := newTransport(options.Proxy, config.Clone())
+	own.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingTime, PingTimeout: pingTime}        // a dead line would be used on and on
+	asking.HTTP2 = &http.HTTP2Config{SendPingTimeout: 2 * pingTime, PingTimeout: pingTime} // and few bytes while nothing comes
 	refuse := func(request *http.Request, _ []*http.Request) error {
 		return fmt.Errorf("it redirects to %s; agents follow no redirect, so give the address itself",
 			request.URL.Redacted())
@@ -112,11 +115,14 @@ func New(options Options) (*Client, error) {
 		message: &http.Client{Transport: shared, CheckRedirect: refuse, Timeout: exchangeTimeout},
 		file:    &http.Client{Transport: shared, CheckRedirect: refuse},
 		lender:  &http.Client{Transport: own, CheckRedirect: refuse},
+		asker:   &http.Client{Transport: asking, CheckRedirect: refuse},
 
 		conns: map[*trackedConn]bool{}, works: map[*context.CancelCauseFunc]bool{},
 		patience: progressTime, answerTime: answerTime, stillTime: stillTime,
 	}
-	shared.DialContext, own.DialContext = c.track(shared.DialContext), c.track(own.DialContext)
+	for _, transport := range []*http.Transport{shared, own, asking} {
+		transport.DialContext = c.track(transport.DialContext)
+	}
 	return c, nil
 }
 
@@ -128,7 +134,7 @@ func Unusable(options Options, reason error) *Client {
 	}
 	failing := &http.Client{Transport: unusable{reason}}
 	return &Client{
-		options: options, message: failing, file: failing, lender: failing,
+		options: options, message: failing, file: failing, lender: failing, asker: failing,
 		conns: map[*trackedConn]bool{}, works: map[*context.CancelCauseFunc]bool{},
 		patience: progressTime, answerTime: answerTime, stillTime: stillTime,
 	}
@@ -179,4 +185,5 @@ func readAuthorities(name string) (*x509.CertPool, error) {
 func (c *Client) Close() {
 	c.message.CloseIdleConnections()
 	c.lender.CloseIdleConnections()
+	c.asker.CloseIdleConnections()
 }

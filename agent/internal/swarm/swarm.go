@@ -65,9 +65,11 @@ type Options struct {
 	Random *rand.Rand                 // of the times after which who was turned away comes again
 	Log    *slog.Logger               // nil discards
 
-	// Greeting returns what a neighbour is told first; nil: nothing. Heard is given what it says that is no download's
-	// concern: keys, epochs, progress; nil: nobody wants it. Both are called by several goroutines.
+	// Greeting returns what a neighbour is told first; nil: nothing. Takes reports whether a neighbour may be sent one of
+	// these frames, or one of Tell's; nil: everybody may. Heard is given what it says that is no download's concern: keys,
+	// epochs, notices, progress; nil: nobody wants it. All are called by several goroutines, Takes with a lock held.
 	Greeting func() []wire.Frame
+	Takes    func(member id.Peer, frame wire.Frame) bool
 	Heard    func(from id.Peer, said wire.Frame)
 }
 
@@ -240,7 +242,7 @@ func (s *Swarm) forget(member id.Peer, n *neighbour) (was bool) {
 func (s *Swarm) write(ctx context.Context, n *neighbour, shared []core.Digest) {
 	if s.options.Greeting != nil {
 		for _, frame := range s.options.Greeting() {
-			if s.say(n, frame) != nil {
+			if s.takes(n.control.Peer(), frame) && s.say(n, frame) != nil {
 				return
 			}
 		}
@@ -291,7 +293,7 @@ func (s *Swarm) listen(ctx context.Context, n *neighbour) error {
 		switch frame := frame.(type) {
 		case wire.Refusal:
 			return frame
-		case wire.Keys, wire.Epoch:
+		case wire.Keys, wire.Epoch, wire.Notice:
 			if s.options.Heard != nil {
 				s.options.Heard(n.control.Peer(), frame)
 			}
@@ -336,10 +338,14 @@ func (s *Swarm) Tell(frame wire.Frame, except id.Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, member := range s.sortedNeighbours() {
-		if member != except {
+		if member != except && s.takes(member, frame) {
 			s.queue(member, s.neighbours[member], frame)
 		}
 	}
+}
+
+func (s *Swarm) takes(member id.Peer, frame wire.Frame) bool {
+	return s.options.Takes == nil || s.options.Takes(member, frame)
 }
 
 // toAll queues a frame for everybody; the mutex is held.

@@ -246,17 +246,16 @@ func (t *Talker) Report(ctx context.Context, progress ocs.Progress) error {
 }
 
 // Ask tells the server how far packages are and returns its word on what is new at the site, signed and not verified;
-// nothing from a server that has none to say. It may be called at any time.
-func (t *Talker) Ask(ctx context.Context, progress ocs.Progress) ([]byte, error) {
+// nothing from a server that has none to say. It may be called at any time, and takes as long as progress.Wait lets it.
+func (t *Talker) Ask(ctx context.Context, progress ocs.Progress) (ocs.ProgressReply, error) {
 	if t.lastContact().Cloned {
-		return nil, errCloned
+		return ocs.ProgressReply{}, errCloned
 	}
-	answer, err := t.exchange(ctx, progress.Append(nil, t.known.Device))
+	answer, err := t.Client().ExchangeSlowly(ctx, progress.Append(nil, t.known.Device), progress.Wait)
 	if err != nil {
-		return nil, err
+		return ocs.ProgressReply{}, err
 	}
-	reply, err := ocs.ParseProgressReply(answer)
-	return reply.Epoch, err
+	return ocs.ParseProgressReply(answer)
 }
 
 // renew renews the certificate if that is due, also where the authority of members is lost, which comes with it. A
