@@ -34,7 +34,7 @@
 //
 // A number above the one that the member's last contact brought is news: a contact is due within the spread that the
 // server wants, at a random time so that a site does not call as one, and at most [MaxCalls] in [CallWindow]; further news
-// wait. [CallSpread] is for servers that say nothing of a spread. [Pulse.Behind]
+// wait, together, for that or, where the server paces calls by the spread, for [CallPause]. [CallSpread] is for servers that say nothing of a spread. [Pulse.Behind]
 // says that it is due, so that nothing is started on old news meanwhile.
 //
 // # Who says how far it is
@@ -79,7 +79,8 @@ const (
 	TellEvery   = 5 * time.Second
 	CallSpread  = time.Minute // where the server says nothing of it
 	CallWindow  = 10 * time.Minute
-	MaxCalls    = 2 // for news, in a CallWindow
+	MaxCalls    = 2                // for news, in a CallWindow
+	CallPause   = 30 * time.Second // from then on between calls, where the server paces them by a spread
 	LookPause   = 30 * time.Second
 
 	reporters   = 5                // that ask for the site; after them the word is stale
@@ -161,6 +162,7 @@ type Pulse struct {
 	busy   bool
 	ask    asking
 	over   time.Duration // spread of calls
+	paced  bool          // the server wants that spread
 
 	open    bool      // there is something to say
 	changed bool      // and it is other than what was said
@@ -283,7 +285,7 @@ func (p *Pulse) heard(now time.Time, event Heard) []Action {
 	isNews := event.Epoch.Number > p.newest.Number
 	p.newest = event.Epoch
 	if isNews {
-		p.over = cmp.Or(event.Spread, CallSpread)
+		p.over, p.paced = cmp.Or(event.Spread, CallSpread), event.Spread > 0
 	}
 	p.ask.staleAt = p.stale(earlier(now, p.newest.Issued))
 	if isNews && p.Behind() {
@@ -303,7 +305,11 @@ func (p *Pulse) news(now time.Time) {
 	}
 	p.callAt = now.Add(p.spread(p.over))
 	if len(p.calls) == MaxCalls {
-		if free := p.calls[0].Add(CallWindow); p.callAt.Before(free) {
+		free := p.calls[0].Add(CallWindow)
+		if soon := p.calls[MaxCalls-1].Add(CallPause); p.paced && soon.Before(free) {
+			free = soon
+		}
+		if p.callAt.Before(free) {
 			p.callAt = free.Add(p.spread(p.over))
 		}
 	}

@@ -75,6 +75,9 @@ func (h *Handler) await(w http.ResponseWriter, r *http.Request, asked *waiting) 
 	if waited := h.news.wait(r.Context(), asked.ask); !waited && h.news.number(asked.ask.Site) <= asked.ask.Number {
 		return asked.reply, nil
 	}
+	if r.Context().Err() != nil {
+		return nil, nil // the agent has hung up, as it does when it has something to report
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	if err := h.enter(ctx); err != nil {
