@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,7 +98,8 @@ func pathCases() []corpusCase {
 		tarCase("A08 empty name, tar", path, ""),
 		zipCase("A09 dot, zip", path, "."),
 		tarCase("A09 dot, tar", path, "."),
-		tarCase("A09 dot inside", path, "a/./b"),
+		tarCase("A09 dot inside hides nothing", "", "a/./b"),
+		tarCase("A09 dot inside is no other name", core.ClassName, "a/./b", "a//b"),
 		zipCase("A10 part of 256 bytes, zip", path, strings.Repeat("p", 256)),
 		tarCase("A10 part of 256 bytes, tar", path, strings.Repeat("p", 256)),
 		zipCase("A11 33 levels, zip", path, strings.Repeat("a/", 32)+"a"),
@@ -198,8 +200,14 @@ func bombCases() []corpusCase {
 			return zipRaw([]byte("hello"), header)
 		}),
 		linuxCase("A25 second member", bomb, func() []byte { return append(gzipOf(hello), gzipOf(hello)...) }),
-		linuxCase("A25 member of nothing", bomb, func() []byte { return append(gzipOf(hello), gzipOf()...) }),
+		linuxCase("A25 member of nothing hides nothing", "", func() []byte { return append(gzipOf(hello), gzipOf()...) }),
 		linuxCase("A25 bytes after the gzip", bomb, func() []byte { return append(gzipOf(hello), "hidden"...) }),
+		linuxCase("A25 member after zeros", bomb, func() []byte {
+			return slices.Concat(gzipOf(hello), make([]byte, 100), gzipOf())
+		}),
+		linuxCase("A25 too many members", bomb, func() []byte {
+			return slices.Concat(gzipOf(hello), bytes.Repeat(gzipOf(), maxMembers))
+		}),
 		linuxCase("A25 second tar", bomb, func() []byte { return gzipOf(hello, hello) }),
 		linuxCase("A25 padding is no data", "", func() []byte { return gzipOf(hello, make([]byte, 10<<10)) }),
 	}

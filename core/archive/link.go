@@ -53,9 +53,9 @@ func checkTargetText(target string) error {
 	switch {
 	case target == "":
 		return core.Refuse(core.ClassLink, "is a link to nothing")
-	case len(target) > MaxNameBytes:
+	case len(target) > MaxNameLength:
 		return core.Refuse(core.ClassLink, "is a link with a target of %d bytes; at most %d are allowed",
-			len(target), MaxNameBytes)
+			len(target), MaxNameLength)
 	case target[0] == '/':
 		return core.Refuse(core.ClassLink, "is a link to %s, an absolute path: make it relative", showable(target))
 	case !utf8.ValidString(target) || strings.Contains(target, `\`) || checkVisible(target) != nil:

@@ -4,22 +4,35 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"enjambre/core"
 )
 
-// Bounds of an entry's name. A part of 255 bytes is what ext4 and XFS hold; NTFS holds 255 UTF-16
-// units, which is never less.
+// Bounds of an entry's name, in bytes for Linux and in UTF-16 units for Windows: ext4 and XFS hold 255 bytes in a
+// part, NTFS 255 units, which are up to 765 bytes.
 const (
-	MaxNameBytes = 1024
-	MaxPartBytes = 255
-	MaxParts     = 32
+	MaxNameLength = 1024
+	MaxPartLength = 255
+	MaxParts      = 32
 )
+
+// lengthOf returns how long a system takes a name to be, and in what it counts.
+func lengthOf(name string, os core.OS) (length int, unit string) {
+	if os != core.Windows {
+		return len(name), "bytes"
+	}
+	for _, r := range name {
+		length += utf16.RuneLen(r)
+	}
+	return length, "UTF-16 units"
+}
 
 // CleanName returns the name under which a file called name in an archive is unpacked, or a refusal:
 // of class E_PATH if the name could lead out of its folder, E_NAME if the system os cannot hold it or
-// people cannot see what it is. One leading "./" is taken away, since `tar c .` writes it.
+// people cannot see what it is. Parts that are empty or "." are taken away, as every system does when it opens such
+// a name: `tar c .` and `tar c sub//x` write them.
 //
 // Whether it collides with another name is a question to the whole archive; see [Check].
 func CleanName(name string, os core.OS) (string, error) {
@@ -28,18 +41,21 @@ func CleanName(name string, os core.OS) (string, error) {
 }
 
 // isRoot reports whether an entry is the archive's root folder, which `tar c .` lists.
-func isRoot(name string, typ Type) bool { return typ == Dir && (name == "." || name == "./") }
+func isRoot(name string, typ Type) bool {
+	return typ == Dir && name != "" && !strings.HasPrefix(name, "/") && strings.Trim(name, "./") == "" &&
+		!strings.Contains(name, "..")
+}
 
 // splitName returns the parts of a clean name. Folders may end in a slash.
 func splitName(name string, typ Type, os core.OS) ([]string, error) {
-	if err := checkPath(name); err != nil {
+	if err := checkPath(name, os); err != nil {
 		return nil, err
 	}
-	name = strings.TrimPrefix(name, "./")
-	if typ == Dir {
-		name = strings.TrimSuffix(name, "/")
+	name, err := plainName(name, typ)
+	if err != nil {
+		return nil, err
 	}
-	if err := checkPath(name); err != nil { // what "./" hid
+	if err := checkPath(name, os); err != nil { // what "./" hid
 		return nil, err
 	}
 	parts := strings.Split(name, "/")
@@ -47,7 +63,7 @@ func splitName(name string, typ Type, os core.OS) ([]string, error) {
 		return nil, core.Refuse(core.ClassPath, "is nested %d deep; at most %d are allowed", len(parts), MaxParts)
 	}
 	for _, part := range parts {
-		if err := checkPart(part); err != nil {
+		if err := checkPart(part, os); err != nil {
 			return nil, err
 		}
 	}
@@ -64,14 +80,31 @@ func splitName(name string, typ Type, os core.OS) ([]string, error) {
 	return parts, nil
 }
 
+// plainName takes parts that are empty or "." out of a name. A leading "./" may not hide a slash, and a file's name
+// may end in neither: with a slash some programs make a folder of it.
+func plainName(name string, typ Type) (string, error) {
+	inner := name
+	for strings.HasPrefix(inner, "./") {
+		inner = inner[len("./"):]
+	}
+	if strings.HasPrefix(inner, "/") && inner != name {
+		return "", core.Refuse(core.ClassPath, "has an absolute name: make the archive from inside its folder")
+	}
+	parts := strings.Split(name, "/")
+	if last := parts[len(parts)-1]; typ != Dir && (last == "" || last == ".") {
+		return "", core.Refuse(core.ClassPath, "is a file with the name of a folder: pack it again with another tool")
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" || part == "." }), "/"), nil
+}
+
 // checkPath refuses names that are not relative, whatever the system reads them.
-func checkPath(name string) error {
+func checkPath(name string, os core.OS) error {
+	length, unit := lengthOf(name, os)
 	switch {
 	case name == "":
 		return core.Refuse(core.ClassPath, "has an empty name")
-	case len(name) > MaxNameBytes:
-		return core.Refuse(core.ClassPath, "has a name of %d bytes; at most %d are allowed",
-			len(name), MaxNameBytes)
+	case length > MaxNameLength:
+		return core.Refuse(core.ClassPath, "has a name of %d %s; at most %d are allowed", length, unit, MaxNameLength)
 	case !utf8.ValidString(name):
 		return core.Refuse(core.ClassPath, "has a name that is not UTF-8: use a tool that writes UTF-8 names")
 	case name[0] == '/':
@@ -91,15 +124,14 @@ func isDrive(name string) bool {
 }
 
 // checkPart refuses parts that mean something else than a name.
-func checkPart(part string) error {
+func checkPart(part string, os core.OS) error {
+	length, unit := lengthOf(part, os)
 	switch {
-	case part == "":
-		return core.Refuse(core.ClassPath, "has an empty part in its name")
-	case part == "." || part == "..":
+	case part == "..":
 		return core.Refuse(core.ClassPath, "has a part %q in its name", part)
-	case len(part) > MaxPartBytes:
-		return core.Refuse(core.ClassPath, "has a part of %d bytes in its name; at most %d are allowed",
-			len(part), MaxPartBytes)
+	case length > MaxPartLength:
+		return core.Refuse(core.ClassPath, "has a part of %d %s in its name; at most %d are allowed", length, unit,
+			MaxPartLength)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"path"
 	"strings"
 	"testing"
 
@@ -9,7 +10,7 @@ import (
 
 func TestCleanName(t *testing.T) {
 	const accepted = core.Class("")
-	long := strings.Repeat("p", MaxPartBytes)
+	long := strings.Repeat("p", MaxPartLength)
 	for _, c := range []struct {
 		name           string
 		linux, windows core.Class
@@ -17,6 +18,16 @@ func TestCleanName(t *testing.T) {
 		{"a", accepted, accepted},
 		{"./a", accepted, accepted},
 		{"a/b.txt", accepted, accepted},
+		{"././a", accepted, accepted},
+		{"a//b", accepted, accepted},
+		{"a/./b", accepted, accepted},
+		{strings.Repeat("ш", 148), core.ClassPath, accepted},
+		{strings.Repeat("包", 255), core.ClassPath, accepted},
+		{strings.Repeat("包", 256), core.ClassPath, core.ClassPath},
+		{strings.Repeat("\U0001f600", 127), core.ClassPath, accepted}, // two units each
+		{strings.Repeat("\U0001f600", 128), core.ClassPath, core.ClassPath},
+		{strings.Repeat(strings.Repeat("包", 250)+"/", 4) + "a", core.ClassPath, accepted},
+		{strings.Repeat(strings.Repeat("包", 250)+"/", 4) + "exe.exe.exe.exe.exe.x", core.ClassPath, core.ClassPath},
 		{"...", accepted, core.ClassName},
 		{".hidden", accepted, accepted},
 		{"..a/a..b", accepted, accepted},
@@ -29,10 +40,10 @@ func TestCleanName(t *testing.T) {
 		{"", core.ClassPath, core.ClassPath},
 		{".", core.ClassPath, core.ClassPath},
 		{"./", core.ClassPath, core.ClassPath},
-		{"././a", core.ClassPath, core.ClassPath},
 		{"..", core.ClassPath, core.ClassPath},
 		{"a/", core.ClassPath, core.ClassPath},
-		{"a//b", core.ClassPath, core.ClassPath},
+		{"a/.", core.ClassPath, core.ClassPath},
+		{"././/a", core.ClassPath, core.ClassPath},
 		{"/a", core.ClassPath, core.ClassPath},
 		{".//a", core.ClassPath, core.ClassPath},
 		{"a/..", core.ClassPath, core.ClassPath},
@@ -91,7 +102,7 @@ func TestCleanName(t *testing.T) {
 			if class := core.ClassOf(err); class != want || (err == nil) != (want == accepted) {
 				t.Errorf("CleanName(%.40q, %s): class %q, want %q; %v", c.name, os, class, want, err)
 			}
-			if err == nil && clean != strings.TrimPrefix(c.name, "./") {
+			if err == nil && clean != path.Clean(c.name) {
 				t.Errorf("CleanName(%.40q, %s) = %q", c.name, os, clean)
 			}
 		}
@@ -138,7 +149,7 @@ func TestLinkTargets(t *testing.T) {
 		{"l", "a\nb", false},
 		{"l", "a\u202eb", false},
 		{"l", "a\xff", false},
-		{"l", strings.Repeat("a", MaxNameBytes+1), false},
+		{"l", strings.Repeat("a", MaxNameLength+1), false},
 		{"dir/l", "../..", false},
 		{"l", "up/x", false},
 		{"l", "up/..", false},

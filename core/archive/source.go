@@ -58,7 +58,7 @@ var signatures = []struct {
 }{
 	{"a zip", Zip, 0, "PK\x03\x04"},
 	{"an empty zip", Zip, 0, zipEndSignature},
-	{"a gzip", TarGz, 0, "\x1f\x8b"},
+	{"a gzip", TarGz, 0, gzipMagic},
 	{"one part of a split zip", "", 0, "PK\x07\x08"},
 	{"a RAR archive", "", 0, "Rar!\x1a\x07"},
 	{"a 7-Zip archive", "", 0, "7z\xbc\xaf\x27\x1c"},

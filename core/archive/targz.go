@@ -3,7 +3,6 @@ package archive
 import (
 	"archive/tar"
 	"bufio"
-	"compress/gzip"
 	"errors"
 	"io"
 	"strings"
@@ -16,26 +15,18 @@ const streamBuffer = 64 << 10
 
 // readTarGz calls judge for each entry of a tar.gz. The tar may be at most limit bytes long.
 //
-// One gzip member holds one tar, and nothing comes after either: programs differ in whether they read
-// a second member or what follows the end of the tar, so neither may hold anything.
+// One gzip holds one tar, and nothing but zeros comes after either: programs differ in whether they read what
+// follows the end of the tar, so that may not hold anything.
 func readTarGz(from *source, limit int64, judge func(item) error) error {
-	packed := bufio.NewReaderSize(io.NewSectionReader(from, 0, from.size), streamBuffer)
-	unpacked, err := gzip.NewReader(packed)
+	unpacked, err := openGzip(bufio.NewReaderSize(io.NewSectionReader(from, 0, from.size), streamBuffer))
 	if err != nil {
 		return err
 	}
-	unpacked.Multistream(false)
 	stream := &meter{r: unpacked, left: limit}
 	if err := readTar(stream, judge); err != nil {
 		return err
 	}
-	if err := expectZeros(stream); err != nil {
-		return err
-	}
-	if _, err := packed.Peek(1); err == nil {
-		return core.Refuse(core.ClassBomb, "goes on after the end of its gzip stream: make it in one run of tar")
-	}
-	return nil
+	return expectZeros(stream)
 }
 
 // readTar calls judge for each entry, until the end that the tar marks or that the stream has.
@@ -58,6 +49,9 @@ func readTar(stream *meter, judge func(item) error) error {
 			}
 			continue
 		}
+		if header.Typeflag == gnuLabel && header.Size == 0 && !strings.Contains(header.Name, "..") {
+			continue // the archive's label; no program makes anything of it
+		}
 		if err := judge(tarItem(header, entries)); err != nil {
 			return err
 		}
@@ -67,6 +61,13 @@ func readTar(stream *meter, judge func(item) error) error {
 	}
 }
 
+// Types of entries that archive/tar has no name for, or that it does not explain.
+const (
+	gnuLabel   = 'V' // tar --label: the name of the archive, not of a file
+	gnuDumpDir = 'D' // tar --listed-incremental: a folder whose content lists its files
+	gnuVolume  = 'M' // the rest of a file that began on another volume
+)
+
 // tarItem describes an entry.
 func tarItem(header *tar.Header, content io.Reader) item {
 	it := item{
@@ -74,10 +75,12 @@ func tarItem(header *tar.Header, content io.Reader) item {
 		target: header.Linkname, content: content,
 	}
 	switch header.Typeflag {
-	case tar.TypeReg: // its size is not negative: archive/tar refuses that
-		it.typ = File
+	case tar.TypeReg, tar.TypeCont: // a size is not negative: archive/tar refuses that
+		it.typ = File // contiguous files are regular ones (POSIX ustar, 7)
 	case tar.TypeDir:
 		it.typ = Dir
+	case gnuDumpDir:
+		it.typ, it.size = Dir, 0 // the list is for restoring backups only, and is skipped by others
 	case tar.TypeSymlink:
 		it.typ = Symlink
 	case tar.TypeLink:
@@ -89,15 +92,37 @@ func tarItem(header *tar.Header, content io.Reader) item {
 		it.refusal = core.Refuse(core.ClassType, "is a named pipe")
 	case tar.TypeGNUSparse:
 		it.refusal = sparseRefusal()
+	case gnuVolume:
+		it.refusal = core.Refuse(core.ClassType, "is the rest of a file on another volume: use tar without --multi-volume")
+	case gnuLabel:
+		it.refusal = core.Refuse(core.ClassType, "is a label that has content: use tar without --label")
 	default:
-		it.refusal = core.Refuse(core.ClassType, "is of the unknown type %q", header.Typeflag)
+		it.refusal = core.Refuse(core.ClassType, "is of the unknown type %q: use tar with --format=gnu or --format=pax",
+			header.Typeflag)
 	}
-	for key := range header.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			it.refusal = sparseRefusal()
-		}
+	if refusal := checkRecords(header); refusal != nil {
+		it.refusal = refusal
 	}
 	return it
+}
+
+// checkRecords refuses PAX records that programs read differently.
+func checkRecords(header *tar.Header) error {
+	for key := range header.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return sparseRefusal()
+		}
+	}
+	for key, taken := range map[string]string{"path": header.Name, "linkpath": header.Linkname} {
+		if record, present := header.PAXRecords[key]; present && record != taken {
+			return core.Refuse(core.ClassFormat,
+				"has two names, of which programs take one or the other: use tar with --format=gnu or --format=pax")
+		}
+	}
+	if record, present := header.PAXRecords["size"]; present && record == "" {
+		return core.Refuse(core.ClassFormat, "has an empty size in its PAX header: use tar with --format=gnu")
+	}
+	return nil
 }
 
 // sparseRefusal is for files whose zeros are not stored. They are refused, small or not: a header of
@@ -156,7 +181,8 @@ func expectZeros(stream io.Reader) error {
 		n, err := stream.Read(buffer)
 		for _, b := range buffer[:n] {
 			if b != 0 {
-				return core.Refuse(core.ClassBomb, "goes on after the end of its tar: make it in one run of tar")
+				return core.Refuse(core.ClassBomb, "goes on after the end of its tar, as two archives in one file do: "+
+					"unpack them into one folder, and make the archive in one run of tar")
 			}
 		}
 		if errors.Is(err, io.EOF) {

@@ -20,6 +20,7 @@ type item struct {
 	target  string
 	content io.Reader // of a file
 	refusal error     // what the archive's kind has against it
+	warning string    // what to know about its name
 }
 
 // A walk is one reading of one archive.
@@ -161,7 +162,7 @@ func (w *walk) checkItem(it item) error {
 	case it.refusal != nil:
 		return it.refusal
 	case it.typ != File && it.size != 0:
-		return core.Refuse(core.ClassFormat, "has content without being a file")
+		return core.Refuse(core.ClassFormat, "has content without being a file: pack it again with another tool")
 	}
 	return nil
 }
@@ -234,15 +235,20 @@ func (w *walk) show(entry Entry, body *content) error {
 	return nil
 }
 
-// warn notes permission bits that are not kept.
+// warn notes what other programs unpack otherwise: permission bits that are not kept, and names.
 func (w *walk) warn(it item) {
-	if it.mode&0o7000 == 0 || len(w.report.Warnings) == maxKept {
-		return
+	if it.mode&0o7000 != 0 {
+		w.warning(it.name, core.ClassType, "has a set-uid, set-gid or sticky bit, which is not unpacked")
 	}
-	w.report.Warnings = append(w.report.Warnings, Problem{
-		Entry: showable(it.name), Class: core.ClassType,
-		Reason: "has a set-uid, set-gid or sticky bit, which is not unpacked",
-	})
+	if it.warning != "" {
+		w.warning(it.name, core.ClassName, it.warning)
+	}
+}
+
+func (w *walk) warning(name string, class core.Class, reason string) {
+	if len(w.report.Warnings) < maxKept {
+		w.report.Warnings = append(w.report.Warnings, Problem{Entry: showable(name), Class: class, Reason: reason})
+	}
 }
 
 // judgeLinks decides about the links, now that everything they could pass through is known.

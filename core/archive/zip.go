@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"strings"
 
 	"enjambre/core"
 )
@@ -26,16 +27,15 @@ const (
 	zipMasked     = 1 << 13 // local headers hidden by encryption
 
 	zipUnreadable = zipEncrypted | zipPatch | zipStrong | zipMasked
-	zipMeaningful = zipUnreadable | zipDescriptor | zipUTF8 // the others are hints
+	zipMeaningful = zipUnreadable | zipDescriptor // the others are hints, but for zipUTF8
 )
 
-// Types in the upper bits of a Unix mode.
-const (
-	unixType    = 0o170000
-	unixFile    = 0o100000
-	unixDir     = 0o040000
-	unixSymlink = 0o120000
-)
+// zipVersion is the last version of the format that Info-ZIP's unzip 6.0 reads. Stored and deflated entries need 4.5
+// at most; what needs more is compressed or encrypted otherwise.
+const zipVersion = 46
+
+// packAgain is what to do about an archive that programs read differently.
+const packAgain = "pack it again with another tool, such as zip -r or 7-Zip"
 
 // A zipFile reads the entries of one zip.
 type zipFile struct {
@@ -102,27 +102,9 @@ func (z *zipFile) findStarts() error {
 
 // item describes an entry.
 func (z *zipFile) item(record zipRecord) item {
-	it := item{name: record.name, size: record.size, mode: record.mode &^ unixType}
-	isFolder := len(record.name) > 0 && record.name[len(record.name)-1] == '/'
-	switch record.mode & unixType {
-	case 0, unixFile:
-		it.typ = File
-		if isFolder {
-			it.typ = Dir
-		}
-	case unixDir:
-		it.typ = Dir
-	case unixSymlink:
-		it.refusal = core.Refuse(core.ClassLink, "is a link: a zip may not have links")
-	default:
-		it.refusal = core.Refuse(core.ClassType, "is neither a file nor a folder")
-	}
-	if record.mode == 0 { // not made on Unix
-		it.mode = 0o644
-		if it.typ == Dir {
-			it.mode = 0o755
-		}
-	}
+	it := item{name: record.name, size: record.size, warning: zipNameWarning(record)}
+	it.typ, it.refusal = zipType(record)
+	it.mode = zipMode(record, it.typ)
 	if it.refusal == nil {
 		it.content, it.refusal = z.open(record)
 	}
@@ -137,6 +119,10 @@ func (z *zipFile) open(record zipRecord) (io.Reader, error) {
 	if record.method != zipStore && record.method != zipDeflate {
 		return nil, core.Refuse(core.ClassFormat,
 			"is compressed by method %d: use deflate, the usual method of zip", record.method)
+	}
+	if record.needed > zipVersion {
+		return nil, core.Refuse(core.ClassFormat, "needs version %d.%d of the format; unzip reads up to %d.%d: %s",
+			record.needed/10, record.needed%10, zipVersion/10, zipVersion%10, packAgain)
 	}
 	next, shared := z.room(record.offset)
 	if shared {
@@ -202,9 +188,9 @@ func (z *zipFile) checkLocal(record zipRecord, next int64) (int64, error) {
 	case !sameName(extra, record.name) || !sameName(record.extra, record.name):
 		return 0, core.Refuse(core.ClassFormat,
 			"has another name in an extra field: make the archive with UTF-8 names")
-	case numbers.Uint16(fixed[8:]) != record.method,
-		(numbers.Uint16(fixed[6:])^record.flags)&zipMeaningful != 0:
-		return 0, core.Refuse(core.ClassFormat, "has another method or other flags in its local header")
+	}
+	if err := checkFlags(numbers.Uint16(fixed[6:]), numbers.Uint16(fixed[8:]), record); err != nil {
+		return 0, err
 	}
 	wide := wideNumbers{extraField(extra, zip64Extra), true}
 	size, packed := wide.of(numbers.Uint32(fixed[22:])), wide.of(numbers.Uint32(fixed[18:]))
@@ -213,9 +199,32 @@ func (z *zipFile) checkLocal(record zipRecord, next int64) (int64, error) {
 	isLater := func(number int64) bool { return record.flags&zipDescriptor != 0 && number == 0 }
 	if size != record.size && !isLater(size) || packed != record.packed && !isLater(packed) ||
 		crc != record.crc && !isLater(int64(crc)) || !wide.ok {
+		if strings.HasSuffix(record.name, "/") {
+			return 0, core.Refuse(core.ClassFormat, "is a folder that has a size in one of its two headers: "+packAgain)
+		}
 		return 0, core.Refuse(core.ClassFormat, "has another size or checksum in its local header")
 	}
 	return start, nil
+}
+
+// checkFlags refuses an entry whose local header has another method than its record, or flags that programs read
+// differently. The flag for UTF-8 means nothing for an ASCII name; for another, programs go by one or the other.
+func checkFlags(flags, method uint16, record zipRecord) error {
+	differ := flags ^ record.flags
+	switch {
+	case method != record.method:
+		return core.Refuse(core.ClassFormat, "is compressed by method %d by its local header, by %d by the directory: %s",
+			method, record.method, packAgain)
+	case differ&zipDescriptor != 0:
+		return core.Refuse(core.ClassFormat, "has a size that follows its content by only one of its two headers "+
+			"(flag bit 3): %s", packAgain)
+	case differ&zipMeaningful != 0:
+		return core.Refuse(core.ClassFormat, "is encrypted by only one of its two headers: %s", packAgain)
+	case differ&zipUTF8 != 0 && !isASCII(record.name):
+		return core.Refuse(core.ClassFormat, "has its name marked as UTF-8 in only one of its two headers (flag bit 11): %s",
+			packAgain)
+	}
+	return nil
 }
 
 // sameName reports whether an extra field with the name in UTF-8, if there is one, agrees.
@@ -242,7 +251,8 @@ func (z *zipFile) checkDescriptor(record zipRecord, at, next int64) error {
 			return nil
 		}
 	}
-	return core.Refuse(core.ClassFormat, "has another size or checksum after its content")
+	return core.Refuse(core.ClassFormat, "announces a size and a checksum after its content (flag bit 3) that are not "+
+		"there or differ: "+packAgain)
 }
 
 // A zipBody reads an entry's content and holds it to its record.

@@ -53,7 +53,9 @@ func damaged(format string, args ...any) error {
 	return core.Refuse(core.ClassFormat, "is a damaged zip: "+format, args...)
 }
 
-// findZipEnd reads the end record: the last one in the file, whose comment must end with the file.
+// findZipEnd reads the end record: the last one in the file, whose comment must end with the file, or be followed by
+// zeros alone, as `bsdtar --format zip -cf -` and other record-oriented writers pad. It is looked for where all
+// programs do, as far from the file's end as a comment can be long.
 func findZipEnd(from *source) (zipEnd, error) {
 	tail := make([]byte, min(from.size, zipEndBytes+zipMaxComment))
 	start := from.size - int64(len(tail))
@@ -65,11 +67,12 @@ func findZipEnd(from *source) (zipEnd, error) {
 		at = bytes.LastIndex(tail[:last+len(zipEndSignature)], []byte(zipEndSignature))
 	}
 	if at < 0 {
-		return zipEnd{}, damaged("its end is missing")
+		return zipEnd{}, damaged("its end is missing, or more than %d bytes come after it: copy it again in binary form",
+			zipMaxComment)
 	}
 	record := tail[at:]
-	if comment := int(numbers.Uint16(record[20:])); zipEndBytes+comment != len(record) {
-		return zipEnd{}, damaged("its end record is not at the end of the file")
+	if err := checkZipTail(tail, at); err != nil {
+		return zipEnd{}, err
 	}
 	end := zipEnd{
 		at:     start + int64(at),
@@ -82,6 +85,30 @@ func findZipEnd(from *source) (zipEnd, error) {
 		return zipEnd{}, damaged("it is one part of a split zip")
 	}
 	return widen(from, end)
+}
+
+// checkZipTail refuses what comes after the comment of the end record at a place of the tail, unless it is zeros. Then
+// no other record may claim to end later: a program that wants the comment to end with the file would take that one.
+func checkZipTail(tail []byte, at int) error {
+	end := at + zipEndBytes + int(numbers.Uint16(tail[at+20:]))
+	switch {
+	case end == len(tail):
+		return nil
+	case end > len(tail):
+		return damaged("its end is cut short: copy it again in binary form")
+	case len(bytes.Trim(tail[end:], "\x00")) > 0:
+		return damaged("something else than zeros comes after its end: copy it again in binary form, or pack it again")
+	}
+	for before := tail[:at]; ; {
+		other := bytes.LastIndex(before, []byte(zipEndSignature))
+		if other < 0 {
+			return nil
+		}
+		if other+zipEndBytes+int(numbers.Uint16(tail[other+20:])) > at {
+			return damaged("it has two ends, of which programs take one or the other: pack it again")
+		}
+		before = tail[:other]
+	}
 }
 
 // widen applies the zip64 end record, if there is one. It must stand right before the end record and
@@ -129,9 +156,12 @@ type zipRecord struct {
 	flags        uint16
 	method       uint16
 	crc          uint32
-	packed, size int64 // of the content; clamped to the largest int64
-	offset       int64 // of the local header; clamped, too
-	mode         uint32
+	packed, size int64  // of the content; clamped to the largest int64
+	offset       int64  // of the local header; clamped, too
+	host         uint8  // the system that it was made on
+	needed       uint8  // version of the format, times ten
+	attributes   uint16 // of that system
+	mode         uint32 // of Unix, with its type, if the system is one
 	extra        []byte // valid until the next record
 }
 
@@ -174,8 +204,12 @@ func (d *zipDirectory) next() (zipRecord, error) {
 		flags:  numbers.Uint16(fixed[8:]),
 		method: numbers.Uint16(fixed[10:]),
 		crc:    numbers.Uint32(fixed[16:]),
-		mode:   numbers.Uint32(fixed[38:]) >> 16,
+		host:   fixed[5],
+		needed: fixed[6],
 		extra:  d.buffer[nameLen:],
+
+		attributes: numbers.Uint16(fixed[38:]),
+		mode:       uint32(numbers.Uint16(fixed[40:])),
 	}
 	packed, size, offset := numbers.Uint32(fixed[20:]), numbers.Uint32(fixed[24:]), numbers.Uint32(fixed[42:])
 	wide := wideNumbers{extraField(record.extra, zip64Extra), true}
