@@ -3,7 +3,6 @@ package diagnose
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"enjambre/agent/internal/ledger"
 	"enjambre/agent/internal/state"
 	"enjambre/core/identity"
+	"enjambre/core/pemfile"
 )
 
 // Limits below which a person should know.
@@ -161,24 +161,11 @@ func readCertificates(name string) ([]*x509.Certificate, error) {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	data, err := io.ReadAll(io.LimitReader(file, pemfile.MaxFile+1))
 	if err != nil {
 		return nil, err
 	}
-	var found []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		if one, err := x509.ParseCertificate(block.Bytes); err == nil {
-			found = append(found, one)
-		}
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", name)
-	}
-	return found, nil
+	return pemfile.Certificates(data, name)
 }
 
 // disk says how much packages may take.

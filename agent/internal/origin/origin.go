@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"enjambre/core"
+	"enjambre/core/pemfile"
 )
 
 // Bounds of one exchange.
@@ -30,7 +31,6 @@ const (
 	idleTimeout     = 90 * time.Second
 	pingTime        = 10 * time.Second
 	maxAnswer       = 512 << 10 // bytes, as they travel and inflated
-	maxAuthorities  = 1 << 20   // bytes of the file
 )
 
 // MaxClockError is how wrong the computer's clock may be before the agent refuses to trust it.
@@ -169,14 +169,17 @@ func readAuthorities(name string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("the server's authority: %w", err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxAuthorities))
+	data, err := io.ReadAll(io.LimitReader(file, pemfile.MaxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("the server's authority: %w", err)
 	}
+	list, err := pemfile.Certificates(data, name)
+	if err != nil {
+		return nil, fmt.Errorf("the server's authority, which should be the server's cacert.pem: %w", err)
+	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(data) {
-		return nil, core.Refuse(core.ClassFormat,
-			"%s holds no certificate in PEM form; it should be the server's cacert.pem", name)
+	for _, one := range list {
+		roots.AddCert(one)
 	}
 	return roots, nil
 }

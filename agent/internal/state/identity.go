@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"enjambre/core"
+	"enjambre/core/pemfile"
 	"enjambre/core/seal"
 )
 
@@ -134,11 +135,14 @@ func (f *Folder) readKey() (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
+	blocks, err := pemfile.Blocks(data, f.file(keyFile))
+	if err != nil {
+		return nil, err
+	}
+	if len(blocks) == 0 {
 		return nil, core.Refuse(core.ClassFormat, "%s is damaged: it holds no PEM block", f.file(keyFile))
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	parsed, err := x509.ParsePKCS8PrivateKey(blocks[0].Bytes)
 	if err != nil {
 		return nil, core.Refuse(core.ClassFormat, "%s is damaged: %v", f.file(keyFile), err)
 	}

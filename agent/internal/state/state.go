@@ -36,6 +36,7 @@ import (
 	"enjambre/agent/internal/durable"
 	"enjambre/core"
 	"enjambre/core/identity"
+	"enjambre/core/pemfile"
 )
 
 // identityVersion is the form of identity.json. 1: the first.
@@ -134,14 +135,11 @@ func (f *Folder) Certificate() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, damaged(err)
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, damaged(core.Refuse(core.ClassFormat, "%s is damaged: it holds no PEM block", f.file(certificateFile)))
-	}
-	leaf, err := x509.ParseCertificate(block.Bytes)
+	list, err := pemfile.Certificates(data, f.file(certificateFile))
 	if err != nil {
-		return nil, damaged(core.Refuse(core.ClassFormat, "%s is damaged: %v", f.file(certificateFile), err))
+		return nil, damaged(err)
 	}
+	leaf := list[0]
 	if !key.Public().(ed25519.PublicKey).Equal(leaf.PublicKey) {
 		return nil, damaged(core.Refuse(core.ClassIdent, "%s is for another key than %s: one of them is another agent's",
 			f.file(certificateFile), keyFile))
@@ -220,23 +218,7 @@ func (f *Folder) certificates(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []*x509.Certificate
-	for {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			break
-		}
-		data = rest
-		one, err := x509.ParseCertificate(block.Bytes)
-		if block.Type != "CERTIFICATE" || err != nil {
-			return nil, core.Refuse(core.ClassFormat, "%s holds something that is no certificate", f.file(name))
-		}
-		all = append(all, one)
-	}
-	if len(all) == 0 {
-		return nil, core.Refuse(core.ClassFormat, "%s holds no certificate in PEM form", f.file(name))
-	}
-	return all, nil
+	return pemfile.Certificates(data, f.file(name))
 }
 
 // Trust makes these the certificates that the server is verified with.

@@ -92,7 +92,7 @@ func (p *program) passphrase(file string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--tls-passphrase-file: %w", err)
 		}
-		return bytes.TrimRight(data, "\r\n"), nil
+		return bytes.TrimRight(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), "\r\n"), nil // Notepad's byte order mark
 	}
 	terminal, isFile := p.stdin.(*os.File)
 	if !isFile || !term.IsTerminal(int(terminal.Fd())) {

@@ -64,9 +64,10 @@ func (p *program) tlsShow() *cobra.Command {
 }
 
 func (p *program) tlsCSR() *cobra.Command {
-	return p.onFolder("csr", "make a new key and print a certificate request for it", cobra.NoArgs,
+	var options identity.RequestOptions
+	command := p.onFolder("csr", "make a new key and print a certificate request for it", cobra.NoArgs,
 		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
-			request, err := folder.Deployment.MakeRequest()
+			request, err := folder.Deployment.MakeRequest(options)
 			if err != nil {
 				return err
 			}
@@ -74,6 +75,12 @@ func (p *program) tlsCSR() *cobra.Command {
 			_, err = p.stdout.Write(request)
 			return err
 		})
+	command.Long = `Make a new key and print a certificate request for it, for all hosts of the deployment ("host list").
+Give it to your authority, and put its answer in service with "tls install". Active Directory's templates want RSA keys.`
+	flags := command.Flags()
+	flags.StringVar(&options.Key, "key", "p256", "p256, p384, rsa:2048, rsa:3072 or rsa:4096")
+	flags.StringVar(&options.Subject, "subject", "", `such as "CN=deploy, O=Example, C=DE" (default: CN=name of the deployment)`)
+	return command
 }
 
 func (p *program) tlsInstall() *cobra.Command {

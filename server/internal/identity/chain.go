@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"enjambre/core"
+	"enjambre/core/pemfile"
 )
 
 // expiryNotice is how long before its end a certificate is warned of.
@@ -22,12 +23,13 @@ const expiryNotice = 30 * 24 * time.Hour
 type chain struct {
 	key          privateKey
 	certificates []*x509.Certificate // the leaf, then each one's issuer, without the authority
+	all          []*x509.Certificate // what it was chosen from
 }
 
 // makeChain puts certificates in order: the key's own first, then each one's issuer. What does not belong
 // to the chain is left out.
 func makeChain(key privateKey, list []*x509.Certificate, name string) (*chain, error) {
-	c := &chain{key: key}
+	c := &chain{key: key, all: list}
 	for _, certificate := range list {
 		if equalKeys(certificate.PublicKey, key.signer.Public()) {
 			c.certificates = []*x509.Certificate{certificate}
@@ -41,6 +43,54 @@ func makeChain(key privateKey, list []*x509.Certificate, name string) (*chain, e
 		c.certificates = append(c.certificates, issuer)
 	}
 	return c, nil
+}
+
+// settle chooses the chain anew, now that it is known which hosts it is for and whom agents trust: files hold former
+// certificates beside renewed ones, and intermediates that several authorities have signed. It takes, whatever the
+// file's order, the leaf that is valid for all hosts and lasts longest, and of its ways to an authority the one that
+// lasts longest, then the shortest. When there is no such chain, the first choice stays, so that verifying it says why.
+func (c *chain) settle(hosts []string, authorities []*x509.Certificate, now time.Time) {
+	var best []*x509.Certificate
+	for _, leaf := range c.all {
+		if !equalKeys(leaf.PublicKey, c.leaf().PublicKey) || !isFor(leaf, hosts) {
+			continue
+		}
+		ways, err := (&chain{certificates: []*x509.Certificate{leaf}, all: c.all}).ways(authorities, now)
+		if err != nil {
+			continue
+		}
+		for _, way := range ways {
+			if last := len(way) - 1; last > 0 && isSelfSigned(way[last]) {
+				way = way[:last] // agents have the authority; an intermediate that is one, not all of them may have
+			}
+			if best == nil || isBetter(way, best) {
+				best = way
+			}
+		}
+	}
+	if best != nil {
+		c.certificates = best
+	}
+}
+
+// isBetter reports whether a chain is to be served rather than another.
+func isBetter(a, b []*x509.Certificate) bool {
+	if !a[0].Equal(b[0]) {
+		return a[0].NotAfter.After(b[0].NotAfter)
+	}
+	if endA, endB := earliestEnd(a), earliestEnd(b); !endA.Equal(endB) {
+		return endA.After(endB)
+	}
+	return len(a) < len(b)
+}
+
+// earliestEnd returns when the first of a chain's certificates expires.
+func earliestEnd(list []*x509.Certificate) time.Time {
+	return slices.MinFunc(list, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
+}
+
+func isFor(leaf *x509.Certificate, hosts []string) bool {
+	return !slices.ContainsFunc(hosts, func(host string) bool { return leaf.VerifyHostname(host) != nil })
 }
 
 // issuerIn returns the certificate in list that continues the chain; nil when an authority comes next, or
@@ -99,11 +149,8 @@ func (c *chain) verify(hosts []string, authorities []*x509.Certificate, now time
 	}
 	for _, host := range hosts {
 		if err := leaf.VerifyHostname(host); err != nil {
-			problems = append(
-				problems,
-				core.Refuse(core.ClassSig, "the certificate is not for host %q, by which agents reach this server",
-					host),
-			)
+			problems = append(problems, core.Refuse(core.ClassSig,
+				"the certificate is not for host %q, by which agents reach this server%s", host, withoutNames(leaf)))
 		}
 	}
 	if len(problems) > 0 {
@@ -116,7 +163,24 @@ func (c *chain) verify(hosts []string, authorities []*x509.Certificate, now time
 	return nil
 }
 
+// withoutNames says why a certificate is for no host at all; "" if it is for some.
+func withoutNames(leaf *x509.Certificate) string {
+	if len(leaf.DNSNames) > 0 || len(leaf.IPAddresses) > 0 {
+		return ""
+	}
+	return fmt.Sprintf(": it has no subject alternative name, only the common name %q, which agents do not look at; have it "+
+		"issued with its hosts as subjectAltName", leaf.Subject.CommonName)
+}
+
+// verifyAuthority checks that agents which trust the authorities accept the chain as it is served.
 func (c *chain) verifyAuthority(authorities []*x509.Certificate, now time.Time) error {
+	served := &chain{certificates: c.certificates, all: c.certificates}
+	_, err := served.ways(authorities, now)
+	return err
+}
+
+// ways returns the ways from the leaf to one of the authorities, over any of all certificates.
+func (c *chain) ways(authorities []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
 	options := x509.VerifyOptions{
 		Roots:         x509.NewCertPool(),
 		Intermediates: x509.NewCertPool(),
@@ -125,11 +189,10 @@ func (c *chain) verifyAuthority(authorities []*x509.Certificate, now time.Time) 
 	for _, authority := range authorities {
 		options.Roots.AddCert(authority)
 	}
-	for _, certificate := range c.certificates[1:] {
+	for _, certificate := range c.all {
 		options.Intermediates.AddCert(certificate)
 	}
-	_, err := c.leaf().Verify(options)
-	return err
+	return c.leaf().Verify(options)
 }
 
 // warnings says what is allowed but should be known.
@@ -138,6 +201,12 @@ func (c *chain) warnings(now time.Time) []string {
 	if left := c.leaf().NotAfter.Sub(now); left < expiryNotice {
 		list = append(list,
 			fmt.Sprintf("the certificate expires on %s, in %d days", day(c.leaf().NotAfter), int(left.Hours()/24)))
+	}
+	for _, issuer := range c.certificates[1:] {
+		if left := issuer.NotAfter.Sub(now); left < expiryNotice {
+			list = append(list, fmt.Sprintf("the intermediate certificate %q expires on %s, in %d days; get its renewed one and "+
+				"\"tls install\" again", issuer.Subject, day(issuer.NotAfter), int(left.Hours()/24)))
+		}
 	}
 	if _, isEd25519 := c.leaf().PublicKey.(ed25519.PublicKey); isEd25519 {
 		list = append(list,
@@ -168,7 +237,7 @@ func parseChain(data []byte, name string, passphrase Passphrase) (*chain, error)
 	if err != nil {
 		return nil, err
 	}
-	list, err := parseCertificates(data, name)
+	list, err := pemfile.Certificates(data, name)
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +293,7 @@ func (d *Deployment) readVerified(passphrase Passphrase, now time.Time) (*chain,
 	if err != nil {
 		return nil, err
 	}
+	served.settle(d.record.Hosts, authorities, now)
 	return served, served.verify(d.record.Hosts, authorities, now)
 }
 

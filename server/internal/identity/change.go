@@ -79,12 +79,18 @@ func plainIPs(addresses []netip.Addr) []net.IP {
 
 // MakeRequest makes a new key and a certificate request for it, keeps both, and returns the request in
 // PEM form. What is in service stays so until the answer is installed.
-func (d *Deployment) MakeRequest() ([]byte, error) {
-	signer, err := newServerKey()
+func (d *Deployment) MakeRequest(options RequestOptions) ([]byte, error) {
+	subject, names, addresses := d.serverTemplate()
+	if options.Subject != "" {
+		var err error
+		if subject, err = parseSubject(options.Subject); err != nil {
+			return nil, err
+		}
+	}
+	signer, err := makeKey(options.Key)
 	if err != nil {
 		return nil, err
 	}
-	subject, names, addresses := d.serverTemplate()
 	der, err := x509.CreateCertificateRequest(rand.Reader,
 		&x509.CertificateRequest{Subject: subject, DNSNames: names, IPAddresses: plainIPs(addresses)}, signer)
 	if err != nil {
@@ -136,6 +142,7 @@ func (d *Deployment) Install(files Installation, now time.Time) (warnings []stri
 	if err != nil {
 		return nil, err
 	}
+	made.settle(d.record.Hosts, authorities, now)
 	if err := made.verify(d.record.Hosts, authorities, now); err != nil {
 		return nil, err
 	}
@@ -143,6 +150,7 @@ func (d *Deployment) Install(files Installation, now time.Time) (warnings []stri
 		return nil, err
 	}
 	warnings, err = d.putInService(made, authorities, now)
+	warnings = append(warnings, rootless(authorities)...)
 	if err == nil {
 		err = d.announced(made, now)
 	}
@@ -150,6 +158,15 @@ func (d *Deployment) Install(files Installation, now time.Time) (warnings []stri
 		err = errors.Join(removeFile(d.path(nextKeyFile)), removeFile(d.path(requestFile)))
 	}
 	return warnings, err
+}
+
+// rootless warns of authorities that OpenSSL, which stock agents use, does not end a chain with.
+func rootless(authorities []*x509.Certificate) []string {
+	if slices.ContainsFunc(authorities, isSelfSigned) {
+		return nil
+	}
+	return []string{fmt.Sprintf("the authority %q is given without its root: stock agents, which end a chain at a "+
+		"self-signed authority only, will refuse this server; give the root's certificate with --ca", authorities[0].Subject)}
 }
 
 // authoritiesFor returns what cacert.pem must hold for agents to accept the chain.
@@ -164,6 +181,7 @@ func (d *Deployment) authoritiesFor(made *chain, file string, now time.Time) ([]
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	made.settle(d.record.Hosts, current, now)
 	var unknown x509.UnknownAuthorityError
 	if errors.As(made.verifyAuthority(current, now), &unknown) {
 		return nil, core.Refuse(core.ClassKeys,
@@ -253,7 +271,7 @@ func (d *Deployment) Describe(now time.Time) (Description, error) {
 	if err != nil {
 		return Description{}, err
 	}
-	served := &chain{certificates: list}
+	served := &chain{certificates: list, all: list}
 	leaf := served.leaf()
 	sum := sha256.Sum256(leaf.Raw)
 	description.Subject, description.Issuer = leaf.Subject.String(), leaf.Issuer.String()
@@ -267,6 +285,7 @@ func (d *Deployment) Describe(now time.Time) (Description, error) {
 	description.SHA256, description.Intermediates = hex.EncodeToString(sum[:]), len(list)-1
 	authorities, err := readCertificates(d.path(authorityFile))
 	if err == nil {
+		served.settle(d.record.Hosts, authorities, now)
 		err = served.verify(d.record.Hosts, authorities, now)
 	}
 	if err != nil {

@@ -113,7 +113,7 @@ func Create(dir string, options Options) error {
 	}
 	switch {
 	case options.Request:
-		_, err = d.MakeRequest()
+		_, err = d.MakeRequest(RequestOptions{})
 	case options.Certificate != "":
 		_, err = d.Install(
 			Installation{Certificate: options.Certificate, Key: options.Key, Authority: options.Authority,

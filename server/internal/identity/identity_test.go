@@ -307,7 +307,7 @@ func TestRequest(t *testing.T) {
 	d := made(t, Options{Hosts: []string{"a", "192.0.2.1"}, Request: true})
 	_, _, err := d.ServerCertificate(nil, now)
 	wantMessage(t, err, "no certificate is installed", "a request was made")
-	request, err := d.MakeRequest()
+	request, err := d.MakeRequest(RequestOptions{})
 	check(t, err)
 	block, _ := pem.Decode(request)
 	parsed, err := x509.ParseCertificateRequest(block.Bytes)

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/youmark/pkcs8"
+
+	"enjambre/core/pemfile"
 )
 
 // encryptedBlock returns a key under the passphrase "secret", made with little work.
@@ -122,6 +124,6 @@ func FuzzParseKey(f *testing.F) {
 		if err == nil && (key.signer == nil || checkKey(key.signer.Public(), "x") != nil) {
 			t.Fatal("a key that agents refuse was accepted")
 		}
-		_, _ = parseCertificates(data, "x")
+		_, _ = pemfile.Certificates(data, "x")
 	})
 }

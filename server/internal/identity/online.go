@@ -16,6 +16,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/ocs"
+	"enjambre/core/pemfile"
 	"enjambre/peer/ticket"
 )
 
@@ -75,7 +76,11 @@ func (k onlineKeys) encode() ([]byte, error) {
 // parseOnline reads what encode writes.
 func parseOnline(data []byte, name string) (onlineKeys, error) {
 	var keys onlineKeys
-	for _, block := range blocks(data) {
+	blocks, err := pemfile.Blocks(data, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, block := range blocks {
 		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		key, isEd25519 := parsed.(ed25519.PrivateKey)
 		if block.Type != keyType || err != nil || !isEd25519 {

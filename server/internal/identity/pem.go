@@ -8,6 +8,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 	"github.com/youmark/pkcs8"
 
 	"enjambre/core"
+	"enjambre/core/pemfile"
 )
 
 // The PEM types that are read and written.
@@ -30,44 +33,13 @@ const (
 // there is none to give.
 type Passphrase func() ([]byte, error)
 
-// blocks decodes all PEM blocks of a file.
-func blocks(data []byte) []*pem.Block {
-	var list []*pem.Block
-	for {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			return list
-		}
-		list, data = append(list, block), rest
-	}
-}
-
-// parseCertificates reads the certificates of a PEM file; there must be one at least.
-func parseCertificates(data []byte, name string) ([]*x509.Certificate, error) {
-	var list []*x509.Certificate
-	for _, block := range blocks(data) {
-		if block.Type != certificateType {
-			continue
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, core.Refuse(core.ClassFormat, "%s: certificate %d: %v", name, len(list)+1, err)
-		}
-		list = append(list, certificate)
-	}
-	if len(list) == 0 {
-		return nil, core.Refuse(core.ClassFormat, "%s holds no certificate in PEM form", name)
-	}
-	return list, nil
-}
-
 // readCertificates reads a file of certificates.
 func readCertificates(name string) ([]*x509.Certificate, error) {
 	data, err := readFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return parseCertificates(data, name)
+	return pemfile.Certificates(data, name)
 }
 
 // encodeCertificates writes certificates in PEM form, in order.
@@ -88,14 +60,18 @@ type privateKey struct {
 // parseKey reads the private key of a PEM file; there must be exactly one.
 func parseKey(data []byte, name string, passphrase Passphrase) (privateKey, error) {
 	var found []*pem.Block
-	for _, block := range blocks(data) {
+	blocks, err := pemfile.Blocks(data, name)
+	if err != nil {
+		return privateKey{}, err
+	}
+	for _, block := range blocks {
 		if strings.HasSuffix(block.Type, keyType) {
 			found = append(found, block)
 		}
 	}
 	if len(found) != 1 {
-		return privateKey{}, core.Refuse(core.ClassFormat, "%s holds %d private keys in PEM form, want one", name,
-			len(found))
+		return privateKey{}, core.Refuse(core.ClassFormat, "%s holds %d private keys in PEM form, want one%s", name,
+			len(found), pemfile.OtherForm(data, name))
 	}
 	block := found[0]
 	if block.Headers["DEK-Info"] != "" {
@@ -125,11 +101,18 @@ func decodeKey(block *pem.Block, name string, passphrase Passphrase) (parsed any
 		if passphrase == nil {
 			return nil, core.Refuse(core.ClassKeys, "%s: the key has a passphrase; give it", name)
 		}
+		if err := checkEncryption(block.Bytes, name); err != nil {
+			return nil, err
+		}
 		secret, err := passphrase()
 		if err != nil {
 			return nil, err
 		}
 		parsed, err := decrypt(block.Bytes, secret)
+		if err != nil && strings.Contains(err.Error(), "unsupported") {
+			return nil, core.Refuse(core.ClassFormat, "%s: the key is encrypted in an unusual way (%v); convert it with "+
+				"\"openssl pkcs8 -topk8 -v2 aes-256-cbc -in %s\"", name, err, name)
+		}
 		if err != nil {
 			return nil, core.Refuse(core.ClassKeys, "%s: wrong passphrase, or a damaged key (%v)", name, err)
 		}
@@ -141,6 +124,37 @@ func decodeKey(block *pem.Block, name string, passphrase Passphrase) (parsed any
 		return nil, core.Refuse(core.ClassFormat, "%s: %v", name, err)
 	}
 	return parsed, nil
+}
+
+// pbes2 is how keys are encrypted today (RFC 8018, 6.2); oldEncryptions are those that PFX tools still write.
+var (
+	pbes2          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
+	oldEncryptions = map[string]string{
+		"1.2.840.113549.1.5.1": "PBE-MD2-DES", "1.2.840.113549.1.5.3": "PBE-MD5-DES",
+		"1.2.840.113549.1.5.4": "PBE-MD2-RC2-64", "1.2.840.113549.1.5.6": "PBE-MD5-RC2-64",
+		"1.2.840.113549.1.5.10": "PBE-SHA1-DES", "1.2.840.113549.1.5.11": "PBE-SHA1-RC2-64",
+		"1.2.840.113549.1.12.1.1": "PBE-SHA1-RC4-128", "1.2.840.113549.1.12.1.2": "PBE-SHA1-RC4-40",
+		"1.2.840.113549.1.12.1.3": "PBE-SHA1-3DES", "1.2.840.113549.1.12.1.4": "PBE-SHA1-2DES",
+		"1.2.840.113549.1.12.1.5": "PBE-SHA1-RC2-128", "1.2.840.113549.1.12.1.6": "PBE-SHA1-RC2-40",
+	}
+)
+
+// checkEncryption refuses a key that is encrypted in an old form, before anybody is asked for its passphrase. OpenSSL 3
+// reads some of them with its legacy provider only.
+func checkEncryption(der []byte, name string) error {
+	var encrypted struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Data      []byte
+	}
+	if _, err := asn1.Unmarshal(der, &encrypted); err != nil || encrypted.Algorithm.Algorithm.Equal(pbes2) {
+		return nil // what is damaged, decrypting says
+	}
+	kind, known := oldEncryptions[encrypted.Algorithm.Algorithm.String()]
+	if !known {
+		kind = "algorithm " + encrypted.Algorithm.Algorithm.String()
+	}
+	return core.Refuse(core.ClassFormat, "%s: the key is encrypted in an old form (%s); convert it with \"openssl pkcs8 -in %s "+
+		"-provider legacy -provider default | openssl pkcs8 -topk8 -v2 aes-256-cbc\"", name, kind, name)
 }
 
 // decrypt reads an encrypted key. The library panics when the IV or the key's bytes are not whole blocks of
