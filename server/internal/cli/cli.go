@@ -160,7 +160,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`,
 	root.PersistentPreRun = func(command *cobra.Command, _ []string) {
 		p.path = strings.TrimPrefix(strings.TrimPrefix(command.CommandPath(), Name), " ")
 	}
-	root.AddCommand(p.initCommand(), p.runCommand(), p.tlsCommand(), p.serviceCommand(), p.packageCommand(),
+	root.AddCommand(p.initCommand(), p.runCommand(), p.tlsCommand(), p.hostCommand(), p.serviceCommand(), p.packageCommand(),
 		p.activationCommand(), p.siteCommand(), p.computerCommand(), p.affectCommand(), p.unaffectCommand(),
 		p.rolloutCommand(), p.configCommand(), p.enrollCommand(), p.agentCommand(), p.installerCommand())
 	return root

@@ -293,8 +293,9 @@ func (d *Deployment) readVerified(passphrase Passphrase, now time.Time) (*chain,
 	if err != nil {
 		return nil, err
 	}
-	served.settle(d.record.Hosts, authorities, now)
-	return served, served.verify(d.record.Hosts, authorities, now)
+	hosts := d.currentHosts()
+	served.settle(hosts, authorities, now)
+	return served, served.verify(hosts, authorities, now)
 }
 
 // replaced reports whether another certificate is in service by now: then cacert.pem, which was read later,

@@ -47,7 +47,10 @@ func (d *Deployment) makeSelfSigned(days int, now time.Time) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	subject, names, addresses := d.serverTemplate()
+	subject, names, addresses, err := d.serverTemplate()
+	if err != nil {
+		return nil, err
+	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: subject, DNSNames: names, IPAddresses: plainIPs(addresses),
 		NotBefore: now.Add(-clockSkew), NotAfter: now.Add(time.Duration(days) * 24 * time.Hour),
@@ -80,9 +83,11 @@ func plainIPs(addresses []netip.Addr) []net.IP {
 // MakeRequest makes a new key and a certificate request for it, keeps both, and returns the request in
 // PEM form. What is in service stays so until the answer is installed.
 func (d *Deployment) MakeRequest(options RequestOptions) ([]byte, error) {
-	subject, names, addresses := d.serverTemplate()
+	subject, names, addresses, err := d.serverTemplate()
+	if err != nil {
+		return nil, err
+	}
 	if options.Subject != "" {
-		var err error
 		if subject, err = parseSubject(options.Subject); err != nil {
 			return nil, err
 		}
@@ -212,7 +217,11 @@ func (d *Deployment) putInService(made *chain, authorities []*x509.Certificate,
 			return nil, err
 		}
 	}
-	return warnings, nil
+	waiting, err := d.adoptHosts(made)
+	for _, host := range waiting {
+		warnings = append(warnings, fmt.Sprintf("the certificate is not for host %q, which still waits for one", host))
+	}
+	return warnings, err
 }
 
 // A replacement is a file's new content.

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"enjambre/core"
@@ -175,15 +176,19 @@ func newSerial() (*big.Int, error) {
 }
 
 // serverTemplate is what every certificate and request of ours says.
-func (d *Deployment) serverTemplate() (subject pkix.Name, names []string, addresses []netip.Addr) {
-	for _, host := range d.record.Hosts {
+func (d *Deployment) serverTemplate() (subject pkix.Name, names []string, addresses []netip.Addr, err error) {
+	next, err := d.NextHosts()
+	for _, host := range slices.Concat(d.record.Hosts, next) {
+		if slices.Contains(names, host) { // an interrupted command left it in both places
+			continue
+		}
 		if address, err := netip.ParseAddr(host); err == nil {
 			addresses = append(addresses, address)
 		} else {
 			names = append(names, host)
 		}
 	}
-	return pkix.Name{CommonName: d.record.Name}, names, addresses
+	return pkix.Name{CommonName: d.record.Name}, names, addresses, err
 }
 
 // newServerKey makes a key that every stock agent's TLS library knows.

@@ -25,6 +25,7 @@ const (
 
 	nextAuthorityFile = "tls/next-ca.pem"
 	nextSelfKeyFile   = "tls/next-ca.key"
+	nextHostsFile     = "tls/next-hosts"
 
 	authorityFile = "cacert.pem"
 )
