@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"enjambre/e2e/stage"
 )
 
 // TestToldAtOnce: with a day between contacts, all agents of a site have one within seconds of an administrator's command,
@@ -47,38 +45,42 @@ func TestToldAtOnce(t *testing.T) {
 	}
 }
 
-// TestRevokedLeaves: the neighbours of an agent that is revoked drop it within seconds, do not take it back after they were
-// started anew while the server is away, and serve it nothing of what they have.
+// TestRevokedLeaves: the neighbours of an agent that is revoked drop it within seconds, in the midst of a package of which
+// it gets nothing more, and do not take it back when they are started anew while the server is away.
 func TestRevokedLeaves(t *testing.T) {
-	s := newSwarm(t, 4, fastRate)
+	s := newSwarm(t, 4, slowRate)
 	gone, stay := s.agents[3], s.agents[:3]
+	p := s.tell(40, 64) // of 40 s
+	s.waitFor("the package on its way to all", func() bool {
+		for _, agent := range s.agents {
+			if _, members := s.sources(agent, p); members == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	from := time.Now()
 	s.must("agent", "revoke", s.devices[3])
 	for _, agent := range stay {
 		s.meets(agent, 2)
 	}
 	t.Logf("dropped after %v", time.Since(from))
-	s.waitFor("the revoked agent is alone", func() bool { return s.stands(gone).Swarm.Neighbours == 0 })
+	s.meets(gone, 0)
+	_, before := s.sources(gone, p)
+	s.must("site", "set", "lyon", "--wan-rate", fastRate)
+	s.succeeds(p, 3)
+	if _, after := s.sources(gone, p); after > before {
+		t.Errorf("members have sent the revoked agent %d bytes more", after-before)
+	}
 	if err := s.server.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	for _, agent := range stay {
-		restart(t, agent)
-	}
-	for _, agent := range stay {
+	for _, agent := range stay { // one after the other: each is found elsewhere afterwards
+		if err := agent.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		s.begin(agent)
 		s.meets(agent, 2)
 	}
-	if neighbours := s.stands(gone).Swarm.Neighbours; neighbours != 0 {
-		t.Errorf("the revoked agent has %d neighbours", neighbours)
-	}
-}
-
-func restart(t *testing.T, agent *stage.Member) {
-	t.Helper()
-	if err := agent.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := agent.Start(); err != nil {
-		t.Fatal(fmt.Errorf("again: %w", err))
-	}
+	s.meets(gone, 0)
 }
