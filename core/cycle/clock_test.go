@@ -18,29 +18,37 @@ func TestClock(t *testing.T) {
 			PeriodLatency: time.Duration(rapid.IntRange(0, 9000).Draw(t, "period")) * time.Millisecond,
 		}
 		begin := time.Unix(1_700_000_000, 0)
-		fast := clock{cycle: 1, began: begin}
-		number, began := 1, begin // the naive clock
+		failed := rapid.Bool().Draw(t, "failed")
+		fast := clock{cycle: rapid.IntRange(1, options.PeriodLength).Draw(t, "cycle"), ended: begin, failed: failed}
+		number, ended := fast.cycle, begin // the naive clock
 		now := begin
 		for range 20 {
-			now = now.Add(time.Duration(rapid.IntRange(0, 100_000).Draw(t, "ms")) * time.Millisecond)
+			most := 100_000
+			if options.CycleLatency == 0 { // the naive clock has a thousand cycles a second
+				most = 3_000
+			}
+			now = now.Add(time.Duration(rapid.IntRange(0, most).Draw(t, "ms")) * time.Millisecond)
 			due := [core.MaxPriority + 1]bool{}
 			for {
-				length := options.cycleLength()
+				pause := max(options.CycleLatency, time.Millisecond)
 				if number == options.PeriodLength {
-					length += options.PeriodLatency
+					pause += options.PeriodLatency
 				}
-				if now.Before(began.Add(length)) {
+				if failed {
+					pause = max(pause, time.Second)
+				}
+				if now.Before(ended.Add(pause)) {
 					break
 				}
-				began = began.Add(length)
+				ended, failed = ended.Add(pause), false
 				number = number%options.PeriodLength + 1
 				for priority := range due {
 					due[priority] = due[priority] || priority == 0 || number%priority == 0
 				}
 			}
 			reached := fast.advance(now, options)
-			if fast.cycle != number || !fast.began.Equal(began) {
-				t.Fatalf("%+v: got %+v, want cycle %d since %v", options, fast, number, began)
+			if fast.cycle != number || !fast.ended.Equal(ended) || fast.failed != failed {
+				t.Fatalf("%+v: got %+v, want cycle %d, which ended at %v", options, fast, number, ended)
 			}
 			for priority, want := range due {
 				if got := reached.divides(core.Priority(priority)); got != want {
@@ -63,8 +71,10 @@ func checkNext(t *rapid.T, now clock, options Options) {
 		if early := before.advance(next.Add(-1), options); early.divides(priority) {
 			t.Fatalf("%+v: priority %v is due before %v", now, priority, next)
 		}
-		if reached := then.advance(next, options); !reached.divides(priority) || !then.divides(priority) {
-			t.Fatalf("%+v: priority %v is not due at %v", now, priority, next)
+		reached := then.advance(next, options)
+		cycle, _ := now.due(priority, options)
+		if !reached.divides(priority) || !then.divides(priority) || then.cycle != cycle {
+			t.Fatalf("%+v: priority %v is not due at %v, in cycle %d", now, priority, next, cycle)
 		}
 	}
 }

@@ -23,6 +23,7 @@ func (s *Schedule) settle(now time.Time, actions []Action) []Action {
 			t.open = false
 		}
 	}
+	s.turnClock(now)
 	if t := s.nextRun(now); t != nil {
 		s.running = t.id
 		actions = append(actions, Run{t.id})
@@ -36,7 +37,40 @@ func (s *Schedule) settle(now time.Time, actions []Action) []Action {
 		s.asked++
 		actions = append(actions, AskOrigin{t.id})
 	}
+	s.turnClock(now) // a package for which no cycle waits may have asked all the same
 	return actions
+}
+
+// turnClock ends the work of the running cycle when nothing is left of it. What comes in a pause that is none, as the
+// origin has not been asked in this cycle, is its work. Priority 0 at work in any other prolongs it.
+func (s *Schedule) turnClock(now time.Time) {
+	switch atWork := s.isAtWork(now); {
+	case s.clock.cycle == 0:
+	case atWork && s.clock.rests():
+		s.interrupts = true
+	case atWork:
+		s.clock.ended = time.Time{}
+	case s.interrupts || !s.clock.pauses():
+		s.clock.ended, s.interrupts = now, false
+	}
+}
+
+// isAtWork reports whether something is asked of the origin or is to be.
+func (s *Schedule) isAtWork(now time.Time) bool {
+	if s.asked > 0 {
+		return true
+	}
+	for _, t := range s.candidates() {
+		if s.mayWant(t) && !t.hopeless(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayWant reports whether a candidate is to ask for something in this opening, and not only after the pause.
+func (s *Schedule) mayWant(t *turn) bool {
+	return t.wants(s.options) && (t.priority == 0 || !s.clock.rests())
 }
 
 // expires reports whether Timeout can end the package.
@@ -83,7 +117,7 @@ func (s *Schedule) mayAsk() bool { return s.asked < s.options.maxOrigin() }
 func (s *Schedule) nextAsk(now time.Time) *turn {
 	var best *turn
 	for _, t := range s.candidates() {
-		if t.wants(s.options) && !now.Before(t.askAfter) && (best == nil || t.behind < best.behind) {
+		if s.mayWant(t) && !now.Before(t.askAfter) && (best == nil || t.behind < best.behind) {
 			best = t
 		}
 	}
@@ -102,11 +136,13 @@ func (s *Schedule) NextWake() (time.Time, bool) {
 	if s.options.Paused {
 		return time.Time{}, false
 	}
+	isAwaited := false // the end of the running cycle
 	for _, t := range s.turns {
+		isAwaited = isAwaited || s.waits(t)
 		if s.expires(t) {
 			consider(t.notifiedAt.Add(s.options.Timeout))
 		}
-		if !t.open && !s.options.NeverOpens(t.priority) {
+		if s.nextBegins() && s.waits(t) {
 			consider(s.clock.next(t.priority, s.options))
 		}
 	}
@@ -114,8 +150,17 @@ func (s *Schedule) NextWake() (time.Time, bool) {
 		if s.ready(t) {
 			consider(t.runAfter)
 		}
-		if s.mayAsk() && t.wants(s.options) {
+		if !s.mayWant(t) {
+			if s.nextBegins() && t.wants(s.options) {
+				consider(s.clock.begins(s.options))
+			}
+			continue
+		}
+		if s.mayAsk() {
 			consider(later(t.askAfter, s.answeredAt.Add(s.options.FragLatency)))
+		}
+		if isAwaited && !t.idleSince.IsZero() && !t.hopeless(s.last) {
+			consider(t.idleSince.Add(MaxIdle))
 		}
 	}
 	return wake, !wake.IsZero()
@@ -129,7 +174,8 @@ type Turn struct {
 	Open       bool      // it may ask or run when it is the most urgent to do so
 	Running    bool      // a Run was ordered and is not answered
 	NeverOpens bool      // its priority exceeds the period's length
-	OpensAt    time.Time // when a closed turn opens; zero if it is open, never opens or the agent is paused
+	OpensIn    int       // the cycle in which a closed turn opens; 0 if it is open, never opens or the agent is paused
+	OpensAt    time.Time // when, if nothing is to do in the cycles before; zero while the running cycle is at work
 }
 
 // Turns returns where all packages stand, the most urgent first. The slice is the caller's.
@@ -144,8 +190,11 @@ func (s *Schedule) Turns() []Turn {
 			Running:    t.id == s.running,
 			NeverOpens: s.options.NeverOpens(t.priority),
 		}
-		if !t.open && !shown.NeverOpens && s.clock.cycle > 0 {
-			shown.OpensAt = s.clock.next(t.priority, s.options)
+		if s.waits(t) && s.clock.cycle > 0 {
+			shown.OpensIn, _ = s.clock.due(t.priority, s.options)
+			if s.nextBegins() {
+				shown.OpensAt = s.clock.next(t.priority, s.options)
+			}
 		}
 		turns = append(turns, shown)
 	}

@@ -8,15 +8,26 @@
 //
 // # Cycles
 //
-// A period has PeriodLength cycles, numbered from 1 (T25, T26). Cycles advance by the clock, whatever is
-// in transfer: each lasts CycleLatency, and the last of a period PeriodLatency more (T28). A cycle never
-// lasts less than [MinCycle], so that latencies of 0 neither spin nor retry a dead origin without pause.
+// A period has PeriodLength cycles, numbered from 1 (T25, T26). A cycle is its work and then a pause (T28):
+// its work ends when every turn that may ask is complete or has failed in its opening; for CycleLatency after
+// that, and PeriodLatency more after the last cycle of a period, the origin is asked for nothing; then the
+// next cycle begins. So larger latencies mean less bandwidth (T31). A cycle with nothing to ask for ends as
+// it begins. With latencies of 0, as at PACE=rate, there is no pause, but [MinCycle] after a failure, so that
+// a dead origin is not asked in a loop.
 //
-// The clock starts at cycle 1 with the first package and stops when none is left (T29); a package that
-// comes while it runs joins the running cycle. Pausing stops it too, and it then starts again at cycle 1.
+// A package that can never be had holds no cycle for ever: none waits for one of which [MaxFailures]
+// fragments have failed in a row, or whose asks were postponed for [MaxIdle], until a fragment arrives.
 //
-// The clock may jump. After a jump forward every turn that came due meanwhile is open, by arithmetic and
-// not by a loop. After a jump backward everything goes on as if no time had passed. Only Timeout believes
+// What comes in a pause waits for the next cycle, but priority 0, which asks at once and prolongs the pause
+// by as long as it takes, and what needs nothing from the origin. Where the origin has not been asked in a
+// cycle there is nothing to pause for: a package that comes belongs to that cycle, as to one at work.
+// Members' fragments and serving never pause.
+//
+// The first package begins cycle 1, and the clock stops when none is left (T29). Switching off stops it too,
+// and it then starts again at cycle 1, as an agent does that was started anew.
+//
+// The clock may jump. After a jump forward in a pause all cycles with nothing to do are over, by arithmetic
+// and not by a loop. After a jump backward everything goes on as if no time had passed. Only Timeout believes
 // a jump forward, so the shell should hand in a time that it trusts.
 //
 // # Turns
@@ -27,10 +38,10 @@
 // closed turn opens again in the next cycle that the priority divides. A package whose priority exceeds
 // PeriodLength never opens (T31), which [Options.NeverOpens] says beforehand.
 //
-// An open turn is a permission, judged anew at every fragment: whenever the origin is free and
+// An open turn is a permission, judged anew at every fragment: whenever the origin is free, no pause is on and
 // FragLatency has passed since it last answered, with a fragment or a failure, for any package, the most
 // urgent package (by priority, then ID) with an open turn and fragments wanting may ask for one of them.
-// At PACE=rate the shell sets FragLatency to 0. What arrives from members needs no turn, causes no
+// At PACE=rate the shell sets all three latencies to 0. What arrives from members needs no turn, causes no
 // latency and is taken at any time.
 //
 // A failing package blocks nobody (T26): with a failed fragment it goes behind all packages that have not
@@ -43,7 +54,7 @@
 // priority 0 is unfinished, no other package asks the origin and no other package runs: the manual
 // says that the agent then works "without looking at others" and that this "can stop distribution
 // completely". Members' fragments keep arriving for all. A priority 0 whose turn has closed because
-// everything failed keeps blocking until its next opening, one cycle later; one that is complete, runs,
+// everything failed keeps blocking until its next opening, after the pause; one that is complete, runs,
 // or whose command failed blocks nothing. FragsPerTurn does not bind it: it would only idle the site.
 //
 // # Running

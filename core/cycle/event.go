@@ -63,7 +63,7 @@ type RunPostponed struct {
 }
 
 // OptionsChanged reports new options, as each contact with the server may bring. The running cycle keeps
-// its number and its beginning, and no turn is lost that still can open. Options must be valid.
+// its number, a pause its beginning, and no turn is lost that still can open. Options must be valid.
 type OptionsChanged struct{ Options Options }
 
 // WakeDue reports that the time named by NextWake has come. It does nothing by itself, as every Step sees

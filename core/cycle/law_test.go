@@ -23,6 +23,10 @@ type judge struct {
 	answered time.Time
 	running  core.PackageID
 	ran      map[core.PackageID]bool
+
+	heard bool      // the origin has answered in this cycle
+	last  int       // its number
+	rests time.Time // since when nothing with an open turn is missing in it; zero while something is
 }
 
 func (j *judge) look(event cycle.Event, actions []cycle.Action) {
@@ -33,10 +37,10 @@ func (j *judge) look(event cycle.Event, actions []cycle.Action) {
 	switch e := event.(type) {
 	case cycle.FragmentArrived:
 		if e.FromOrigin {
-			j.answered = j.w.now
+			j.answered, j.heard = j.w.now, true
 		}
 	case cycle.FragmentFailed:
-		j.answered = j.w.now
+		j.answered, j.heard = j.w.now, true
 	case cycle.RunFinished:
 		j.running = 0
 		delete(j.honest, e.ID)
@@ -45,10 +49,12 @@ func (j *judge) look(event cycle.Event, actions []cycle.Action) {
 		switch a := action.(type) {
 		case cycle.AskOrigin:
 			j.judgeAsk(a)
+			j.judgePause(a)
 		case cycle.Run:
 			j.judgeRun(a)
 		}
 	}
+	j.judgeEnd()
 	if _, due := j.w.schedule.NextWake(); !due && len(j.w.missing) > 0 && j.asked == 0 && j.running == 0 && !j.allNever() {
 		j.fail("packages are left and nothing would ever happen")
 	}
@@ -75,6 +81,41 @@ func (j *judge) judgeAsk(ask cycle.AskOrigin) {
 		if moreUrgent && wants && j.options.FragsPerTurn == 0 && j.asked == 1 && turn.ID != ask.ID {
 			j.fail("ask %v, although %v wants", ask.ID, turn.ID)
 		}
+	}
+}
+
+// judgePause: between the last fragment of a cycle and the first of the next lies the pause, for which priority 0 alone
+// does not wait.
+func (j *judge) judgePause(ask cycle.AskOrigin) {
+	if j.rests.IsZero() {
+		return
+	}
+	pause := j.options.CycleLatency
+	if j.last == j.options.PeriodLength {
+		pause += j.options.PeriodLatency
+	}
+	isOver := j.w.now.Sub(j.rests) >= pause
+	if !isOver && j.priority[ask.ID] > 0 {
+		j.fail("ask %v in the pause that began at %v", ask.ID, j.rests.Sub(epoch))
+	}
+	j.heard, j.rests = !isOver, time.Time{}
+}
+
+// judgeEnd notes when the work of a cycle ends: nothing that may be asked for is missing.
+func (j *judge) judgeEnd() {
+	if len(j.w.missing) == 0 { // the loop stops (T29)
+		j.heard, j.rests = false, time.Time{}
+	}
+	blocked := false
+	for other, missing := range j.w.missing {
+		blocked = blocked || j.priority[other] == 0 && len(missing) > 0
+	}
+	atWork := j.asked > 0
+	for _, turn := range j.w.schedule.Turns() {
+		atWork = atWork || turn.Open && turn.Missing > 0 && (turn.Priority == 0 || !blocked)
+	}
+	if !atWork && j.heard && j.rests.IsZero() {
+		j.rests, j.last = j.w.now, j.w.schedule.Cycle()
 	}
 }
 
@@ -180,4 +221,74 @@ func replay(t *rapid.T, options cycle.Options, steps []step) {
 			t.Fatalf("step %d of the replay: got %v, want %v", i, got, step.actions)
 		}
 	}
+}
+
+// TestRateHasNoPause: with latencies of 0, the origin is never without an ask while something can be asked for, but after
+// failures; whatever the priorities and however few fragments a turn has.
+func TestRateHasNoPause(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		options := cycle.Options{
+			PeriodLength: rapid.IntRange(1, 10).Draw(t, "length"),
+			FragsPerTurn: rapid.IntRange(0, 3).Draw(t, "per turn"),
+		}
+		w := newWorld(t, options)
+		fragments := 0
+		for id := core.PackageID(1); id <= core.PackageID(rapid.IntRange(1, 6).Draw(t, "packages")); id++ {
+			priority := core.Priority(rapid.IntRange(0, options.PeriodLength).Draw(t, "priority"))
+			missing := rapid.IntRange(0, 6).Draw(t, "missing")
+			w.at(0, pack(id, priority, missing))
+			fragments += missing
+		}
+		answered := epoch
+		w.stepped = func(event cycle.Event, actions []cycle.Action) {
+			if arrived, ok := event.(cycle.FragmentArrived); ok && arrived.FromOrigin {
+				answered = w.now
+			}
+			for _, action := range actions {
+				idle, most := w.now.Sub(answered), time.Duration(options.PeriodLength)*time.Millisecond
+				if _, asks := action.(cycle.AskOrigin); asks && idle > most {
+					t.Fatalf("%v: the origin was idle for %v\n%q", w.now.Sub(epoch), idle, w.trace)
+				}
+			}
+		}
+		w.until(hour)
+		if len(w.missing) > 0 || fragments > 0 && answered == epoch {
+			t.Fatalf("not ended: %v\n%q", w.missing, w.trace)
+		}
+	})
+}
+
+// TestHopelessPackages: a package that is postponed for ever, and one whose fragments are all missing, hold no cycle
+// for ever: one that is due in another cycle completes.
+func TestHopelessPackages(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		options := cycle.DefaultOptions()
+		options.PeriodLength = rapid.IntRange(2, 10).Draw(t, "length")
+		options.FragLatency = time.Duration(rapid.IntRange(0, 10).Draw(t, "latency")) * second
+		options.CycleLatency = time.Duration(rapid.IntRange(0, 60).Draw(t, "cycle")) * second
+		w := newWorld(t, options)
+		postponed := time.Duration(rapid.IntRange(1, 3000).Draw(t, "postponed")) * second
+		w.reply = func(id core.PackageID, index core.FragmentIndex) cycle.Event {
+			switch id {
+			case 11:
+				return cycle.AskPostponed{ID: id, Until: w.now.Add(postponed)}
+			case 12:
+				return cycle.FragmentFailed{ID: id, Index: index}
+			}
+			return nil
+		}
+		w.at(0, pack(11, 1, 3))
+		w.at(0, pack(12, 1, 300))
+		w.at(0, pack(21, core.Priority(rapid.IntRange(2, options.PeriodLength).Draw(t, "priority")), 2))
+		done := false
+		w.run = func(core.PackageID) (time.Duration, cycle.Event) {
+			done = true
+			return second, cycle.RunFinished{ID: 21}
+		}
+		w.enough = func() bool { return done }
+		w.until(cycle.MaxIdle + 10*(2*minute) + hour)
+		if !done {
+			t.Fatalf("package 21 did not end\n%q", w.trace[max(0, len(w.trace)-30):])
+		}
+	})
 }

@@ -42,18 +42,18 @@ func TestManual(t *testing.T) {
 		options: func(o *cycle.Options) { o.FragsPerTurn = 1 },
 		events:  []timed{{0, pack(51, 5, 3)}},
 		want: `04:00 ask 51-1
-			09:00 ask 51-2
-			14:00 ask 51-3
-			19:00 run 51
-			19:01 done 51`,
+			09:01 ask 51-2
+			14:02 ask 51-3
+			19:03 run 51
+			19:04 done 51`,
 	}, {
 		name:    "T26 priority 7 has one turn in a period of eight",
 		options: func(o *cycle.Options) { o.FragsPerTurn, o.PeriodLength = 1, 8 },
 		events:  []timed{{0, pack(71, 7, 2)}},
 		want: `06:00 ask 71-1
-			14:00 ask 71-2
-			22:00 run 71
-			22:01 done 71`,
+			14:01 ask 71-2
+			22:02 run 71
+			22:03 done 71`,
 	}, {
 		name: "T26 packages are due in order of priority, then ID, with a latency after each fragment",
 		events: []timed{
@@ -62,16 +62,16 @@ func TestManual(t *testing.T) {
 		want: `00:00 ask 12-1
 			00:01 run 12
 			00:02 done 12
-			00:50 ask 11-1
-			01:01 ask 11-2
-			01:02 run 11
-			01:03 done 11
-			01:12 ask 21-1
-			01:13 run 21
-			01:14 done 21
-			01:23 ask 22-1
-			01:24 run 22
-			01:25 done 22`,
+			01:01 ask 11-1
+			01:12 ask 11-2
+			01:13 run 11
+			01:14 done 11
+			01:23 ask 21-1
+			01:24 run 21
+			01:25 done 21
+			01:34 ask 22-1
+			01:35 run 22
+			01:36 done 22`,
 	}, {
 		name:   "T26 a failing package blocks nobody and is tried again in its next cycle",
 		events: []timed{{0, pack(11, 1, 2)}, {0, pack(12, 1, 1)}, {0, pack(21, 2, 1)}},
@@ -84,18 +84,17 @@ func TestManual(t *testing.T) {
 			00:13 done 12
 			00:22 ask 11-2
 			00:23 fail 11-2
-			01:00 ask 21-1
-			01:01 run 21
-			01:02 done 21
-			01:11 ask 11-1
-			01:12 fail 11-1
-			01:22 ask 11-2
-			01:23 fail 11-2
-			02:00 ask 11-1
-			02:01 fail 11-1
-			02:11 ask 11-2
-			02:12 fail 11-2
-			03:00 ask 11-1`,
+			01:23 ask 21-1
+			01:24 run 21
+			01:25 done 21
+			01:34 ask 11-1
+			01:35 fail 11-1
+			01:45 ask 11-2
+			01:46 fail 11-2
+			02:46 ask 11-1
+			02:47 fail 11-1
+			02:57 ask 11-2
+			02:58 fail 11-2`,
 	}, {
 		name:    "T26 stock pace: a failed fragment ends the turn like one that arrived",
 		options: func(o *cycle.Options) { o.FragsPerTurn = 1 },
@@ -104,9 +103,8 @@ func TestManual(t *testing.T) {
 		until:   2 * minute,
 		want: `00:00 ask 11-1
 			00:01 fail 11-1
-			01:00 ask 11-1
-			01:01 fail 11-1
-			02:00 ask 11-1`,
+			01:01 ask 11-1
+			01:02 fail 11-1`,
 	}, {
 		name:   "T27 the command is run when the last fragment is there, or at once without an archive",
 		events: []timed{{0, pack(12, 1, 2)}, {3 * second, pack(11, 1, 0)}},
@@ -117,20 +115,88 @@ func TestManual(t *testing.T) {
 			00:12 run 12
 			00:13 done 12`,
 	}, {
+		name:   "T28 a cycle is its work, however long, and then a pause",
+		events: []timed{{0, pack(11, 1, 9)}, {0, pack(21, 2, 2)}, {0, pack(31, 3, 1)}},
+		want: `00:00 ask 11-1
+			00:11 ask 11-2
+			00:22 ask 11-3
+			00:33 ask 11-4
+			00:44 ask 11-5
+			00:55 ask 11-6
+			01:06 ask 11-7
+			01:17 ask 11-8
+			01:28 ask 11-9
+			01:29 run 11
+			01:30 done 11
+			02:29 ask 21-1
+			02:40 ask 21-2
+			02:41 run 21
+			02:42 done 21
+			03:41 ask 31-1
+			03:42 run 31
+			03:43 done 31`,
+	}, {
+		name: "T28 in a pause the origin is asked for nothing but priority 0, which prolongs it; commands run, members give",
+		events: []timed{
+			{0, pack(11, 1, 1)}, {0, pack(21, 2, 1)},
+			{5 * second, pack(12, 1, 0)}, {6 * second, pack(13, 1, 2)}, {7 * second, taken(13, 2)},
+			{40 * second, pack(1, 0, 2)},
+		},
+		want: `00:00 ask 11-1
+			00:01 run 11
+			00:02 done 11
+			00:05 run 12
+			00:06 done 12
+			00:07 take 13-2
+			00:40 ask 1-1
+			00:51 ask 1-2
+			00:52 run 1
+			00:53 done 1
+			01:52 ask 13-1
+			01:53 run 13
+			01:54 done 13
+			02:03 ask 21-1
+			02:04 run 21
+			02:05 done 21`,
+	}, {
+		name: "T28 nothing was asked in a cycle: a package that comes belongs to it",
+		events: []timed{
+			{0, pack(11, 1, 0)}, {0, pack(51, 5, 1)}, {5 * second, pack(12, 1, 1)},
+		},
+		want: `00:00 run 11
+			00:01 done 11
+			00:05 ask 12-1
+			00:06 run 12
+			00:07 done 12
+			04:06 ask 51-1
+			04:07 run 51
+			04:08 done 51`,
+	}, {
+		name:    "T31 a longer pause means less bandwidth at stock pace",
+		options: func(o *cycle.Options) { o.FragsPerTurn, o.CycleLatency = 2, 10*minute },
+		events:  []timed{{0, pack(11, 1, 5)}},
+		want: `00:00 ask 11-1
+			00:11 ask 11-2
+			10:12 ask 11-3
+			10:23 ask 11-4
+			20:24 ask 11-5
+			20:25 run 11
+			20:26 done 11`,
+	}, {
 		name: "T28 the period latency follows the last cycle only",
 		options: func(o *cycle.Options) {
 			o.FragsPerTurn, o.PeriodLength, o.PeriodLatency = 1, 2, 30*second
 		},
 		events: []timed{{0, pack(21, 2, 2)}, {0, pack(11, 1, 3)}},
 		want: `00:00 ask 11-1
-			01:00 ask 11-2
-			01:11 ask 21-1
-			02:30 ask 11-3
-			03:30 run 11
-			03:30 ask 21-2
-			03:31 done 11
-			06:00 run 21
-			06:01 done 21`,
+			01:01 ask 11-2
+			01:12 ask 21-1
+			02:43 ask 11-3
+			03:44 run 11
+			03:44 ask 21-2
+			03:45 done 11
+			06:15 run 21
+			06:16 done 21`,
 	}, {
 		name:   "T29 the loop stops when all is done, and a new package begins at cycle 1",
 		events: []timed{{0, pack(11, 1, 1)}, {90 * second, pack(21, 2, 1)}},
@@ -163,8 +229,8 @@ func TestManual(t *testing.T) {
 			00:12 run 1
 			00:13 done 1
 			00:22 ask 11-1
-			01:00 run 11
-			01:01 done 11`,
+			01:23 run 11
+			01:24 done 11`,
 	}, {
 		name: "T30 a failed fragment of priority 0 is retried every cycle, and others neither ask nor run",
 		events: []timed{
@@ -176,18 +242,18 @@ func TestManual(t *testing.T) {
 			00:01 fail 1-1
 			00:11 ask 1-2
 			00:30 take 12-1
-			01:00 ask 1-1
-			01:01 fail 1-1
-			02:00 ask 1-1
-			02:01 fail 1-1
+			01:12 ask 1-1
+			01:13 fail 1-1
+			02:13 ask 1-1
+			02:14 fail 1-1
 			02:30 take 1-1
 			02:30 run 1
-			02:30 ask 12-2
 			02:31 done 1
 			02:31 run 11
 			02:32 done 11
-			02:32 run 12
-			02:33 done 12`,
+			03:14 ask 12-2
+			03:15 run 12
+			03:16 done 12`,
 	}, {
 		name:   "T30 only unfinished downloads block: a run of priority 0 does not",
 		events: []timed{{0, pack(1, 0, 0)}, {0, pack(11, 1, 1)}},
@@ -230,8 +296,8 @@ func TestManual(t *testing.T) {
 		reply: missingAtOrigin(1, 1),
 		want: `00:00 ask 1-1
 			00:01 fail 1-1
-			01:00 ask 1-1
-			01:01 fail 1-1
+			01:01 ask 1-1
+			01:02 fail 1-1
 			01:10 expire 1
 			01:10 run 11
 			01:11 done 11`,

@@ -9,8 +9,8 @@ import (
 
 // Bounds of the options. Any period within them fits a time.Duration.
 const (
-	// MinCycle is the shortest cycle, and the unit in which the protocol counts latencies. It bounds how
-	// often a failed fragment is asked for again when CycleLatency is 0.
+	// MinCycle is the shortest pause after a cycle in which something has failed, and the unit in which the protocol
+	// counts latencies. It bounds how often a failed fragment is asked for again when CycleLatency is 0.
 	MinCycle = time.Second
 	// MaxLatency bounds each of the three latencies.
 	MaxLatency = 7 * 24 * time.Hour
@@ -30,8 +30,8 @@ const defaultPeriodLength = 10
 type Options struct {
 	Paused        bool          // ON=0: no turn, no ask, no run, no wake; what arrives is still counted
 	PeriodLength  int           // cycles in a period, 1 to MaxPeriodLength; 0 means 10
-	CycleLatency  time.Duration // how long a cycle lasts, at least MinCycle; 0 to MaxLatency
-	PeriodLatency time.Duration // added to the last cycle of a period; 0 to MaxLatency
+	CycleLatency  time.Duration // the pause after a cycle; 0 to MaxLatency; 0 at PACE=rate
+	PeriodLatency time.Duration // added to that after the last of a period; 0 to MaxLatency; 0 at PACE=rate
 	FragLatency   time.Duration // from an origin's answer to the next ask; 0 to MaxLatency; 0 at PACE=rate
 	FragsPerTurn  int           // origin fragments in a turn, 0 for all, 1 for the stock agent's pace
 	Timeout       time.Duration // from first notification to Expire; 0 for never; to MaxTimeout
@@ -91,10 +91,10 @@ func (o Options) periodLength() int {
 
 func (o Options) maxOrigin() int { return max(o.MaxOrigin, 1) }
 
-// cycleLength is how long each cycle lasts, PeriodLatency apart.
-func (o Options) cycleLength() time.Duration { return max(o.CycleLatency, MinCycle) }
+// cyclePause is the pause after a cycle without failures, PeriodLatency apart.
+func (o Options) cyclePause() time.Duration { return max(o.CycleLatency, leastPause) }
 
-// period is how long a whole period lasts.
+// period is how long a whole period lasts in which there is nothing to do.
 func (o Options) period() time.Duration {
-	return time.Duration(o.periodLength())*o.cycleLength() + o.PeriodLatency
+	return time.Duration(o.periodLength())*o.cyclePause() + o.PeriodLatency
 }

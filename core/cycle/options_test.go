@@ -48,7 +48,7 @@ func TestOptionsChanged(t *testing.T) {
 		events []timed
 		want   string
 	}{{
-		name: "a shorter cycle ends the running one at once and skips none",
+		name: "a shorter pause ends the running one at once and skips none",
 		events: []timed{
 			{0, pack(51, 5, 1)},
 			{110 * second, change(func(o *cycle.Options) { o.CycleLatency = 10 * second })}, // in cycle 2
@@ -57,7 +57,7 @@ func TestOptionsChanged(t *testing.T) {
 			02:11 run 51
 			02:12 done 51`,
 	}, {
-		name: "a cycle that a shorter latency ends is followed at once by the next",
+		name: "a pause that a shorter latency ends is followed at once by the next cycle",
 		events: []timed{
 			{0, pack(31, 3, 0)},
 			{110 * second, change(func(o *cycle.Options) { o.CycleLatency = 10 * second })},
@@ -65,7 +65,7 @@ func TestOptionsChanged(t *testing.T) {
 		want: `01:50 run 31
 			01:51 done 31`,
 	}, {
-		name: "a longer cycle counts from where the running one began",
+		name: "a longer pause counts from where the running one began",
 		events: []timed{
 			{0, pack(51, 5, 1)},
 			{110 * second, change(func(o *cycle.Options) { o.CycleLatency = 120 * second })},
@@ -111,9 +111,9 @@ func TestOptionsChanged(t *testing.T) {
 		},
 		want: `00:00 ask 11-1
 			00:11 ask 11-2
-			01:00 ask 11-3
-			01:01 run 11
-			01:02 done 11`,
+			01:15 ask 11-3
+			01:16 run 11
+			01:17 done 11`,
 	}, {
 		name: "a pause holds everything, counts what arrives, and ends in cycle 1",
 		events: []timed{
@@ -129,8 +129,8 @@ func TestOptionsChanged(t *testing.T) {
 			60:01 done 12
 			60:01 run 11
 			60:02 done 11
-			61:00 run 21
-			61:01 done 21`,
+			61:01 run 21
+			61:02 done 21`,
 	}, {
 		name: "a timeout that passed in a pause counts when it ends",
 		events: []timed{
@@ -160,9 +160,9 @@ func TestOptionsChanged(t *testing.T) {
 			{0, pack(11, 1, 2)}, {2 * second, pack(11, 3, 1)},
 		},
 		want: `00:00 ask 11-1
-			02:00 ask 11-1
-			02:01 run 11
-			02:02 done 11`,
+			02:02 ask 11-1
+			02:03 run 11
+			02:04 done 11`,
 	}} {
 		t.Run(test.name, func(t *testing.T) { scenario(t, 60*day, noChange, test.events, test.want) })
 	}
@@ -201,15 +201,15 @@ func TestClockJumps(t *testing.T) {
 		jump time.Duration
 		want string
 	}{{
-		name: "ten years forward: what came due meanwhile is due",
+		name: "ten years forward: a cycle at work is waited for all the same",
 		jump: 10 * 365 * day,
 		want: `00:00 ask 11-1
 			00:05 ask 11-2
 			00:06 run 11
 			00:07 done 11
-			00:16 ask 51-1
-			00:17 run 51
-			00:18 done 51`,
+			04:06 ask 51-1
+			04:07 run 51
+			04:08 done 51`,
 	}, {
 		name: "a day back: as if no time had passed",
 		jump: -day,
@@ -217,9 +217,9 @@ func TestClockJumps(t *testing.T) {
 			00:15 ask 11-2
 			00:16 run 11
 			00:17 done 11
-			04:04 ask 51-1
-			04:05 run 51
-			04:06 done 51`,
+			04:16 ask 51-1
+			04:17 run 51
+			04:18 done 51`,
 	}} {
 		t.Run(test.name, func(t *testing.T) {
 			options := cycle.DefaultOptions()

@@ -17,6 +17,12 @@ const (
 	MinPause = 100 * time.Millisecond
 	// MaxPause is the most by which an ask is postponed, so that a wrong time does not hold a package up.
 	MaxPause = time.Hour
+	// MaxIdle is how long a cycle waits for a package whose asks are postponed while none of its fragments arrives: 20
+	// times as long as a member waits for others before it asks the origin all the same.
+	MaxIdle = 10 * time.Minute
+	// MaxFailures is how many fragments of a package fail in a row before a cycle waits for it no longer: else one whose
+	// fragments are all missing at the origin would fill a cycle of days with failures.
+	MaxFailures = 3
 )
 
 // A Schedule decides when to ask the origin and when to run. Make one with [New]; one goroutine owns it.
@@ -29,6 +35,7 @@ type Schedule struct {
 	running    core.PackageID // ordered and not answered; 0 for none
 	asked      int            // asks that are open, over all packages
 	answeredAt time.Time      // when the origin last answered; zero before
+	interrupts bool           // priority 0 is at work in a pause
 	failures   uint64         // answers that were failures
 	arrivedAt  uint64         // failures before the newest fragment that arrived from the origin
 }
@@ -86,7 +93,33 @@ func (s *Schedule) follow(now time.Time) {
 		}
 	}
 	s.last = now
-	reached := s.clock.advance(now, s.options)
+	for s.nextBegins() && !now.Before(s.clock.begins(s.options)) {
+		to := now
+		for _, t := range s.turns {
+			if s.waits(t) {
+				to = earlier(to, s.clock.next(t.priority, s.options))
+			} else if s.clock.rests() && t.wants(s.options) {
+				to = earlier(to, s.clock.begins(s.options))
+			}
+		}
+		s.begin(to)
+		if s.isAtWork(now) {
+			s.clock.ended = time.Time{}
+		} else if !to.Before(now) {
+			return
+		}
+	}
+}
+
+// nextBegins reports whether the next cycle comes by the clock alone.
+func (s *Schedule) nextBegins() bool { return s.clock.pauses() && !s.interrupts }
+
+// waits reports whether the package has a closed turn that will open.
+func (s *Schedule) waits(t *turn) bool { return !t.open && !s.options.NeverOpens(t.priority) }
+
+// begin moves the clock on, and opens the turns that are due in the cycles until then.
+func (s *Schedule) begin(to time.Time) {
+	reached := s.clock.advance(to, s.options)
 	for _, t := range s.turns {
 		if reached.divides(t.priority) {
 			s.enter(t)
@@ -99,6 +132,7 @@ func (s *Schedule) enter(t *turn) {
 	if t.behind <= s.arrivedAt {
 		t.behind = 0
 	}
+	t.failures = 0
 	if !t.open {
 		t.begin()
 	}
@@ -106,9 +140,14 @@ func (s *Schedule) enter(t *turn) {
 
 // shift moves every time of ours, after the clock was set back.
 func (s *Schedule) shift(by time.Duration) {
-	s.clock.began = s.clock.began.Add(by)
 	s.answeredAt = s.answeredAt.Add(by)
+	if s.clock.pauses() {
+		s.clock.ended = s.clock.ended.Add(by)
+	}
 	for _, t := range s.turns {
+		if !t.idleSince.IsZero() {
+			t.idleSince = t.idleSince.Add(by)
+		}
 		t.askAfter = t.askAfter.Add(by)
 		t.runAfter = t.runAfter.Add(by)
 	}
@@ -136,19 +175,23 @@ func (s *Schedule) packageAdded(now time.Time, event PackageAdded) []Action {
 	}
 	t.priority, t.missing, t.open = event.Priority, event.Missing, false
 	slices.SortFunc(s.turns, compareTurns)
-	s.start(now)
-	if s.clock.divides(t.priority) {
+	s.start()
+	if s.clock.divides(t.priority) && s.admits(t) {
 		s.enter(t)
 	}
 	return nil
 }
 
+// admits reports whether a package that comes in the running cycle belongs to it: in a pause only one that needs
+// nothing from the origin, or of priority 0.
+func (s *Schedule) admits(t *turn) bool { return !s.clock.rests() || t.missing == 0 || t.priority == 0 }
+
 // start begins a fresh period if the clock stands still and there is something to do.
-func (s *Schedule) start(now time.Time) {
+func (s *Schedule) start() {
 	if s.clock.cycle > 0 || s.options.Paused || len(s.turns) == 0 {
 		return
 	}
-	s.clock = clock{cycle: 1, began: now}
+	s.clock = clock{cycle: 1}
 	for _, t := range s.turns {
 		if s.clock.divides(t.priority) {
 			s.enter(t)
@@ -162,6 +205,9 @@ func (s *Schedule) fragmentArrived(now time.Time, event FragmentArrived) {
 	t := s.find(event.ID)
 	if t == nil {
 		return
+	}
+	if event.Missing < t.missing {
+		t.progress()
 	}
 	t.missing = event.Missing
 	t.failed.remove(event.Index)
@@ -181,6 +227,8 @@ func (s *Schedule) fragmentFailed(now time.Time, event FragmentFailed) {
 	}
 	s.answer(now, t)
 	s.putBehind(t)
+	s.clock.failed = true
+	t.failures++
 	t.answered++
 	if !t.failed.add(event.Index) {
 		t.open = false
@@ -196,6 +244,7 @@ func (s *Schedule) turnFailed(now time.Time, event TurnFailed) {
 		s.answer(now, t)
 	}
 	s.putBehind(t)
+	s.clock.failed = true
 	t.open = false
 }
 
@@ -215,6 +264,9 @@ func (s *Schedule) askPostponed(now time.Time, event AskPostponed) {
 		t.asked--
 		s.asked--
 		least = now.Add(MinPause)
+		if t.idleSince.IsZero() {
+			t.idleSince = now
+		}
 	}
 	t.askAfter = earlier(later(event.Until.Round(0), least), now.Add(MaxPause))
 }
@@ -229,13 +281,13 @@ func (s *Schedule) optionsChanged(now time.Time, options Options) {
 		return
 	}
 	s.clock.adjust(now, options)
-	s.follow(now) // a cycle that became shorter may end just now
-	s.start(now)
+	s.follow(now) // a pause that became shorter may end just now
+	s.start()
 }
 
 // stop makes the clock stand still.
 func (s *Schedule) stop() {
-	s.clock = clock{}
+	s.clock, s.interrupts = clock{}, false
 	for _, t := range s.turns {
 		t.open = false
 	}
@@ -248,6 +300,7 @@ func (s *Schedule) answer(now time.Time, t *turn) {
 		s.asked--
 	}
 	s.answeredAt = now
+	s.clock.answered = s.clock.cycle > 0
 }
 
 // endRun frees the place of the one running package.

@@ -41,10 +41,10 @@ func TestTurnStaysOpenOverCycles(t *testing.T) {
 		02:00 ask 12-1
 		02:50 run 12
 		02:51 done 12
-		03:00 ask 21-1
-		04:00 ask 21-2
-		04:50 run 21
-		04:51 done 21`)
+		03:50 ask 21-1
+		04:50 ask 21-2
+		05:40 run 21
+		05:41 done 21`)
 }
 
 func TestMoreUrgentTakesOverAtTheNextFragment(t *testing.T) {
@@ -77,8 +77,8 @@ func TestMembersNeedNoTurnButRunsDo(t *testing.T) {
 		00:11 ask 11-4
 		00:12 run 11
 		00:13 done 11
-		02:00 run 31
-		02:01 done 31`)
+		02:12 run 31
+		02:13 done 31`)
 }
 
 func TestRunsOneAtATimeTheMostUrgentFirst(t *testing.T) {
@@ -111,12 +111,11 @@ func TestFailedTurn(t *testing.T) {
 		00:11 ask 12-1
 		00:12 run 12
 		00:13 done 12
-		01:00 ask 11-1
-		01:11 ask 11-2
-		01:22 ask 11-3
-		01:33 ask 11-4
-		01:44 ask 11-5
-		01:55 ask 11-6`)
+		01:12 ask 11-1
+		01:23 ask 11-2
+		01:34 ask 11-3
+		01:45 ask 11-4
+		01:56 ask 11-5`)
 }
 
 // TestFailingPackagesStarveNobody has more failing packages than fit into a cycle, all more urgent than
@@ -151,22 +150,21 @@ func TestSporadicFailureKeepsItsPlace(t *testing.T) {
 			}
 			return nil
 		}
-	}, []timed{{0, pack(11, 1, 3)}, {0, pack(12, 1, 6)}},
+	}, []timed{{0, pack(11, 1, 3)}, {0, pack(12, 1, 2)}, {80 * second, pack(13, 1, 1)}},
 		`00:00 ask 11-1
 		00:01 fail 11-1
 		00:11 ask 12-1
 		00:22 ask 12-2
-		00:33 ask 12-3
-		00:44 ask 12-4
-		00:55 ask 12-5
-		01:06 ask 11-2
-		01:17 ask 11-3
-		01:28 ask 12-6
-		01:29 run 12
-		01:30 done 12
-		02:00 ask 11-1
-		02:01 run 11
-		02:02 done 11`)
+		00:23 run 12
+		00:24 done 12
+		00:33 ask 11-2
+		00:44 ask 11-3
+		01:45 ask 11-1
+		01:46 run 11
+		01:47 done 11
+		01:56 ask 13-1
+		01:57 run 13
+		01:58 done 13`)
 }
 
 func TestRepeatedFailureClosesTheTurn(t *testing.T) {

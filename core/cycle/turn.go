@@ -23,6 +23,9 @@ type turn struct {
 	behind   uint64 // which failure of the Schedule put it behind the others; 0 for none
 
 	askAfter, runAfter time.Time // as postponed
+
+	failures  int       // in a row, in this opening and in the cycles since that its priority divides
+	idleSince time.Time // when an ask was first postponed since a fragment arrived or the turn opened; else zero
 }
 
 // compareTurns orders by urgency.
@@ -35,7 +38,17 @@ func (t *turn) begin() {
 	t.open = true
 	t.answered = 0
 	t.failed.clear()
+	t.progress()
 }
+
+// hopeless reports whether nothing has come of asking so often, or for so long, that no cycle waits for the package any
+// more.
+func (t *turn) hopeless(now time.Time) bool {
+	return t.failures >= MaxFailures || !t.idleSince.IsZero() && !now.Before(t.idleSince.Add(MaxIdle))
+}
+
+// progress notes that a fragment was had.
+func (t *turn) progress() { t.failures, t.idleSince = 0, time.Time{} }
 
 // blocks reports whether nobody else may ask or run because of this package.
 func (t *turn) blocks() bool { return t.priority == 0 && t.missing > 0 }

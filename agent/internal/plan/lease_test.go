@@ -218,7 +218,7 @@ func TestNextComplete(t *testing.T) {
 	}
 	p.Step(now, NextComplete{7})
 	none[AskNext](t, p.Step(now.Add(cycle.MinPause), WakeDue{}))
-	one[AskNext](t, p.Step(start.Add(time.Second), WakeDue{}))
+	one[AskNext](t, p.Step(now.Add(time.Second), WakeDue{}))
 }
 
 // TestNextUnknown: where nobody speaks of leases, plain files are fetched, at the schedule's pace, until a contact.
