@@ -55,10 +55,15 @@ func (s *Schedule) turnClock(now time.Time) {
 	}
 }
 
-// isAtWork reports whether something is asked of the origin or is to be.
+// isAtWork reports whether something is asked of the origin or is to be, or it is not known yet.
 func (s *Schedule) isAtWork(now time.Time) bool {
 	if s.asked > 0 {
 		return true
+	}
+	for _, t := range s.turns {
+		if t.open && t.isAwaited(s.options) && (t.priority == 0 || !s.clock.rests()) {
+			return true
+		}
 	}
 	for _, t := range s.candidates() {
 		if s.mayWant(t) && !t.hopeless(now) {
@@ -73,19 +78,26 @@ func (s *Schedule) mayWant(t *turn) bool {
 	return t.wants(s.options) && (t.priority == 0 || !s.clock.rests())
 }
 
-// expires reports whether Timeout can end the package.
-func (s *Schedule) expires(t *turn) bool { return s.options.Timeout > 0 && t.id != s.running }
+// expires reports whether Timeout can end the package. Who fetches its info file sees to one that is unjudged.
+func (s *Schedule) expires(t *turn) bool {
+	return s.options.Timeout > 0 && t.id != s.running && !t.unjudged
+}
 
-// candidates returns the packages that may ask and run: those of priority 0 alone while one of them is
-// incomplete. They come first in order.
+// candidates returns the packages that may ask and run: those that are more urgent than the first whose info file is
+// awaited, and of these those of priority 0 alone while one of them is incomplete. They come first in order.
 func (s *Schedule) candidates() []*turn {
 	blocked, urgent := false, 0
-	for _, t := range s.turns {
-		if t.priority > 0 {
+	for i, t := range s.turns {
+		if t.priority > 0 && blocked {
 			break
 		}
-		urgent++
-		blocked = blocked || t.blocks()
+		if t.isAwaited(s.options) {
+			return s.turns[:i]
+		}
+		if t.priority == 0 {
+			urgent++
+			blocked = blocked || t.blocks()
+		}
 	}
 	if blocked {
 		return s.turns[:urgent]
@@ -96,13 +108,16 @@ func (s *Schedule) candidates() []*turn {
 // ready reports whether the package could run if it was its time. Priority 0 waits for no cycle, even if
 // its turn has closed by failures before members completed it: else less urgent ones would overtake it.
 func (s *Schedule) ready(t *turn) bool {
-	return s.running == 0 && t.missing == 0 && (t.open || t.priority == 0)
+	return s.running == 0 && t.missing == 0 && !t.unjudged && (t.open || t.priority == 0)
 }
+
+// runAt returns when a package may run, as its run and all were postponed.
+func (s *Schedule) runAt(t *turn) time.Time { return later(t.runAfter, s.runsAfter) }
 
 // nextRun returns the package to run now, or nil.
 func (s *Schedule) nextRun(now time.Time) *turn {
 	for _, t := range s.candidates() {
-		if s.ready(t) && !now.Before(t.runAfter) {
+		if s.ready(t) && !now.Before(s.runAt(t)) {
 			return t
 		}
 	}
@@ -148,7 +163,7 @@ func (s *Schedule) NextWake() (time.Time, bool) {
 	}
 	for _, t := range s.candidates() {
 		if s.ready(t) {
-			consider(t.runAfter)
+			consider(s.runAt(t))
 		}
 		if !s.mayWant(t) {
 			if s.nextBegins() && t.wants(s.options) {
@@ -170,17 +185,20 @@ func (s *Schedule) NextWake() (time.Time, bool) {
 type Turn struct {
 	ID         core.PackageID
 	Priority   core.Priority
-	Missing    int       // fragments not yet there
-	Open       bool      // it may ask or run when it is the most urgent to do so
-	Running    bool      // a Run was ordered and is not answered
-	NeverOpens bool      // its priority exceeds the period's length
-	OpensIn    int       // the cycle in which a closed turn opens; 0 if it is open, never opens or the agent is paused
-	OpensAt    time.Time // when, if nothing is to do in the cycles before; zero while the running cycle is at work
+	Missing    int            // fragments not yet there
+	Open       bool           // it may ask or run when it is the most urgent to do so
+	Running    bool           // a Run was ordered and is not answered
+	Unjudged   bool           // only its priority is known
+	NeverOpens bool           // its priority exceeds the period's length
+	WaitsFor   core.PackageID // what is more urgent and keeps it from asking and running; 0 for nothing
+	OpensIn    int            // the cycle in which a closed turn opens; 0 if it is open, never opens or the agent is paused
+	OpensAt    time.Time      // when, if nothing is to do in the cycles before; zero while the running cycle is at work
 }
 
 // Turns returns where all packages stand, the most urgent first. The slice is the caller's.
 func (s *Schedule) Turns() []Turn {
 	turns := make([]Turn, 0, len(s.turns))
+	var awaited, blocker core.PackageID // the first that all after it wait for, and the first that all but priority 0 do
 	for _, t := range s.turns {
 		shown := Turn{
 			ID:         t.id,
@@ -188,7 +206,18 @@ func (s *Schedule) Turns() []Turn {
 			Missing:    t.missing,
 			Open:       t.open,
 			Running:    t.id == s.running,
+			Unjudged:   t.unjudged,
 			NeverOpens: s.options.NeverOpens(t.priority),
+			WaitsFor:   awaited,
+		}
+		if t.priority > 0 {
+			shown.WaitsFor = blocker
+		}
+		if awaited == 0 && t.isAwaited(s.options) {
+			awaited = t.id
+		}
+		if blocker == 0 && (t.isAwaited(s.options) || t.blocks()) {
+			blocker = t.id
 		}
 		if s.waits(t) && s.clock.cycle > 0 {
 			shown.OpensIn, _ = s.clock.due(t.priority, s.options)

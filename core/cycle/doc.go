@@ -57,6 +57,14 @@
 // everything failed keeps blocking until its next opening, after the pause; one that is complete, runs,
 // or whose command failed blocks nothing. FragsPerTurn does not bind it: it would only idle the site.
 //
+// # What is not known yet
+//
+// The server says which packages there are, and how urgent they are, before their info files are had. An
+// unjudged package keeps all that is less urgent from asking and running until it is known what it is; then
+// order is as above. One whose info file cannot be had for now is a failing package: it blocks nobody, unless
+// it is of priority 0. The events of one Step are taken in together, so that packages of one list are all known
+// before one of them asks or runs.
+//
 // # Running
 //
 // A complete package runs while its turn is open, the most urgent first, one at a time (T27). The opening
@@ -75,8 +83,8 @@
 //  2. Each [AskOrigin] is answered by exactly one of [FragmentArrived] with FromOrigin, [FragmentFailed],
 //     [TurnFailed] or [AskPostponed]. What never answers is given up by the shell, which reports it.
 //  3. For an AskOrigin it does not choose a fragment for which [Schedule.HasFailed].
-//  4. Each [Run] is answered by exactly one of [RunFinished] or [RunPostponed], even if the package was
-//     withdrawn meanwhile.
+//  4. Each [Run] is answered by exactly one of [RunFinished], [RunPostponed] or [RunsHeld], even if the package
+//     was withdrawn meanwhile.
 //  5. When a package is withdrawn, expires or has its result, its open asks end without a report.
 //
 // Events about packages that the Schedule does not know are ignored, since they can cross a withdrawal.

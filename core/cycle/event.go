@@ -17,7 +17,15 @@ type PackageAdded struct {
 	Priority   core.Priority  // to core.MaxPriority
 	Missing    int            // fragments not held, 0 to core.MaxFragments; 0 if there is no archive
 	NotifiedAt time.Time      // first notification, kept over restarts; zero or later than now: now
+
+	// Unjudged says that only the priority is known yet, as its info file is still to be had: nothing less urgent asks
+	// or runs until the package is added again without it, withdrawn, or JudgingFailed. Missing is then 0.
+	Unjudged bool
 }
+
+// JudgingFailed reports that the info file of an unjudged package could not be had for now. As a failing package, it
+// blocks nobody from then on, unless it is of priority 0.
+type JudgingFailed struct{ ID core.PackageID }
 
 // PackageWithdrawn reports that a package is not wanted any more: unaffected, or ended in another way
 // than by a Run. If it is running, the Run still has to be answered.
@@ -62,6 +70,14 @@ type RunPostponed struct {
 	Until time.Time
 }
 
+// RunsHeld reports that nothing is to be run before Until, since what one run waits for, all wait for. It answers the Run
+// of ID, if that is not 0, which keeps its turn and its place: none overtakes it. Until is then at least MinPause away. With
+// an ID of 0 it sets the time anew, which may be now. It is at most MaxPause away.
+type RunsHeld struct {
+	ID    core.PackageID
+	Until time.Time
+}
+
 // OptionsChanged reports new options, as each contact with the server may bring. The running cycle keeps
 // its number, a pause its beginning, and no turn is lost that still can open. Options must be valid.
 type OptionsChanged struct{ Options Options }
@@ -72,12 +88,14 @@ type WakeDue struct{}
 
 func (PackageAdded) event()     {}
 func (PackageWithdrawn) event() {}
+func (JudgingFailed) event()    {}
 func (FragmentArrived) event()  {}
 func (FragmentFailed) event()   {}
 func (TurnFailed) event()       {}
 func (AskPostponed) event()     {}
 func (RunFinished) event()      {}
 func (RunPostponed) event()     {}
+func (RunsHeld) event()         {}
 func (OptionsChanged) event()   {}
 func (WakeDue) event()          {}
 

@@ -33,6 +33,7 @@ type Schedule struct {
 	last    time.Time
 
 	running    core.PackageID // ordered and not answered; 0 for none
+	runsAfter  time.Time      // as all runs were held
 	asked      int            // asks that are open, over all packages
 	answeredAt time.Time      // when the origin last answered; zero before
 	interrupts bool           // priority 0 is at work in a pause
@@ -48,15 +49,24 @@ func New(options Options) (*Schedule, error) {
 	return &Schedule{options: options}, nil
 }
 
-// Step applies one event at the time now and returns what to do about it, in order: refused and expired
-// packages, then a run, then asks. Only the wall clock of now counts, so that a log of it replays the same.
-func (s *Schedule) Step(now time.Time, event Event) []Action {
+// Step applies events at the time now and returns what to do about them, in order: refused and expired packages, then a
+// run, then asks. Nothing is ordered between the events of one Step: several packages that are told of together are all
+// known before one of them asks or runs. Only the wall clock of now counts, so that a log of it replays the same.
+func (s *Schedule) Step(now time.Time, events ...Event) []Action {
 	now = now.Round(0)
 	s.follow(now)
 	var actions []Action
+	for _, event := range events {
+		actions = append(actions, s.apply(now, event)...)
+	}
+	return s.settle(now, actions)
+}
+
+// apply takes one event in.
+func (s *Schedule) apply(now time.Time, event Event) []Action {
 	switch event := event.(type) {
 	case PackageAdded:
-		actions = s.packageAdded(now, event)
+		return s.packageAdded(now, event)
 	case PackageWithdrawn:
 		s.drop(now, func(t *turn) bool { return t.id == event.ID })
 	case FragmentArrived:
@@ -67,6 +77,10 @@ func (s *Schedule) Step(now time.Time, event Event) []Action {
 		s.turnFailed(now, event)
 	case AskPostponed:
 		s.askPostponed(now, event)
+	case JudgingFailed:
+		if t := s.find(event.ID); t != nil {
+			t.tried = true
+		}
 	case RunFinished:
 		s.endRun(event.ID)
 		s.drop(now, func(t *turn) bool { return t.id == event.ID })
@@ -75,13 +89,24 @@ func (s *Schedule) Step(now time.Time, event Event) []Action {
 		if t := s.find(event.ID); t != nil {
 			t.runAfter = later(event.Until.Round(0), now.Add(MinPause))
 		}
+	case RunsHeld:
+		s.runsHeld(now, event)
 	case OptionsChanged:
 		s.optionsChanged(now, event.Options)
 	case WakeDue:
 	default:
 		panic(fmt.Sprintf("cycle: event %T is not one of this package", event))
 	}
-	return s.settle(now, actions)
+	return nil
+}
+
+func (s *Schedule) runsHeld(now time.Time, event RunsHeld) {
+	least := now
+	if event.ID != 0 {
+		s.endRun(event.ID)
+		least = now.Add(MinPause)
+	}
+	s.runsAfter = earlier(later(event.Until.Round(0), least), now.Add(MaxPause))
 }
 
 // follow brings the clock to now and opens the turns that came due.
@@ -141,6 +166,7 @@ func (s *Schedule) enter(t *turn) {
 // shift moves every time of ours, after the clock was set back.
 func (s *Schedule) shift(by time.Duration) {
 	s.answeredAt = s.answeredAt.Add(by)
+	s.runsAfter = s.runsAfter.Add(by)
 	if s.clock.pauses() {
 		s.clock.ended = s.clock.ended.Add(by)
 	}
@@ -155,7 +181,7 @@ func (s *Schedule) shift(by time.Duration) {
 
 func (s *Schedule) packageAdded(now time.Time, event PackageAdded) []Action {
 	s.checkMissing(event, event.Missing)
-	if event.ID == 0 || event.Priority > core.MaxPriority {
+	if event.ID == 0 || event.Priority > core.MaxPriority || event.Unjudged && event.Missing > 0 {
 		panic(fmt.Sprintf("cycle: %+v: no such ID or priority", event))
 	}
 	t := s.find(event.ID)
@@ -170,21 +196,28 @@ func (s *Schedule) packageAdded(now time.Time, event PackageAdded) []Action {
 		t = &turn{id: event.ID, priority: event.Priority, notifiedAt: notifiedAt}
 		s.turns = append(s.turns, t)
 	case t.priority == event.Priority:
-		t.missing = event.Missing
+		isJudged := t.unjudged && !event.Unjudged
+		t.missing, t.unjudged = event.Missing, event.Unjudged
+		if isJudged && !t.open {
+			s.join(t)
+		}
 		return nil
 	}
-	t.priority, t.missing, t.open = event.Priority, event.Missing, false
+	t.priority, t.missing, t.unjudged, t.open = event.Priority, event.Missing, event.Unjudged, false
 	slices.SortFunc(s.turns, compareTurns)
 	s.start()
-	if s.clock.divides(t.priority) && s.admits(t) {
-		s.enter(t)
-	}
+	s.join(t)
 	return nil
 }
 
-// admits reports whether a package that comes in the running cycle belongs to it: in a pause only one that needs
+// join opens the turn of a package that comes in the running cycle, if it belongs to it: in a pause only one that needs
 // nothing from the origin, or of priority 0.
-func (s *Schedule) admits(t *turn) bool { return !s.clock.rests() || t.missing == 0 || t.priority == 0 }
+func (s *Schedule) join(t *turn) {
+	needsNothing := t.missing == 0 && !t.unjudged
+	if s.clock.divides(t.priority) && (!s.clock.rests() || needsNothing || t.priority == 0) {
+		s.enter(t)
+	}
+}
 
 // start begins a fresh period if the clock stands still and there is something to do.
 func (s *Schedule) start() {

@@ -17,6 +17,9 @@ type turn struct {
 	notifiedAt time.Time
 	asked      int // asks that are open
 
+	unjudged bool // only the priority is known
+	tried    bool // and its info file could not be had
+
 	open     bool
 	answered int    // origin fragments in this opening, arrived or failed
 	failed   idxSet // what failed at the origin in this opening
@@ -51,7 +54,12 @@ func (t *turn) hopeless(now time.Time) bool {
 func (t *turn) progress() { t.failures, t.idleSince = 0, time.Time{} }
 
 // blocks reports whether nobody else may ask or run because of this package.
-func (t *turn) blocks() bool { return t.priority == 0 && t.missing > 0 }
+func (t *turn) blocks() bool { return t.priority == 0 && (t.missing > 0 || t.unjudged) }
+
+// isAwaited reports whether nothing less urgent may ask or run before the info file is there.
+func (t *turn) isAwaited(options Options) bool {
+	return t.unjudged && !t.tried && !options.NeverOpens(t.priority)
+}
 
 // limit is how many origin fragments the package may have in one opening.
 func (t *turn) limit(options Options) int {
