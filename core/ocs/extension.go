@@ -75,6 +75,11 @@ type InfoDigest struct {
 	// Elsewhere says that the package's fragments are plain files on another web server, that of its PACK_LOC: Swarm.Origin
 	// is not asked for them. Agents that do not know the attribute ask it all the same.
 	Elsewhere bool
+
+	// Priority is the package's, as its info file says too, so that an agent knows what is more urgent before it has
+	// the info files of all. Ranked is false where a server does not say it.
+	Priority core.Priority
+	Ranked   bool
 }
 
 func (s Swarm) append(to []byte) []byte {
@@ -113,6 +118,9 @@ func (s Swarm) append(to []byte) []byte {
 		attributes := []string{"TYPE", "INFO", "ID", info.Package.String(), "DIGEST", info.Digest.String()}
 		if info.Elsewhere {
 			attributes = append(attributes, "ELSEWHERE", "1")
+		}
+		if info.Ranked {
+			attributes = append(attributes, "PRIORITY", info.Priority.String())
 		}
 		param(attributes...)
 	}
@@ -209,7 +217,14 @@ func (s *Swarm) readInfo(fields *blobs) error {
 	if elsewhere != "" && elsewhere != "0" && elsewhere != "1" {
 		return core.Refuse(core.ClassField, "ELSEWHERE is %q, want 0 or 1", elsewhere)
 	}
-	s.Infos = append(s.Infos, InfoDigest{Package: id, Digest: digest, Elsewhere: elsewhere == "1"})
+	info := InfoDigest{Package: id, Digest: digest, Elsewhere: elsewhere == "1"}
+	if text := fields.text("PRIORITY"); text != "" {
+		if info.Priority, err = core.ParsePriority(text); err != nil {
+			return err
+		}
+		info.Ranked = true
+	}
+	s.Infos = append(s.Infos, info)
 	return fields.err
 }
 

@@ -212,7 +212,10 @@ func TestPrologReply(t *testing.T) {
 			Members: []Member{{ID: "12D3KooWA", Address: netip.MustParseAddrPort("10.1.0.5:4901")}},
 			Keys:    []GossipKey{{Epoch: 3, Key: []byte("0123456789abcdef")}},
 			Policy:  []Field{{Name: "PACE", Value: "rate"}},
-			Infos:   []InfoDigest{{Package: 1700000001, Digest: core.DigestOf(nil), Elsewhere: true}},
+			Infos: []InfoDigest{
+				{Package: 1700000001, Digest: core.DigestOf(nil), Elsewhere: true, Ranked: true},
+				{Package: 1700000002, Digest: core.DigestOf(nil)}, // of an earlier server
+			},
 
 			OnlineKeys:  [][]byte{bytes.Repeat([]byte{1}, 32)},
 			Authorities: [][]byte{{0x30, 1}, {0x30, 2}},

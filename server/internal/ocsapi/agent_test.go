@@ -75,7 +75,9 @@ func TestSwarm(t *testing.T) {
 	want := &ocs.Swarm{
 		Site: "lyon", Origin: "example.com:443",
 		Policy: []ocs.Field{{Name: ocs.PolicyContactSeconds, Value: "60"}, {Name: ocs.PolicyPace, Value: "latency"}},
-		Infos:  []ocs.InfoDigest{{Package: id, Digest: core.DigestOf([]byte(id.String()))}},
+		Infos: []ocs.InfoDigest{
+			{Package: id, Digest: core.DigestOf([]byte(id.String())), Priority: 5, Ranked: true},
+		},
 	}
 	if got := a.ask().Swarm; !cmp.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

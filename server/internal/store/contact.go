@@ -22,6 +22,7 @@ type Offer struct {
 	FragmentsURL string
 	Force        bool
 	InfoDigest   core.Digest // of the canonical info file
+	Priority     core.Priority
 }
 
 // A Call is a PROLOG.
@@ -155,7 +156,7 @@ type openRow struct {
 	installed bool // by the computer's own history
 }
 
-const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, info_digest, state, EXISTS
+const selectOpenRows = `SELECT packages.id, info_url, fragments_url, force, info_digest, priority, state, EXISTS
 		(SELECT 1 FROM history h WHERE h.computer = affectations.computer AND h.package = packages.id)
 	FROM affectations
 	JOIN packages ON packages.id = affectations.package
@@ -168,7 +169,7 @@ func openRows(ctx context.Context, tx *transaction, computer int64, family core.
 		var row openRow
 		var digest string
 		err := scan(&row.offer.Package, &row.offer.InfoURL, &row.offer.FragmentsURL, &row.offer.Force, &digest,
-			&row.state, &row.installed)
+			&row.offer.Priority, &row.state, &row.installed)
 		if err == nil {
 			row.offer.InfoDigest, err = core.ParseDigest(digest)
 		}
