@@ -123,10 +123,20 @@ func inWords(task plan.Task) string {
 		text = "its command is running"
 	case task.NeverOpens:
 		text = fmt.Sprintf("priority %d is above the period's length: it is never due", task.Priority)
+	case task.Waits != "" && task.Have == task.Of:
+		text = "complete, " + task.Waits
+	case task.Waits != "":
+		text += ", " + task.Waits
 	case task.Have == task.Of && !task.RunAfter.IsZero():
 		text = "complete, runs after " + at(task.RunAfter)
 	case task.Have == task.Of:
 		text = "complete, waits for its turn"
+	}
+	if task.Known && !task.Running && task.Waits == "" && task.OpensIn > 0 {
+		text += fmt.Sprintf(" in cycle %d", task.OpensIn)
+		if !task.OpensAt.IsZero() {
+			text += ", not before " + at(task.OpensAt)
+		}
 	}
 	if task.Problem != "" {
 		text += "; last problem: " + task.Problem

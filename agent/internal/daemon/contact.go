@@ -89,10 +89,11 @@ func (d *daemon) answered(reply ocs.PrologReply) plan.Event {
 	}
 	for _, pack := range reply.Download.Packs {
 		past, ended := pastOf(d.ledger.Last(pack.ID))
+		info := infos[pack.ID]
 		event.Offers = append(event.Offers, plan.Offer{
 			Package: pack.ID, Force: pack.Force, InfoLocation: pack.InfoLocation,
-			FragmentsLocation: pack.FragmentsLocation, InfoDigest: infos[pack.ID].Digest,
-			Elsewhere: infos[pack.ID].Elsewhere, Past: past, Attempts: ended,
+			FragmentsLocation: pack.FragmentsLocation, InfoDigest: info.Digest,
+			Priority: info.Priority, Ranked: info.Ranked, Elsewhere: info.Elsewhere, Past: past, Attempts: ended,
 		})
 	}
 	return event

@@ -72,6 +72,8 @@ func standing(task plan.Task, conf cycle.Options) string {
 		text = fmt.Sprintf("never due: priority %d is above the period's %d cycles", task.Priority, conf.PeriodLength)
 	case task.Running:
 		text = "its command is running"
+	case task.Waits != "":
+		text += ", " + task.Waits
 	case task.Have == task.Of:
 		text = "complete, waiting to be run"
 	}

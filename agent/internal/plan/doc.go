@@ -18,6 +18,13 @@
 // A fragment that is corrupt [MaxCorrupt] times ends its package with ERR_BAD_DIGEST; an archive whose fragments
 // go bad on the disk [MaxRebuilds] times, with ERR_BUILD.
 //
+// # Order
+//
+// The server says how urgent each package is. Until its info file is had, or has failed, nothing less urgent of the list
+// runs or asks the origin; priority 0 blocks until it is downloaded. What runs wait for, the server's word or a command
+// that was adopted, they wait for together, in order. All that one answer, or the start, brings is known to the schedule
+// before it orders anything. A server that says no priorities gives no such order.
+//
 // # The origin
 //
 // An origin that grants leases ([Origin], peer/next) is asked for one of several fragments and decides which. What was

@@ -32,7 +32,8 @@ type chaos struct {
 	ends    []core.PackageID // that Conclude has ordered
 	vault   map[core.PackageID]*fragment.Set
 	later   []Event
-	results int // not acknowledged
+	tried   map[core.PackageID]bool // its info file could not be had, as the plan knows
+	results int                     // not acknowledged
 }
 
 // size and priority are those of a package's info file, which never changes.
@@ -40,7 +41,7 @@ func size(id core.PackageID) int                 { return int(id) % 4 }
 func priorityOf(id core.PackageID) core.Priority { return core.Priority(int(id) % 3) }
 
 func newChaos(t *rapid.T) *chaos {
-	w := &chaos{t: t, now: start, vault: map[core.PackageID]*fragment.Set{}}
+	w := &chaos{t: t, now: start, vault: map[core.PackageID]*fragment.Set{}, tried: map[core.PackageID]bool{}}
 	made, err := New(Options{Random: rand.New(rand.NewPCG(1, 2))}, w.conf(), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +53,9 @@ func newChaos(t *rapid.T) *chaos {
 		if !rapid.Bool().Draw(t, "known") {
 			continue
 		}
-		resumed.Assignments = append(resumed.Assignments, Assignment{Package: id, NotifiedAt: start.Add(-time.Hour)})
+		resumed.Assignments = append(resumed.Assignments, Assignment{
+			Package: id, NotifiedAt: start.Add(-time.Hour), Priority: priorityOf(id), Ranked: rapid.Bool().Draw(t, "ranked"),
+		})
 		if rapid.Bool().Draw(t, "stored") {
 			w.vault[id] = fragment.NewSet(size(id))
 			resumed.Stored = append(resumed.Stored, w.stored(id))
@@ -89,7 +92,11 @@ func (w *chaos) stored(id core.PackageID) InfoStored {
 
 // step tells one event, takes the orders, and holds the plan to what is always true.
 func (w *chaos) step(event Event) {
+	if failed, is := event.(InfoFailed); is && w.plan.tasks[failed.Package] != nil {
+		w.tried[failed.Package] = true
+	}
 	for _, action := range w.plan.Step(w.now, event) {
+		w.inOrder(action)
 		switch action := action.(type) {
 		case Contact, Report:
 			w.talks = append(w.talks, action)
@@ -124,6 +131,7 @@ func (w *chaos) step(event Event) {
 			}
 		case Drop:
 			delete(w.vault, action.Package)
+			delete(w.tried, action.Package)
 		}
 	}
 	if len(w.talks) > 1 {
@@ -152,6 +160,7 @@ func take[T any](w *chaos, from *[]T) T {
 
 func (w *chaos) end(id core.PackageID) {
 	delete(w.vault, id)
+	delete(w.tried, id)
 	w.results++
 	w.step(Ended{Package: id, Left: w.results})
 }
@@ -190,6 +199,7 @@ func (w *chaos) answer(ids []int, conf cycle.Options) {
 			past = Open
 		}
 		event.Offers = append(event.Offers, Offer{Package: id, Past: past, Force: rapid.Bool().Draw(w.t, "force"),
+			Priority: priorityOf(id), Ranked: rapid.IntRange(0, 3).Draw(w.t, "unranked") > 0,
 			InfoDigest: core.Digest{byte(max(0, rapid.IntRange(-8, 2).Draw(w.t, "digest")))}})
 	}
 	w.step(event)
@@ -255,7 +265,7 @@ func TestLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newChaos(t)
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			w.move(rapid.IntRange(0, 12).Draw(t, "move"))
+			w.move(rapid.IntRange(0, 13).Draw(t, "move"))
 		}
 		w.settle()
 	})
@@ -287,6 +297,8 @@ func (w *chaos) move(kind int) {
 		w.step(CallDue{})
 	case kind == 11:
 		w.step(Moved{})
+	case kind == 12 && len(w.runs) == 0:
+		w.restart()
 	case len(w.ends) > 0:
 		w.end(take(w, &w.ends))
 	}

@@ -32,7 +32,7 @@ const withdrawn = "withdrawn, as the origin says: the server is asked"
 // An Origin is what the server says of the origin that grants leases. The zero Origin is that there is none.
 type Origin struct {
 	Address string `json:"address,omitempty"` // host:port
-	AtRate  bool   `json:"atRate,omitempty"`  // it keeps the site's rate, so that FRAG_LATENCY is 0 while it is asked
+	AtRate  bool   `json:"atRate,omitempty"`  // it keeps the site's rate, so that all latencies are 0 while it is asked
 }
 
 // A voice is what an origin that grants leases is still to be told of a package.
@@ -103,12 +103,12 @@ func (p *Plan) Origin() Origin { return p.origin }
 // Leases reports whether that origin is asked; false while it is taken for one that grants none.
 func (p *Plan) Leases() bool { return p.leases() }
 
-// paced returns the schedule's options: the server's, without pauses between fragments where the origin keeps the rate;
-// and without pauses as many asks at once as keep a long line busy. Who pauses after each fragment has one.
+// paced returns the schedule's options: the server's, without pauses where the origin keeps the rate; and without pauses
+// as many asks at once as keep a long line busy. Who pauses after each fragment has one.
 func (p *Plan) paced() cycle.Options {
 	conf := p.conf
 	if p.leases() && p.origin.AtRate {
-		conf.FragLatency = 0
+		conf.FragLatency, conf.CycleLatency, conf.PeriodLatency = 0, 0, 0
 	}
 	if p.leases() && conf.FragLatency == 0 && conf.MaxOrigin == 0 {
 		conf.MaxOrigin = p.asksAtOnce()
@@ -259,7 +259,7 @@ func (p *Plan) lent(now time.Time, id core.PackageID) (*task, []Action) {
 
 // postpone lets a package ask again at a later time.
 func (p *Plan) postpone(now time.Time, t *task, until time.Time) []Action {
-	return p.carry(now, p.schedule.Step(now, cycle.AskPostponed{ID: t.Package, Until: until}))
+	return p.steps(now, cycle.AskPostponed{ID: t.Package, Until: until})
 }
 
 func (p *Plan) originRefused(now time.Time, event OriginRefused) []Action {
@@ -290,7 +290,7 @@ func (p *Plan) nextComplete(now time.Time, event NextComplete) []Action {
 		return append(actions, p.postpone(now, t, now)...)
 	}
 	p.trouble(t, "the origin has nothing more to give, and fragments are missing")
-	return append(actions, p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))...)
+	return append(actions, p.steps(now, cycle.TurnFailed{ID: t.Package})...)
 }
 
 func (p *Plan) nextFailed(now time.Time, event NextFailed) []Action {
@@ -303,14 +303,14 @@ func (p *Plan) nextFailed(now time.Time, event NextFailed) []Action {
 	if p.move.on { // it was broken off for that
 		return append(actions, p.postpone(now, t, now.Add(movePause))...)
 	}
-	return append(actions, p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))...)
+	return append(actions, p.steps(now, cycle.TurnFailed{ID: t.Package})...)
 }
 
 // nextUnknown takes what answers for an origin that grants no leases, until the next contact.
 func (p *Plan) nextUnknown(now time.Time, event NextUnknown) []Action {
 	t, actions := p.lent(now, event.Package)
 	actions = append(actions, p.setOrigin(now, p.origin, true)...)
-	actions = append(actions, p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()}))...)
+	actions = append(actions, p.steps(now, cycle.OptionsChanged{Options: p.paced()})...)
 	if t == nil {
 		return actions
 	}
@@ -341,7 +341,7 @@ func (p *Plan) gone(now time.Time, t *task) []Action {
 	}
 	t.wasGone = true
 	actions := p.tell(now, t, peer.Halted{On: true})
-	actions = append(actions, p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))...)
+	actions = append(actions, p.steps(now, cycle.PackageWithdrawn{ID: t.Package})...)
 	if t.running && !t.adopted {
 		actions = append(actions, CancelRun{t.Package})
 	}

@@ -46,6 +46,8 @@ type Assignment struct {
 	FragmentsLocation string         `json:"fragmentsLocation"`
 	InfoDigest        core.Digest    `json:"infoDigest,omitzero"` // zero: the server did not say
 	Elsewhere         bool           `json:"elsewhere,omitempty"` // FragmentsLocation is asked, whatever grants leases
+	Priority          core.Priority  `json:"priority,omitempty"`  // as the server said it, before the info file was had
+	Ranked            bool           `json:"ranked,omitempty"`    // whether it did
 	Attempts          int            `json:"attempts,omitempty"`  // of the package that ended before this one
 	Delays            int            `json:"delays,omitempty"`    // how often the user has delayed it
 	RunAfter          time.Time      `json:"runAfter,omitzero"`   // as the user's delay wants
@@ -70,6 +72,8 @@ type Offer struct {
 	FragmentsLocation string
 	InfoDigest        core.Digest
 	Elsewhere         bool
+	Priority          core.Priority
+	Ranked            bool // Priority is said; else it is known from the info file only
 	Past              Past
 	Attempts          int // that ended here
 }
@@ -125,9 +129,11 @@ type Plan struct {
 	heard   bool // a contact was answered since the start
 	silent  bool // suspended: nothing is reported
 
-	answeredAt time.Time // when a contact was last answered
-	triedAt    time.Time // when one last ended, answered or not
-	newsAt     time.Time // when it was last heard that something has changed since
+	answeredAt time.Time     // when a contact was last answered
+	triedAt    time.Time     // when one last ended, answered or not
+	newsAt     time.Time     // when it was last heard that something has changed since
+	heldUntil  time.Time     // until when all runs are held
+	together   []cycle.Event // what the schedule is told at once, at most two for each of MaxTasks; nil: it is told singly
 
 	unreported int  // results not acknowledged
 	news       bool // progress that the server does not know
@@ -188,7 +194,7 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 	case InfoStored:
 		actions = p.infoStored(now, event)
 	case InfoFailed:
-		p.infoFailed(now, event)
+		actions = p.infoFailed(now, event)
 	case FragmentStored:
 		actions = p.fragmentStored(now, event)
 	case FragmentFailed:
@@ -228,7 +234,7 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 	case LonelinessChanged:
 		p.reach.lone(now, event.On)
 	case WakeDue:
-		actions = p.carry(now, p.schedule.Step(now, cycle.WakeDue{}))
+		actions = p.steps(now, cycle.WakeDue{})
 		actions = append(actions, p.wakeDownloads(now)...)
 	default:
 		panic(fmt.Sprintf("plan: event %T is not one of this package", event))
@@ -244,6 +250,7 @@ func (p *Plan) shift(by time.Duration) {
 	p.reports.Shift(by)
 	p.newsAfter = p.newsAfter.Add(by)
 	p.answeredAt = p.answeredAt.Add(by)
+	p.heldUntil = p.heldUntil.Add(by)
 	for _, at := range []*time.Time{&p.triedAt, &p.newsAt} {
 		if !at.IsZero() {
 			*at = at.Add(by)
@@ -259,12 +266,12 @@ func (p *Plan) shift(by time.Duration) {
 func (p *Plan) due(now time.Time) []Action {
 	var actions []Action
 	fetching := p.fetches()
-	for _, id := range slices.Sorted(maps.Keys(p.tasks)) {
-		t := p.tasks[id]
+	for _, t := range p.byUrgency() {
 		switch {
 		case t.download != nil && !t.gone || t.fetching || t.running || t.expired:
 		case p.timedOut(t, now):
 			t.expired = true
+			actions = append(actions, p.steps(now, cycle.PackageWithdrawn{ID: t.Package})...)
 			actions = append(actions, p.timeout(t))
 		case t.gone:
 		case fetching < maxFetches && !p.conf.Paused && !now.Before(t.fetchNext):

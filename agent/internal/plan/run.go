@@ -10,19 +10,24 @@ import (
 	"enjambre/core/ocs"
 )
 
-// run orders a run, unless it must wait: for the user's delay, for a command that was adopted, for the server's word.
+// run orders a run, unless it must wait: for the user's delay, or for what all runs wait for, a command that was adopted or
+// the server's word. While they do, none overtakes another.
 func (p *Plan) run(now time.Time, t *task) []Action {
-	until := t.RunAfter
+	if now.Before(t.RunAfter) {
+		return p.steps(now, cycle.RunPostponed{ID: t.Package, Until: t.RunAfter})
+	}
+	until := now
 	for _, other := range p.tasks {
 		if other.adopted {
-			until = later(until, now.Add(runPause))
+			until = now.Add(runPause)
 		}
 	}
-	if !now.Before(until) {
-		until = later(until, p.freshAt(now, t))
+	if until.Equal(now) {
+		until = p.freshAt(now, t)
 	}
 	if now.Before(until) {
-		return p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: until}))
+		p.heldUntil = until
+		return p.steps(now, cycle.RunsHeld{ID: t.Package, Until: until})
 	}
 	t.running, t.phase, p.news = true, ocs.Installing, true
 	return []Action{Run{t.Package}}
@@ -72,7 +77,7 @@ func (p *Plan) runPostponed(now time.Time, event RunPostponed) []Action {
 	if t.adopted {
 		return p.released(now, t, event.Until)
 	}
-	actions := p.carry(now, p.schedule.Step(now, cycle.RunPostponed{ID: t.Package, Until: event.Until}))
+	actions := p.steps(now, cycle.RunPostponed{ID: t.Package, Until: event.Until})
 	if t.dropped {
 		actions = append(actions, p.drop(now, t)...)
 	}
@@ -88,7 +93,7 @@ func (p *Plan) released(now time.Time, t *task, until time.Time) []Action {
 	}
 	t.RunAfter = later(t.RunAfter, until)
 	if t.download == nil {
-		return nil
+		return p.foretell(now, t)
 	}
 	return p.schedules(now, t)
 }

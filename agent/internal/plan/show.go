@@ -1,25 +1,29 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"enjambre/core"
+	"enjambre/core/cycle"
 	"enjambre/core/ocs"
 )
 
 // A Task is where one package stands, for display.
 type Task struct {
 	Package    core.PackageID `json:"package"`
-	Priority   core.Priority  `json:"priority"`
-	Known      bool           `json:"known"` // its info file is there; otherwise priority and counts mean nothing
+	Priority   core.Priority  `json:"priority"` // while it is not Known, as the server said it, or 0
+	Known      bool           `json:"known"`    // its info file is there; otherwise the counts mean nothing
 	Phase      ocs.Phase      `json:"phase"`
 	Have       int            `json:"have"` // fragments
 	Of         int            `json:"of"`
 	Running    bool           `json:"running,omitempty"`
-	NeverOpens bool           `json:"neverDue,omitempty"` // its priority exceeds the period's length
-	OpensAt    time.Time      `json:"opensAt,omitzero"`
+	NeverOpens bool           `json:"neverDue,omitempty"`     // its priority exceeds the period's length
+	OpensIn    int            `json:"opensInCycle,omitempty"` // when its turn is closed
+	OpensAt    time.Time      `json:"opensAt,omitzero"`       // at the earliest, while the running cycle pauses
+	Waits      string         `json:"waits,omitempty"`        // for what is more urgent, and why
 	RunAfter   time.Time      `json:"runAfter,omitzero"`
 	Problem    string         `json:"problem,omitempty"` // the last one
 }
@@ -46,11 +50,30 @@ func (p *Plan) Tasks() []Task {
 			shown.Have = shown.Of - t.download.Missing()
 		}
 		if at, scheduled := turns[id]; scheduled {
-			shown.NeverOpens, shown.OpensAt = all[at].NeverOpens, all[at].OpensAt
+			shown.NeverOpens, shown.OpensIn, shown.OpensAt = all[at].NeverOpens, all[at].OpensIn, all[at].OpensAt
+			shown.Waits = p.waits(all[at])
 		}
 		tasks = append(tasks, shown)
 	}
 	return tasks
+}
+
+// waits says what more urgent package keeps another from going on, and why; "" if none does.
+func (p *Plan) waits(turn cycle.Turn) string {
+	t := p.tasks[turn.WaitsFor]
+	if t == nil || turn.NeverOpens || turn.Running {
+		return ""
+	}
+	text := fmt.Sprintf("waits for package %v of priority %v", t.Package, t.priority)
+	if t.download == nil {
+		text += ", whose info file is not there yet"
+	} else {
+		text += fmt.Sprintf(", of which %d of %d fragments are there", t.download.Size()-t.download.Missing(), t.download.Size())
+	}
+	if t.problem != "" {
+		text += " (" + t.problem + ")"
+	}
+	return text
 }
 
 // Progress returns what the server is told of it.

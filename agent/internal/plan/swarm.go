@@ -19,7 +19,7 @@ func (p *Plan) tell(now time.Time, t *task, event peer.Event) []Action {
 			actions = append(actions, FetchFragment{t.Package, action.Index})
 		case peer.Postpone:
 			postponed := cycle.AskPostponed{ID: t.Package, Until: action.Until}
-			actions = append(actions, p.carry(now, p.schedule.Step(now, postponed))...)
+			actions = append(actions, p.steps(now, postponed)...)
 		case peer.FetchFromMember:
 			actions = append(actions, FetchFromMember{t.Package, action})
 		case peer.CancelFetch:
@@ -52,9 +52,9 @@ func (p *Plan) fragmentShared(now time.Time, event FragmentShared) []Action {
 	actions := p.tell(now, t, peer.FragmentStored{Index: event.Index, From: event.From})
 	missing := t.download.Missing()
 	p.news = p.news || missing < before
-	return append(actions, p.carry(now, p.schedule.Step(now, cycle.FragmentArrived{
+	return append(actions, p.steps(now, cycle.FragmentArrived{
 		ID: t.Package, Index: event.Index, Missing: missing,
-	}))...)
+	})...)
 }
 
 // neighbourReported hands on what a neighbour says.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,8 +17,13 @@ import (
 
 func (p *Plan) resumed(now time.Time, event Resumed) []Action {
 	p.answeredAt = event.Answered
+	return p.atOnce(now, func() []Action { return p.recall(now, event) })
+}
+
+// recall takes over what is remembered.
+func (p *Plan) recall(now time.Time, event Resumed) []Action {
 	actions := p.setOrigin(now, event.Origin, false)
-	actions = append(actions, p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()}))...)
+	actions = append(actions, p.steps(now, cycle.OptionsChanged{Options: p.paced()})...)
 	for _, assignment := range event.Assignments {
 		p.add(now, assignment)
 	}
@@ -31,6 +37,9 @@ func (p *Plan) resumed(now time.Time, event Resumed) []Action {
 	}
 	for _, stored := range event.Stored {
 		actions = append(actions, p.infoStored(now, stored)...)
+	}
+	for _, t := range p.sorted() {
+		actions = append(actions, p.foretell(now, t)...)
 	}
 	return actions
 }
@@ -54,13 +63,24 @@ func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 		return nil
 	}
 	p.conf = *event.Conf
+	return p.atOnce(now, func() []Action { return p.takeOver(now, event) })
+}
+
+// takeOver makes what an answer says of deployment hold.
+func (p *Plan) takeOver(now time.Time, event ContactAnswered) []Action {
 	actions := p.setOrigin(now, event.Origin, false)
-	actions = append(actions, p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()}))...)
+	actions = append(actions, p.steps(now, cycle.OptionsChanged{Options: p.paced()})...)
+	if p.heldUntil.After(now.Add(runPause)) { // for want of this answer
+		p.heldUntil = now
+		actions = append(actions, p.steps(now, cycle.RunsHeld{Until: now})...)
+	}
 	if p.conf.Paused {
 		actions = append(actions, p.cancelRuns()...)
 	}
 	offered := map[core.PackageID]bool{}
-	for _, offer := range event.Offers {
+	offers := slices.Clone(event.Offers)
+	slices.SortStableFunc(offers, func(a, b Offer) int { return cmp.Compare(a.rank(), b.rank()) }) // for MaxTasks
+	for _, offer := range offers {
 		offered[offer.Package] = true
 		actions = append(actions, p.offered(now, offer)...)
 	}
@@ -79,7 +99,7 @@ func (p *Plan) suspend(now time.Time) []Action {
 	p.calls.Answered(now, 0, p.options.Random)
 	p.settle(now)
 	p.conf.Paused = true
-	return append(p.carry(now, p.schedule.Step(now, cycle.OptionsChanged{Options: p.paced()})), p.cancelRuns()...)
+	return append(p.steps(now, cycle.OptionsChanged{Options: p.paced()}), p.cancelRuns()...)
 }
 
 // offered takes one package of the server's list.
@@ -98,7 +118,11 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 		t.Force, t.InfoDigest = offer.Force, offer.InfoDigest
 		t.InfoLocation, t.FragmentsLocation = offer.InfoLocation, offer.FragmentsLocation
 		t.Elsewhere = offer.Elsewhere
-		return append(p.setPlain(now, t, t.plain), p.back(now, t)...)
+		if offer.Ranked {
+			t.Priority, t.Ranked = offer.Priority, true
+		}
+		actions := append(p.setPlain(now, t, t.plain), p.back(now, t)...)
+		return append(actions, p.foretell(now, t)...)
 	case offer.Past == Open:
 	case len(p.tasks) >= MaxTasks: // the server offers it again
 	case offer.Past == Installed && !offer.Force:
@@ -107,12 +131,12 @@ func (p *Plan) offered(now time.Time, offer Offer) []Action {
 			Detail: "it was installed on this computer before",
 		}}
 	default:
-		p.add(now, Assignment{
+		p.news = true
+		return p.foretell(now, p.add(now, Assignment{
 			Package: offer.Package, NotifiedAt: now, Force: offer.Force, InfoDigest: offer.InfoDigest,
 			InfoLocation: offer.InfoLocation, FragmentsLocation: offer.FragmentsLocation, Elsewhere: offer.Elsewhere,
-			Attempts: offer.Attempts,
-		})
-		p.news = true
+			Priority: offer.Priority, Ranked: offer.Ranked, Attempts: offer.Attempts,
+		}))
 	}
 	return nil
 }
@@ -131,7 +155,7 @@ func (p *Plan) drop(now time.Time, t *task) []Action {
 		return []Action{CancelRun{t.Package}}
 	}
 	delete(p.tasks, t.Package)
-	actions := p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
+	actions := p.steps(now, cycle.PackageWithdrawn{ID: t.Package})
 	return append(actions, Drop{t.Package})
 }
 
@@ -144,7 +168,8 @@ func (p *Plan) infoStored(now time.Time, event InfoStored) []Action {
 	t.priority = event.Priority
 	t.RunAfter = later(t.RunAfter, event.NotBefore)
 	t.download = peer.NewDownload(heldSet(event.Held), peer.Options{
-		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random, Leases: p.leases() && !t.Elsewhere,
+		Self: p.options.Self, Weight: p.options.Weight, Info: event.Info, Random: p.options.Random,
+		Leases: p.leases() && !t.Elsewhere,
 	})
 	t.plain, t.voice, t.gone = false, voice{whole: true, start: p.drawStart()}, false
 	t.lent = p.lends(t)
@@ -163,18 +188,19 @@ func (p *Plan) schedules(now time.Time, t *task) []Action {
 	if t.gone {
 		return nil
 	}
-	return p.carry(now, p.schedule.Step(now, cycle.PackageAdded{
+	return p.steps(now, cycle.PackageAdded{
 		ID: t.Package, Priority: t.priority, Missing: t.download.Missing(), NotifiedAt: t.NotifiedAt,
-	}))
+	})
 }
 
-func (p *Plan) infoFailed(now time.Time, event InfoFailed) {
+func (p *Plan) infoFailed(now time.Time, event InfoFailed) []Action {
 	t := p.tasks[event.Package]
 	if t == nil {
-		return
+		return nil
 	}
 	t.fetching, t.fetchNext = false, now.Add(max(p.conf.CycleLatency, cycle.MinCycle))
 	p.trouble(t, event.Problem)
+	return p.steps(now, cycle.JudgingFailed{ID: t.Package})
 }
 
 // trouble notes what went wrong last.
@@ -198,9 +224,9 @@ func (p *Plan) fragmentStored(now time.Time, event FragmentStored) []Action {
 	}
 	missing := t.download.Missing()
 	p.news = p.news || missing < before
-	return append(actions, p.carry(now, p.schedule.Step(now, cycle.FragmentArrived{
+	return append(actions, p.steps(now, cycle.FragmentArrived{
 		ID: t.Package, Index: event.Index, Missing: missing, FromOrigin: true,
-	}))...)
+	})...)
 }
 
 func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
@@ -215,7 +241,7 @@ func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
 	}
 	actions := p.tell(now, t, peer.FragmentFailed{Index: event.Index})
 	failed := cycle.FragmentFailed{ID: t.Package, Index: event.Index}
-	actions = append(actions, p.carry(now, p.schedule.Step(now, failed))...)
+	actions = append(actions, p.steps(now, failed)...)
 	if !event.Corrupt || t.expired || t.running { // what runs was whole: the answer is late
 		return actions
 	}
@@ -231,7 +257,7 @@ func (p *Plan) fragmentFailed(now time.Time, event FragmentFailed) []Action {
 // conclude takes a package out of the schedule and orders its result.
 func (p *Plan) conclude(now time.Time, t *task, state outcome.State, class core.Class, detail string) []Action {
 	t.expired = true
-	actions := p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
+	actions := p.steps(now, cycle.PackageWithdrawn{ID: t.Package})
 	return append(actions, Conclude{Package: t.Package, State: state, Class: class, Detail: detail})
 }
 
@@ -242,7 +268,7 @@ func (p *Plan) originFailed(now time.Time, event OriginFailed) []Action {
 	}
 	p.trouble(t, event.Problem)
 	actions := p.tell(now, t, peer.AskAbandoned{Index: event.Index})
-	return append(actions, p.carry(now, p.schedule.Step(now, cycle.TurnFailed{ID: t.Package}))...)
+	return append(actions, p.steps(now, cycle.TurnFailed{ID: t.Package})...)
 }
 
 func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
@@ -262,13 +288,13 @@ func (p *Plan) fragmentsLost(now time.Time, event FragmentsLost) []Action {
 	postponed := cycle.RunPostponed{ID: t.Package, Until: now.Add(cycle.MinPause)}
 	switch {
 	case t.dropped:
-		return append(p.carry(now, p.schedule.Step(now, postponed)), p.drop(now, t)...)
+		return append(p.steps(now, postponed), p.drop(now, t)...)
 	case t.rebuilds >= MaxRebuilds:
-		actions := p.carry(now, p.schedule.Step(now, postponed))
+		actions := p.steps(now, postponed)
 		return append(actions, p.conclude(now, t, outcome.Build, core.ClassHash, problem)...)
 	}
 	actions := append(lost, p.schedules(now, t)...) // first what is missing, or it would run again at once
-	return append(actions, p.carry(now, p.schedule.Step(now, postponed))...)
+	return append(actions, p.steps(now, postponed)...)
 }
 
 // ended takes over that a package has its result, however it came to it.
@@ -281,9 +307,9 @@ func (p *Plan) ended(now time.Time, event Ended) []Action {
 	}
 	delete(p.tasks, t.Package)
 	if t.running && !t.adopted {
-		return p.carry(now, p.schedule.Step(now, cycle.RunFinished{ID: t.Package}))
+		return p.steps(now, cycle.RunFinished{ID: t.Package})
 	}
-	return p.carry(now, p.schedule.Step(now, cycle.PackageWithdrawn{ID: t.Package}))
+	return p.steps(now, cycle.PackageWithdrawn{ID: t.Package})
 }
 
 // Assignment returns what is remembered of a package, or false when it is not to be installed.
