@@ -93,6 +93,22 @@ func TestSwarmLatency(t *testing.T) {
 	}
 }
 
+// TestSwarmLatencyFloor: with the manual's FRAG_LATENCY a site of 20 takes what the latencies of each member's share take
+// and one fragment's time, and hardly more: no pause between cycles gets in between, as the package's turn stays open.
+func TestSwarmLatencyFloor(t *testing.T) {
+	options := cycle.DefaultOptions()
+	const members, fragments = 20, 200
+	floor := (fragments/members-1)*options.FragLatency + time.Duration(near.fragment*int64(time.Second)*members/near.rate)
+	for seed := range uint64(5) {
+		s := newSite(t, seed, members, fragments, 3, options)
+		took := s.run(seed, time.Hour)
+		if totals, _ := s.origin.Totals(info); totals.Sent() != s.plan.ArchiveSize() || took > floor*11/10+4*time.Second {
+			t.Errorf("seed %d: %v, the schedule's floor is %v; %d bytes", seed, took, floor, totals.Sent())
+		}
+		t.Logf("seed %d: %v, the schedule's floor is %v", seed, took, floor)
+	}
+}
+
 // TestSwarmRepeats: one seed is one history.
 func TestSwarmRepeats(t *testing.T) {
 	for seed := range uint64(5) {
