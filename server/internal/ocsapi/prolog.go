@@ -96,7 +96,8 @@ const cloneReason = "this identity is used by two computers, as after a disk ima
 	"of the other, then \"agent keep\" on the server)"
 
 // swarmOf returns what an enrolled agent is told besides: its site, how often to call, and which info files
-// and priorities its packages have. Where the site's swarm is on, also which origin grants leases, and what paces those who ask it.
+// and priorities its packages have. Where the site's swarm is on, also which origin grants leases, and what paces those
+// who ask it.
 // Fragments that another web server has come from there: whoever put one into a site did it to spare the WAN.
 // A member, which listens, is told whom to join, by which keys, and the server's words about it and the site.
 func (h *Handler) swarmOf(ctx context.Context, contact store.Contact, from caller, member id.Peer, now time.Time) (
