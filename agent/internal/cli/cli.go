@@ -1,7 +1,8 @@
 // Package cli is the command line of enjambre-agent.
 //
 // What a command found out goes to stdout, with --json as one JSON document; everything else goes to stderr.
-// Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+// Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; of the shim also
+// execute.NotBegun.
 package cli
 
 import (
@@ -18,6 +19,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"enjambre/agent/internal/execute"
 )
 
 // Name is the program's name in messages.
@@ -36,6 +39,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, execute.ErrNotBegun): // the agent tells people
+		return execute.NotBegun
 	case ctx.Err() != nil:
 		fmt.Fprintf(stderr, "%s: interrupted\n", Name)
 		return 130

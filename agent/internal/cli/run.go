@@ -184,7 +184,7 @@ func (p *program) shim() *cobra.Command {
 		Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			p.started = true
-			return execute.Run(args[0])
+			return execute.Run(args[0], p.stdin)
 		},
 	}
 }

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"os"
 	"slices"
 
@@ -63,15 +62,14 @@ func (d *daemon) resume() (plan.Resumed, []ledger.Attempt, error) {
 
 // settle finds out what became of an intended command, and reports whether it still runs.
 //
-//	nothing of it                     nothing ran: it is run when its turn comes
-//	an order only                     the same, once it is withdrawn
-//	begun, and the shim is alive      it is waited for
-//	begun, and a result               that is the result
-//	begun, neither                    nobody knows: what the package says, to report it or to run it again
+//	no shim was told to begin         nothing ran: it is run when its turn comes
+//	the shim says it did not begin    the same
+//	the shim is alive                 it is waited for
+//	a result                          that is the result
+//	none of these, whatever is left   nobody knows: what the package says, to report it or to run it again
 //	a file that is damaged            nobody knows: it is reported
 func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
-	folder := d.job(attempt)
-	status, err := execute.Look(folder)
+	status, err := execute.Look(d.job(attempt), attempt.Shim)
 	if err != nil { // the same at each start: it must not keep all the others from being run
 		d.options.Log.Error("what became of a command cannot be read", "package", attempt.Package, "reason", err)
 		err = d.note(attempt.Package, unknowable(err))
@@ -79,13 +77,11 @@ func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 	}
 	log := d.options.Log.With("package", attempt.Package, "attempt", attempt.Number)
 	switch status.Phase {
-	case execute.Ordered: // a shim that was started may be about to begin
-		switch err := execute.Withdraw(folder); {
-		case errors.Is(err, execute.ErrBegun):
-			return d.settle(attempt)
-		case err != nil:
-			return false, err
+	case execute.None:
+		if attempt.Shim != "" {
+			_, err = d.ledger.Intend(attempt.Package, attempt.Info) // before the shim's word of it is swept away
 		}
+		return false, err
 	case execute.Running:
 		log.Info("a command that was running still does")
 		return true, nil
@@ -94,7 +90,7 @@ func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 		err = d.note(attempt.Package, resultOf(status.Result))
 		return false, err
 	case execute.Interrupted:
-		if d.mayRepeat(attempt) && attempt.Interrupted < maxInterrupted {
+		if d.mayRepeat(attempt) {
 			log.Warn("a command was interrupted; it will be run again")
 			_, err = d.ledger.Interrupt(attempt.Package)
 			return false, err
@@ -106,11 +102,11 @@ func (d *daemon) settle(attempt ledger.Attempt) (runs bool, err error) {
 	return false, nil
 }
 
-// mayRepeat reports whether an interrupted command is run again: if the package says so, or if it only stores
-// files, which is the same the second time.
+// mayRepeat reports whether an interrupted command is run again, at most maxInterrupted times: if the package says so,
+// or if it only stores files, which is the same the second time.
 func (d *daemon) mayRepeat(attempt ledger.Attempt) bool {
 	p := d.vault.Find(attempt.Package)
-	return p != nil && p.InfoDigest() == attempt.Info && (p.Info().Retry || p.Info().Action == core.Store)
+	return attempt.Interrupted < maxInterrupted && p != nil && p.InfoDigest() == attempt.Info && (p.Info().Retry || p.Info().Action == core.Store)
 }
 
 // job returns the folder of an attempt's command.

@@ -59,15 +59,20 @@ func (d *daemon) run(ctx, before context.Context, assignment plan.Assignment, ex
 	}
 	attempt, err := d.ledger.Intend(id, p.InfoDigest())
 	if err != nil {
-		return func() plan.Event {
-			d.broken = fmt.Errorf("that package %s is about to run cannot be noted: %w", id, err)
-			return nil
-		}
+		return d.unnoted(id, err)
 	}
 	failpoint.Hit("daemon.after_intent")
 	shim, err := d.handOver(before, p, attempt, execTime, session)
 	if err != nil {
 		return d.notRun(before, id, errors.Join(err, execute.Remove(d.job(attempt))))
+	}
+	if attempt, err = d.ledger.Launch(id, shim.Name()); err != nil {
+		shim.Dismiss()
+		return d.unnoted(id, err)
+	}
+	failpoint.Hit("daemon.after_launched")
+	if err := shim.Begin(); err != nil {
+		return d.notBegun(before, attempt, err)
 	}
 	done := d.finish(ctx, attempt, shim)
 	if text := p.Info().Completion; text != "" && session != nil {
@@ -161,9 +166,10 @@ func (d *daemon) consent(ctx context.Context, i *info.Info, delays int) (*notify
 	return &session, nil
 }
 
-// handOver unpacks the archive, writes the order and starts the shim. After an error nothing has run.
+// handOver unpacks the archive, writes the order and starts the shim, which waits for the word to begin. After an error
+// nothing has run.
 func (d *daemon) handOver(ctx context.Context, p *vault.Package, attempt ledger.Attempt, execTime time.Duration,
-	session *notify.Session) (shimEnded <-chan struct{}, err error) {
+	session *notify.Session) (shim *execute.Shim, err error) {
 	i, folder := p.Info(), d.job(attempt)
 	if err := execute.Make(folder); err != nil {
 		return nil, &postponement{pause: jobPause, problem: err.Error()}
@@ -190,11 +196,11 @@ func (d *daemon) handOver(ctx context.Context, p *vault.Package, attempt ledger.
 		return nil, err
 	}
 	d.options.Log.Info("package runs", "package", i.ID, "action", i.Action, "attempt", attempt.Number)
-	shimEnded, err = execute.Launch(d.options.Program, folder)
+	shim, err = execute.Launch(d.options.Program, folder)
 	if err != nil {
 		return nil, &postponement{pause: jobPause, problem: err.Error()}
 	}
-	return shimEnded, nil
+	return shim, nil
 }
 
 // unpackTo unpacks a package's archive.
@@ -236,10 +242,10 @@ func (d *daemon) watch(ctx context.Context, attempt ledger.Attempt) answer {
 }
 
 // finish waits for a command's end and notes its result. When the agent stops first, the command goes on, and the
-// next start finds it.
-func (d *daemon) finish(ctx context.Context, attempt ledger.Attempt, shimEnded <-chan struct{}) answer {
+// next start finds it. shim is nil for a command of an earlier start.
+func (d *daemon) finish(ctx context.Context, attempt ledger.Attempt, shim *execute.Shim) answer {
 	id, folder := attempt.Package, d.job(attempt)
-	status, err := execute.Wait(ctx, folder, shimEnded)
+	status, err := execute.Wait(ctx, folder, attempt.Shim, shim)
 	if ctx.Err() != nil {
 		return func() plan.Event { return nil }
 	}
@@ -247,28 +253,36 @@ func (d *daemon) finish(ctx context.Context, attempt ledger.Attempt, shimEnded <
 	switch {
 	case err != nil:
 		return d.end(id, unknowable(err))
-	case status.Phase == execute.Ended || status.Phase == execute.Interrupted && !d.mayRepeat(attempt):
-		return d.conclusion(attempt, status.Result)
-	case status.Phase == execute.Interrupted && attempt.Interrupted < maxInterrupted:
-		_, err = d.ledger.Interrupt(id)
-	case status.Phase == execute.Interrupted:
-		return d.conclusion(attempt, status.Result)
-	case status.Phase == execute.Ordered:
-		if err := execute.Withdraw(folder); errors.Is(err, execute.ErrBegun) { // it was only slow
-			return d.finish(ctx, attempt, nil)
-		} else if err != nil {
-			return func() plan.Event {
-				d.broken = fmt.Errorf("package %s, which has not begun: %w", id, err)
-				return nil
-			}
+	case status.Phase == execute.None:
+		return d.notBegun(ctx, attempt, nil)
+	case status.Phase == execute.Interrupted && d.mayRepeat(attempt):
+		if _, err := d.ledger.Interrupt(id); err != nil {
+			return d.unnoted(id, err)
 		}
+		const problem = "its command was interrupted; it will be run again"
+		err = execute.Remove(folder)
+		return d.notRun(ctx, id, &postponement{pause: jobPause, problem: problem + because(err)})
 	}
-	problem := "the program that watches commands did not begin"
-	if status.Phase == execute.Interrupted {
-		problem = "its command was interrupted; it will be run again"
+	return d.conclusion(attempt, status.Result)
+}
+
+// notBegun answers a run whose shim has run nothing and never will, which the ledger notes before the shim's word of
+// that is removed.
+func (d *daemon) notBegun(ctx context.Context, attempt ledger.Attempt, err error) answer {
+	if _, err := d.ledger.Intend(attempt.Package, attempt.Info); err != nil {
+		return d.unnoted(attempt.Package, err)
 	}
-	err = errors.Join(err, execute.Remove(folder))
-	return d.notRun(ctx, id, &postponement{pause: jobPause, problem: problem + because(err)})
+	err = errors.Join(err, execute.Remove(d.job(attempt)))
+	problem := "the program that watches commands did not begin" + because(err)
+	return d.notRun(ctx, attempt.Package, &postponement{pause: jobPause, problem: problem})
+}
+
+// unnoted ends the agent, which cannot note what is about to happen to a package or became of it.
+func (d *daemon) unnoted(id core.PackageID, err error) answer {
+	return func() plan.Event {
+		d.broken = fmt.Errorf("the run of package %s cannot be noted: %w", id, err)
+		return nil
+	}
 }
 
 // unknowable is the result of a command whose files do not say what became of it.

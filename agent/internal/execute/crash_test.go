@@ -3,14 +3,13 @@
 package execute
 
 import (
-	"errors"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"enjambre/agent/internal/failpoint"
 	"enjambre/core"
@@ -38,7 +37,7 @@ func TestKilled(t *testing.T) {
 		after Phase  // once another shim has been started
 	}
 	want := map[string]outcome{
-		"execute.before_started": {Ordered, "", Ended},
+		"execute.before_started": {Interrupted, "", Ended},
 		"execute.after_started":  {Interrupted, "", Interrupted},
 		"execute.after_command":  {Interrupted, "once\n", Interrupted},
 		"execute.before_result":  {Interrupted, "once\n", Interrupted},
@@ -57,11 +56,8 @@ func TestKilled(t *testing.T) {
 			count := filepath.Join(t.TempDir(), "count")
 			folder := newJob(t, Order{Action: core.Execute, Target: "echo said; echo once >>" + count}, nil)
 			t.Setenv(failpoint.Variable, point.Name)
-			ended, err := Launch(program, folder)
-			if err != nil {
-				t.Fatal(err)
-			}
-			state, err := Wait(t.Context(), folder, ended)
+			shim := launched(t, program, folder)
+			state, err := Wait(t.Context(), folder, shim.Name(), shim)
 			ran, _ := os.ReadFile(count)
 			if err != nil || state.Phase != expected.found || string(ran) != expected.ran {
 				t.Errorf("got %s, %v, ran %q; want %s, ran %q", state.Phase, err, ran, expected.found, expected.ran)
@@ -74,11 +70,9 @@ func TestKilled(t *testing.T) {
 				}
 			}
 			t.Setenv(failpoint.Variable, "")
-			if ended, err = Launch(program, folder); err != nil {
-				t.Fatal(err)
-			}
-			<-ended
-			after, err := Look(folder)
+			shim = launched(t, program, folder)
+			<-shim.ended
+			after, err := Look(folder, shim.Name())
 			ran, _ = os.ReadFile(count)
 			if err != nil || after.Phase != expected.after || strings.Count(string(ran), "once") > 1 {
 				t.Errorf("another shim: got %s, %v, ran %q; want %s", after.Phase, err, ran, expected.after)
@@ -94,29 +88,38 @@ func TestKilled(t *testing.T) {
 func TestOrphan(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	folder := newJob(t, untilThere(gate), nil)
-	ended, err := Launch(os.Args[0], folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	shim := launched(t, os.Args[0], folder)
 	var started record
-	var command process
+	var command commandRecord
 	eventually(t, "the command", func() bool {
 		return readJSON(folder, startedFile, &started) == nil && readJSON(folder, commandFile, &command) == nil
 	})
 	if err := syscall.Kill(started.Shim.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
-	if state, err := Look(folder); err != nil || state.Phase != Running {
+	<-shim.ended
+	if state, err := Look(folder, shim.Name()); err != nil || state.Phase != Running {
 		t.Errorf("with its command alive: got %s, %v; want %s", state.Phase, err, Running)
 	}
-	if orphaned(folder, record{Until: time.Now()}) {
-		t.Error("it counts as running after its time")
+	late := command
+	late.Until = sinceBoot()
+	data, err := json.Marshal(late)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, commandFile), data, 0o600)
+	}
+	if err != nil || isOrphaned(folder) {
+		t.Errorf("it counts as running after its time, %v", err)
+	}
+	if data, err = json.Marshal(command); err == nil {
+		err = os.WriteFile(filepath.Join(folder, commandFile), data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := Wait(t.Context(), folder, ended); err != nil || state.Phase != Interrupted {
+	if state, err := Wait(t.Context(), folder, shim.Name(), shim); err != nil || state.Phase != Interrupted {
 		t.Errorf("got %s, %v; want %s", state.Phase, err, Interrupted)
 	}
 }
@@ -167,12 +170,9 @@ func TestOtherProcess(t *testing.T) {
 // TestShutdown: a shim that is asked to end stays to tell what came of its command.
 func TestShutdown(t *testing.T) {
 	folder := newJob(t, Order{Action: core.Execute, Target: "echo begun; exec sleep 300"}, nil)
-	ended, err := Launch(os.Args[0], folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	shim := launched(t, os.Args[0], folder)
 	var started record
-	var command process
+	var command commandRecord
 	eventually(t, "the command", func() bool {
 		return readJSON(folder, startedFile, &started) == nil && readJSON(folder, commandFile, &command) == nil &&
 			readOutput(folder) == "begun\n"
@@ -182,7 +182,7 @@ func TestShutdown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	state, err := Wait(t.Context(), folder, ended)
+	state, err := Wait(t.Context(), folder, shim.Name(), shim)
 	if err != nil || state.Phase != Ended || !strings.Contains(state.Result.Detail, "terminated") {
 		t.Errorf("got %s, %v, %s", state.Phase, err, state.Result.Detail)
 	}
@@ -208,79 +208,56 @@ func TestDamagedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name == orderFile {
-			if err := Run(folder); core.ClassOf(err) != core.ClassFormat {
+			if err := Run(folder, strings.NewReader(goAhead)); core.ClassOf(err) != core.ClassFormat {
 				t.Errorf("ran a damaged order: %v", err)
 			}
 			continue
 		}
-		if _, err := Look(folder); core.ClassOf(err) != core.ClassFormat || !strings.Contains(err.Error(), path) {
+		if _, err := Look(folder, ""); core.ClassOf(err) != core.ClassFormat || !strings.Contains(err.Error(), path) {
 			t.Errorf("damaged %s: got %v", name, err)
 		}
 	}
 }
 
-// TestWithdrawn: what is taken back is not begun by a shim that comes late, whatever of the job's folder is left;
-// and what has begun is not taken back.
-func TestWithdrawn(t *testing.T) {
+// TestNoWord: a shim that is not told to begin runs nothing, also when what was noted of it is all that is left.
+func TestNoWord(t *testing.T) {
 	count := filepath.Join(t.TempDir(), "count")
 	order := Order{Action: core.Execute, Target: "echo once >>" + count}
-	folder := newJob(t, order, nil)
-	if err := Withdraw(folder); err != nil {
-		t.Fatal(err)
-	}
-	late, err := readOrder(folder) // as a shim did before
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := begin(folder, late); !errors.Is(err, ErrBegun) {
-		t.Errorf("a withdrawn job is begun: %v", err)
-	}
-	if state, err := Look(folder); err != nil || state.Phase != None {
-		t.Errorf("got %s, %v", state.Phase, err)
-	}
-	for range 2 {
-		if err := errors.Join(Withdraw(folder), Remove(folder)); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := begin(folder, late); err == nil {
-		t.Error("a removed job is begun")
-	}
-
-	begun := newJob(t, order, nil)
-	if err := begin(begun, late); err != nil {
-		t.Fatal(err)
-	}
-	if err := Withdraw(begun); !errors.Is(err, ErrBegun) {
-		t.Errorf("got %v", err)
-	}
-	if state, err := Look(begun); err != nil || state.Phase != Running {
-		t.Errorf("got %s, %v", state.Phase, err)
-	}
-	ordered := newJob(t, order, nil)
-	if err := Remove(ordered); err != nil {
-		t.Error(err)
-	}
-	if entries, err := os.ReadDir(filepath.Dir(ordered)); err != nil || len(entries) > 0 {
-		t.Errorf("left behind: %v, %v", entries, err)
-	}
-}
-
-// TestSlowShim: a shim that begins just when its job is removed either runs its command, which is then waited for, or
-// never does.
-func TestSlowShim(t *testing.T) {
-	for range 300 {
-		count := filepath.Join(t.TempDir(), "count")
-		folder := newJob(t, Order{Action: core.Execute, Target: "echo once >>" + count}, nil)
-		order, err := readOrder(folder)
+	for name, end := range map[string]func(*Shim){
+		"dismissed":     (*Shim).Dismiss,
+		"agent is gone": func(shim *Shim) { _ = shim.word.Close(); <-shim.ended }, // as the kernel does
+	} {
+		folder := newJob(t, order, nil)
+		shim, err := Launch(os.Args[0], folder)
 		if err != nil {
 			t.Fatal(err)
 		}
-		removed := make(chan error, 1)
-		go func() { removed <- Remove(folder) }()
-		begunErr := begin(folder, order)
-		if err := <-removed; (err == nil) == (begunErr == nil) {
-			t.Fatalf("removed: %v, begun: %v", err, begunErr)
+		if state, err := Look(folder, shim.Name()); err != nil || state.Phase != Running {
+			t.Errorf("%s: while it waits: got %s, %v", name, state.Phase, err)
 		}
+		end(shim)
+		if state, err := Look(folder, shim.Name()); err != nil || state.Phase != None {
+			t.Errorf("%s: got %s, %v", name, state.Phase, err)
+		}
+		if err := shim.Begin(); err == nil {
+			t.Errorf("%s: told to begin all the same", name)
+		}
+		if err := Remove(folder); err != nil {
+			t.Error(err)
+		}
+	}
+	gone := newJob(t, order, nil)
+	shim, err := Launch(os.Args[0], gone)
+	if err == nil {
+		err = os.Remove(filepath.Join(gone, orderFile)) // perhaps before it is read
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = shim.Begin() // it may have ended
+	state, err := Wait(t.Context(), gone, shim.Name(), shim)
+	ran, _ := os.ReadFile(count)
+	if hasRun := len(ran) > 0; err != nil || hasRun != (state.Phase == Ended) || !hasRun && state.Phase != None {
+		t.Errorf("without an order: got %s, %v, ran %q", state.Phase, err, ran)
 	}
 }

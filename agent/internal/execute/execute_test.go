@@ -22,8 +22,11 @@ import (
 // TestMain makes the test's binary a shim when it is called as one.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == ShimCommand {
-		if err := Run(os.Args[2]); err != nil {
+		if err := Run(os.Args[2], os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			if errors.Is(err, ErrNotBegun) {
+				os.Exit(NotBegun)
+			}
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -68,16 +71,26 @@ func newJob(t *testing.T, order Order, files map[string]string) string {
 	return folder
 }
 
-// carriedOut runs a job in a shim and returns its result.
-func carriedOut(t *testing.T, folder string) Result {
+// launched starts a job's shim and tells it to begin.
+func launched(t *testing.T, program, folder string) *Shim {
 	t.Helper()
-	ended, err := Launch(os.Args[0], folder)
+	shim, err := Launch(program, folder)
+	if err == nil {
+		err = shim.Begin()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return shim
+}
+
+// carriedOut runs a job in a shim and returns its result.
+func carriedOut(t *testing.T, folder string) Result {
+	t.Helper()
+	shim := launched(t, os.Args[0], folder)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	state, err := Wait(ctx, folder, ended)
+	state, err := Wait(ctx, folder, shim.Name(), shim)
 	if err != nil || state.Phase != Ended {
 		t.Fatalf("got phase %s, %v; want %s", state.Phase, err, Ended)
 	}

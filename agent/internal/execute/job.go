@@ -6,8 +6,8 @@
 //
 //	order.json   what to do; written by the agent, durable before a shim is started
 //	stage/       the unpacked archive, if there is one; there before the order is
-//	started      who runs it: process, its start time, boot ID; by the shim, durable before the command runs;
-//	             or the order itself, by the agent that has withdrawn it
+//	started      who runs it: process, its start time, boot ID; by the shim, durable before the command runs
+//	declined     by a shim that was not told to begin, and has run nothing
 //	command      the process of the command, while it runs
 //	output       the last part of what the command said, at most 512 KiB
 //	output.old   what stood before it, at most 512 KiB
@@ -19,8 +19,11 @@
 // linked or renamed, then its folder synced. "started" is linked, which fails if it is there: of two shims
 // one runs the command, and the other ends without having done anything.
 //
-// [Look] reads a job's [Phase] from these files after any crash of either side. A job that was begun and has
-// no result is not run again by this package: whether it may be is the package's business.
+// A shim that was started waits for a word of its agent (see [Shim]), which notes durably, elsewhere, who the shim is
+// before it gives it. From then on the job counts as begun, whatever becomes of these files: commands remove "their"
+// folder, cleaners and backups remove what they do not know. Before the word nothing runs, and without the agent no
+// word comes. So [Look] knows a job's [Phase] after any crash of either side and any loss of files: at worst it is
+// Interrupted, and never run a second time by this package. Whether it may be is the package's business.
 package execute
 
 import (
@@ -47,6 +50,7 @@ const orderVersion = 1
 const (
 	orderFile     = "order.json"
 	startedFile   = "started"
+	declinedFile  = "declined"
 	commandFile   = "command"
 	resultFile    = "result.json"
 	outputFile    = "output"
@@ -168,52 +172,17 @@ func Clean(folder string) error {
 	return removeFrom(folder, stageFolder, workFolder, temporary)
 }
 
-// Withdraw takes an order back: when it returns nil, no shim will ever begin the job, not even one that was started
-// and is only slow. The error is an [ErrBegun] if one has begun it, in which case [Look] says what becomes of it.
-// A job that was not ordered is no error.
-func Withdraw(folder string) error {
-	// A link: it cannot come after the shim's own, and takes no room on a full disk.
-	err := os.Link(filepath.Join(folder, orderFile), filepath.Join(folder, startedFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case errors.Is(err, fs.ErrExist):
-		if started, err := readStarted(folder); err != nil || !started.isWithdrawn() {
-			return fmt.Errorf("withdraw %s: %w", folder, ErrBegun)
-		}
-	case err != nil:
-		return fmt.Errorf("withdraw the order: %w", err)
-	}
-	return syncFolder(folder)
-}
-
-// withdrawnSuffix ends the name of a job's folder that is being removed: a shim that was slow does not find it.
-const withdrawnSuffix = ".withdrawn"
-
-// Remove removes a job's folder with everything in it; that it is not there is no error. It withdraws an order that
-// nobody has begun, refuses a job that still runs, and one in whose folder something is mounted: nothing is unmounted, nothing that lies
-// elsewhere is removed. Every failure is an [ErrClean]. A removal that was interrupted is gone on with by
-// the next one.
+// Remove removes a job's folder with everything in it; that it is not there is no error. It refuses a job that still
+// runs, and one in whose folder something is mounted: nothing is unmounted, nothing that lies elsewhere is removed.
+// Every failure is an [ErrClean]. A removal that was interrupted is gone on with by the next one. A shim that was not
+// told to begin runs nothing, so its job may be removed below it.
 func Remove(folder string) error {
-	state, err := Look(folder)
+	state, err := Look(folder, "")
 	if err != nil && state.Phase == Running {
 		return fmt.Errorf("%w: %s: %w", ErrClean, folder, err)
 	}
 	if state.Phase == Running {
 		return fmt.Errorf("%w: %s: its command still runs", ErrClean, folder)
-	}
-	if err == nil && state.Phase == Ordered {
-		if err := removeFrom(folder); err != nil { // something is mounted
-			return err
-		}
-		if err := Withdraw(folder); err != nil {
-			return fmt.Errorf("%w: %w", ErrClean, err)
-		}
-		// Else a shim could begin while the sign that it must not is removed already.
-		if err := os.Rename(folder, folder+withdrawnSuffix); err != nil {
-			return fmt.Errorf("%w: %w", ErrClean, err)
-		}
-		folder += withdrawnSuffix
 	}
 	// The order goes first: without it the rest means nothing, whatever a crash leaves of it.
 	return removeFrom(folder, orderFile, "")

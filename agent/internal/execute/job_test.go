@@ -23,6 +23,7 @@ func TestTwoShims(t *testing.T) {
 	var shims []*exec.Cmd
 	for range 8 {
 		shim := exec.CommandContext(t.Context(), os.Args[0], ShimCommand, folder)
+		shim.Stdin = strings.NewReader(goAhead)
 		if err := shim.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +42,7 @@ func TestTwoShims(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(folder, "*.new")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	if err := Run(folder); !errors.Is(err, ErrBegun) {
+	if err := Run(folder, strings.NewReader(goAhead)); !errors.Is(err, ErrBegun) {
 		t.Errorf("a shim of an ended job: got %v, want %v", err, ErrBegun)
 	}
 }
@@ -72,19 +73,17 @@ func TestCreateOnce(t *testing.T) {
 func TestWaitEnds(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	folder := newJob(t, untilThere(gate), nil)
-	if state, err := Look(folder); err != nil || state.Phase != Ordered {
+	if state, err := Look(folder, ""); err != nil || state.Phase != None {
 		t.Errorf("before: got %v, %v", state, err)
 	}
-	if _, err := Launch(os.Args[0], folder); err != nil {
-		t.Fatal(err)
-	}
+	launched(t, os.Args[0], folder)
 	eventually(t, "the command", func() bool {
-		state, err := Look(folder)
+		state, err := Look(folder, "")
 		return err == nil && state.Phase == Running
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if state, err := Wait(ctx, folder, nil); !errors.Is(err, context.Canceled) || state.Phase != Running {
+	if state, err := Wait(ctx, folder, "", nil); !errors.Is(err, context.Canceled) || state.Phase != Running {
 		t.Errorf("got %v, %v", state.Phase, err)
 	}
 	if err := Remove(folder); !errors.Is(err, ErrClean) {
@@ -93,14 +92,14 @@ func TestWaitEnds(t *testing.T) {
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := Wait(t.Context(), folder, nil); err != nil || state.Phase != Ended {
+	if state, err := Wait(t.Context(), folder, "", nil); err != nil || state.Phase != Ended {
 		t.Errorf("got %v, %v", state, err)
 	}
 }
 
 func TestLookAtNothing(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "job")
-	if state, err := Look(folder); err != nil || state.Phase != None {
+	if state, err := Look(folder, ""); err != nil || state.Phase != None {
 		t.Errorf("no folder: got %v, %v", state, err)
 	}
 	if err := Remove(folder); err != nil {
@@ -109,11 +108,9 @@ func TestLookAtNothing(t *testing.T) {
 	if _, err := Launch(filepath.Join(folder, "none"), folder); err == nil {
 		t.Error("launched a program that is not there")
 	}
-	over := make(chan struct{})
-	close(over)
-	state, err := Wait(t.Context(), newJob(t, Order{Action: core.Execute, Target: "true"}, nil), over)
-	if err != nil || state.Phase != Ordered {
-		t.Errorf("a shim that ended at once: got %v, %v", state, err)
+	shim := (&Shim{process: process{PID: 1, Start: "none"}}).Name()
+	if state, err := Look(folder, shim); err != nil || state.Phase != Interrupted || state.Result.Text != "ERR_EXECUTE" {
+		t.Errorf("no folder, and a shim was told to begin: got %v, %v", state, err)
 	}
 }
 

@@ -1,6 +1,11 @@
 package execute
 
-import "os"
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
 
 // A process is known by more than its number, which is given out again.
 type process struct {
@@ -26,4 +31,20 @@ func ourselves() (process, error) { return identify(os.Getpid()) }
 func (p process) alive() bool {
 	now, err := identify(p.PID)
 	return err == nil && now == p
+}
+
+// String returns the process as one word, for the ledger: PID, boot and start time.
+func (p process) String() string { return fmt.Sprintf("%d/%s/%s", p.PID, p.Boot, p.Start) }
+
+// parseProcess reads what String wrote.
+func parseProcess(text string) (process, error) {
+	fields := strings.SplitN(text, "/", 3)
+	if len(fields) != 3 {
+		return process{}, fmt.Errorf("%.100q names no process", text)
+	}
+	pid, err := strconv.Atoi(fields[0])
+	if err != nil || pid <= 0 {
+		return process{}, fmt.Errorf("%.100q names no process", text)
+	}
+	return process{PID: pid, Boot: fields[1], Start: fields[2]}, nil
 }

@@ -5,6 +5,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A procStat is what /proc/PID/stat says, as far as we ask.
@@ -44,4 +47,13 @@ func startTime(pid int) (string, error) {
 func bootID() (string, error) {
 	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(data)), err
+}
+
+// sinceBoot returns the time since the computer started, sleep included. Nobody sets it.
+func sinceBoot() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		panic("execute: the kernel has no such clock: " + err.Error()) // it has since Linux 2.6.39
+	}
+	return time.Duration(now.Nano())
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // startTime asks ps, which every Unix has. It knows seconds only.
@@ -27,3 +28,6 @@ func startTime(pid int) (string, error) {
 
 // bootID is empty: ps tells absolute times.
 func bootID() (string, error) { return "", nil }
+
+// sinceBoot is the wall clock, for want of another that all processes share.
+func sinceBoot() time.Duration { return time.Duration(time.Now().UnixNano()) }

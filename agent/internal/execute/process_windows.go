@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -27,3 +28,6 @@ func startTime(pid int) (start string, err error) {
 
 // bootID is empty: Windows tells absolute times.
 func bootID() (string, error) { return "", nil }
+
+// sinceBoot returns the time since the computer started, sleep included. Nobody sets it.
+func sinceBoot() time.Duration { return windows.DurationSinceBoot() }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,22 +22,31 @@ import (
 	"enjambre/core/outcome"
 )
 
-// ErrBegun says that another shim has begun the job. This one has done nothing.
-var ErrBegun = errors.New("the job was begun before")
+// Errors of Run.
+var (
+	// ErrBegun says that another shim has begun the job. This one has done nothing.
+	ErrBegun = errors.New("the job was begun before")
+	// ErrNotBegun says that nothing has run, and nothing will.
+	ErrNotBegun = errors.New("the job is not begun")
+)
 
-// Run is the shim: it carries out the order in a folder and writes the result there. It is meant to be a
-// process of its own, whose file mask and children it makes its own.
+// Run is the shim: it carries out the order in a folder and writes the result there, once it has read the word to
+// begin from input. It is meant to be a process of its own, whose file mask and children it makes its own.
 //
-// Whatever is wrong with the package is a result, and no error. An error says that the job could not be
-// begun, and nothing has run; or that its result could not be written, which then counts as interrupted.
-func Run(folder string) error {
+// Whatever is wrong with the package is a result, and no error. An error that is an [ErrNotBegun] says that nothing
+// has run; any other, that the result could not be written, which then counts as interrupted.
+func Run(folder string, input io.Reader) error {
 	order, err := readOrder(folder)
 	if err != nil {
-		return fmt.Errorf("run %s: %w", folder, err)
+		return fmt.Errorf("run %s: %w: %w", folder, ErrNotBegun, err)
+	}
+	if err := awaitWord(input); err != nil {
+		_ = createDurable(folder, declinedFile, nil) // else the job counts as begun, if the agent has noted it
+		return fmt.Errorf("run package %s: %w: %w", order.Package, ErrNotBegun, err)
 	}
 	failpoint.Hit("execute.before_started")
-	if err := begin(folder, order); err != nil {
-		return fmt.Errorf("run package %s: %w", order.Package, err)
+	if err := begin(folder); err != nil {
+		return fmt.Errorf("run package %s: %w: %w", order.Package, ErrNotBegun, err)
 	}
 	failpoint.Hit("execute.after_started")
 	result := (&job{folder: folder, order: order}).carryOut()
@@ -49,12 +59,12 @@ func Run(folder string) error {
 }
 
 // begin says durably that this process runs the job, unless another has said so.
-func begin(folder string, order Order) error {
+func begin(folder string) error {
 	shim, err := ourselves()
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(record{Shim: shim, Until: time.Now().Add(order.TimeLimit + orphanGrace)})
+	data, err := json.Marshal(record{Shim: shim})
 	if err == nil {
 		err = createDurable(folder, startedFile, data)
 	}
@@ -64,13 +74,23 @@ func begin(folder string, order Order) error {
 	return err
 }
 
-// finish writes the result, durably.
+// finish writes the result, durably. A folder that the command has removed is made again: what became of the command
+// is known here and nowhere else.
 func finish(folder string, result Result) error {
 	data, err := json.MarshalIndent(result, "", "  ")
 	if err != nil {
 		return err
 	}
 	beside, err := writeBeside(folder, resultFile, data)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.Mkdir(filepath.Dir(folder), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := Make(folder); err != nil {
+			return err
+		}
+		beside, err = writeBeside(folder, resultFile, data)
+	}
 	if err != nil {
 		return err
 	}
@@ -237,7 +257,8 @@ func (j *job) noteCommand(pid int) {
 	if err != nil {
 		return // it has ended
 	}
-	if data, err := json.Marshal(command); err == nil {
+	until := sinceBoot() + j.order.TimeLimit + orphanGrace
+	if data, err := json.Marshal(commandRecord{process: command, Until: until}); err == nil {
 		_ = os.WriteFile(filepath.Join(j.folder, commandFile), data, 0o600)
 	}
 }

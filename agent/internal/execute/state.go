@@ -18,14 +18,13 @@ type Phase string
 
 // The phases, in their order.
 const (
-	None        Phase = "none"        // not ordered, or withdrawn: nothing has run
-	Ordered     Phase = "ordered"     // not begun: nothing has run, and a shim may be started, again too
+	None        Phase = "none"        // nothing has run, and no shim will ever begin it
 	Running     Phase = "running"     // the shim lives, or has died and its command lives
-	Interrupted Phase = "interrupted" // begun and over, and nobody knows how far it came
+	Interrupted Phase = "interrupted" // begun perhaps, and over; nobody knows how far it came
 	Ended       Phase = "ended"       // there is a result
 )
 
-// A State is what a job's folder says.
+// A State is what is known of a job.
 type State struct {
 	Phase  Phase
 	Result Result // when Ended; when Interrupted, what to report if it is not run again
@@ -33,8 +32,7 @@ type State struct {
 
 // A record is what "started" holds.
 type record struct {
-	Shim  process   `json:"shim"`
-	Until time.Time `json:"until"` // from then on the command does not count as running without the shim
+	Shim process `json:"shim"`
 }
 
 func readStarted(folder string) (record, error) {
@@ -42,41 +40,46 @@ func readStarted(folder string) (record, error) {
 	return started, readJSON(folder, startedFile, &started)
 }
 
-// isWithdrawn reports whether it is not a shim's record but the order, put in its place by [Withdraw].
-func (r record) isWithdrawn() bool { return r.Shim == process{} }
-
 // orphanGrace is how much longer than its time limit a command may live whose shim is dead.
 const orphanGrace = time.Minute
 
-// Look returns a job's state. It never changes anything, and may be called at any time. With an error, such
-// as a damaged file, the phase is Running if the error leaves open whether it is, else None.
-func Look(folder string) (State, error) {
-	if _, err := os.Stat(filepath.Join(folder, orderFile)); errors.Is(err, fs.ErrNotExist) {
-		return State{Phase: None}, nil
-	} else if err != nil {
-		return State{Phase: Running}, fmt.Errorf("look at job: %w", err)
+// Look returns a job's state. shim is the [Shim.Name] that was noted before the shim was told to begin, or "" if
+// none was. It never changes anything, and may be called at any time. With an error, such as a damaged file, the
+// phase is Running if the error leaves open whether it is, else None.
+//
+// Files of a job can vanish: commands, cleaners and backups take them away. So what is not there proves nothing once
+// a shim was told to begin: that nothing has run is believed of the shim alone, which leaves word of it.
+func Look(folder, shim string) (State, error) {
+	state, found, damaged := ended(folder)
+	if found {
+		return state, nil
 	}
-	state, found, err := ended(folder)
-	if found || err != nil {
-		return state, err
-	}
+	isNoted := shim != ""
+	noted, _ := parseProcess(shim) // one that cannot be read is not alive
 	started, err := readStarted(folder)
+	hasBegun := isNoted || !errors.Is(err, fs.ErrNotExist)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return State{Phase: Ordered}, nil
-	case err != nil:
-		return State{Phase: Running}, fmt.Errorf("look at job: %w", err)
-	case started.isWithdrawn():
+	case isNoted && noted.alive():
+		return State{Phase: Running}, nil
+	case exists(folder, declinedFile) || !hasBegun && damaged == nil:
 		return State{Phase: None}, nil
-	case started.Shim.alive() || orphaned(folder, started):
+	case err == nil && started.Shim.alive() || isOrphaned(folder):
 		return State{Phase: Running}, nil
 	}
 	// The shim may have written its result and ended since we looked for it.
-	state, found, err = ended(folder)
-	if found || err != nil {
-		return state, err
+	if state, found, damaged = ended(folder); found || damaged != nil {
+		return state, damaged
+	}
+	if err != nil && !isNoted {
+		return State{Phase: Running}, fmt.Errorf("look at job: %w", err)
 	}
 	return State{Phase: Interrupted, Result: interrupted(folder)}, nil
+}
+
+// exists reports whether a job has a file.
+func exists(folder, name string) bool {
+	_, err := os.Lstat(filepath.Join(folder, name))
+	return err == nil
 }
 
 // ended reads the result, if there is one.
@@ -92,58 +95,62 @@ func ended(folder string) (state State, found bool, err error) {
 	return state, true, nil
 }
 
-// orphaned reports whether the command of a dead shim goes on.
-func orphaned(folder string, started record) bool {
-	var command process
+// A commandRecord is what "command" holds.
+type commandRecord struct {
+	process
+	// Until is from when on the command does not count as running without its shim, in time since the computer
+	// started: clocks are set.
+	Until time.Duration `json:"until_ns"`
+}
+
+// isOrphaned reports whether the command of a dead shim goes on.
+func isOrphaned(folder string) bool {
+	var command commandRecord
 	if err := readJSON(folder, commandFile, &command); err != nil {
 		return false // it was not started, or the power failed
 	}
-	return command.alive() && time.Now().Before(started.Until)
+	return command.alive() && sinceBoot() < command.Until
 }
 
 // interrupted is what can be said about a job that was begun and not finished.
 func interrupted(folder string) Result {
 	return Result{
 		Text: string(outcome.Execute), Class: core.ClassInterrupt, Output: readOutput(folder),
-		Detail: "a crash or a restart ended the command, or what watched it; how far it came is unknown",
+		Detail: "a crash or a restart ended the command, or what watched it, or its files were removed; how far it " +
+			"came is unknown",
 	}
 }
 
 // How Wait looks: often at first, since most commands are short.
 const (
-	minPause   = 20 * time.Millisecond
-	maxPause   = time.Second
-	startGrace = 30 * time.Second // for a shim to begin, on a busy computer
+	minPause = 20 * time.Millisecond
+	maxPause = time.Second
 )
 
-// Wait waits for a job's end and returns its state: Ended or Interrupted; Ordered if no shim has begun it
-// within 30 s, or its shim has ended without; None if there is no order. shimEnded is what [Launch]
-// returned; with it Wait notices the end at once, without it (nil) within a second. It returns ctx's error
-// when ctx ends, and leaves the job alone.
-func Wait(ctx context.Context, folder string, shimEnded <-chan struct{}) (State, error) {
-	pause := minPause
-	for begun := time.Now(); ; pause = min(2*pause, maxPause) {
-		over := false
-		select {
-		case <-shimEnded:
-			over = true
-		default:
-		}
-		state, err := Look(folder)
-		isPending := state.Phase == Ordered && !over && time.Since(begun) < startGrace
-		if err != nil || state.Phase != Running && !isPending {
+// Wait waits for a job's end and returns its state: Ended or Interrupted; None if nothing has run and nothing will.
+// name is as in [Look]. shim is what [Launch] returned; with it Wait notices the end at once, without it (nil)
+// within a second. It returns ctx's error when ctx ends, and leaves the job alone.
+func Wait(ctx context.Context, folder, name string, shim *Shim) (State, error) {
+	var over <-chan struct{}
+	if shim != nil {
+		over = shim.ended
+	}
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		state, err := Look(folder, name)
+		switch {
+		case shim != nil && state.Phase != Ended && shim.hasDeclined():
+			return State{Phase: None}, nil
+		case err != nil || state.Phase != Running:
 			return state, err
 		}
 		timer := time.NewTimer(pause)
-		if over {
-			shimEnded = nil // its command goes on without it
-		}
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return state, context.Cause(ctx)
-		case <-shimEnded:
+		case <-over:
 			timer.Stop()
+			over = nil // its command may go on without it
 		case <-timer.C:
 		}
 	}

@@ -8,6 +8,7 @@
 // JSON. So no line can be changed, moved or taken out of the middle unseen. The JSON is a record:
 //
 //	intent       a command is about to be handed over: attempt, nonce, digest of the info file
+//	launched     who watches over that command: from now on it may run
 //	interrupted  the command of the open intent had begun, and its end is unknown; it will be run again
 //	result       how the package ended, whether it ran or not
 //	reported     the server has acknowledged that result
@@ -94,6 +95,7 @@ type Attempt struct {
 	Stage       Stage          `json:"stage"`
 	Nonce       string         `json:"nonce"` // names the job of this attempt
 	Info        core.Digest    `json:"info"`  // of the info file that it was about; zero when none was had
+	Shim        string         `json:"shim,omitempty"` // who was told to run the command; "": nothing has run
 	Interrupted int            `json:"interrupted,omitempty"`
 	Result      Result         `json:"result,omitzero"`
 	At          time.Time      `json:"at"` // of the last change, by this computer's clock
@@ -177,6 +179,12 @@ func (l *Ledger) Intend(id core.PackageID, info core.Digest) (Attempt, error) {
 	nonce := make([]byte, nonceBytes)
 	_, _ = rand.Read(nonce) // never fails
 	return l.change(record{Kind: intent, Package: id, Nonce: hex.EncodeToString(nonce), Info: info})
+}
+
+// Launch notes who is about to be told to run the intended command, in the words of agent/internal/execute. From then
+// on the command counts as begun, whatever else is lost, until Intend or Interrupt say otherwise.
+func (l *Ledger) Launch(id core.PackageID, shim string) (Attempt, error) {
+	return l.change(record{Kind: launched, Package: id, Shim: shim})
 }
 
 // Interrupt notes that the intended command had begun and ended in an unknown way, and will be run again.

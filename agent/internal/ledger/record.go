@@ -16,6 +16,7 @@ type kind string
 
 const (
 	intent      kind = "intent"
+	launched    kind = "launched"
 	interrupted kind = "interrupted"
 	ended       kind = "result"
 	reported    kind = "reported"
@@ -29,6 +30,7 @@ type record struct {
 	At      time.Time      `json:"at"`
 	Nonce   string         `json:"nonce,omitempty"`
 	Info    core.Digest    `json:"info,omitzero"`
+	Shim    string         `json:"shim,omitempty"`
 	Result  *Result        `json:"result,omitempty"`
 	Attempt *Attempt       `json:"attempt,omitempty"` // of a summary
 }
@@ -44,12 +46,18 @@ func (r record) apply(a Attempt) (Attempt, error) {
 		if a.Stage != Intended {
 			next = Attempt{Package: r.Package, Number: a.Number + 1, Result: Result{Installed: a.Result.Installed}}
 		}
-		next.Stage, next.Nonce, next.Info = Intended, r.Nonce, r.Info
+		next.Stage, next.Nonce, next.Info, next.Shim = Intended, r.Nonce, r.Info, ""
+	case launched:
+		if a.Stage != Intended || a.Shim != "" || r.Shim == "" {
+			return cannot()
+		}
+		next.Shim = r.Shim
 	case interrupted:
 		if a.Stage != Intended {
 			return cannot()
 		}
 		next.Interrupted++
+		next.Shim = ""
 	case ended:
 		if r.Result == nil || r.Result.Text == "" {
 			return cannot()

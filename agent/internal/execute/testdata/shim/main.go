@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,8 +10,11 @@ import (
 )
 
 func main() {
-	if err := execute.Run(os.Args[2]); err != nil {
+	if err := execute.Run(os.Args[2], os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		if errors.Is(err, execute.ErrNotBegun) {
+			os.Exit(execute.NotBegun)
+		}
 		os.Exit(1)
 	}
 }
