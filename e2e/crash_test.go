@@ -25,7 +25,8 @@ func TestMemberCrash(t *testing.T) {
 		{"daemon.after_intent", 1, ""},
 		{"daemon.after_unpack", 1, ""},
 		{"daemon.after_order", 1, ""},
-		{"execute.before_started", 1, ""},
+		{"daemon.after_launched", 1, ""},
+		{"execute.before_started", 0, interrupted},
 		{"execute.after_started", 0, interrupted},
 		{"execute.after_command", 1, interrupted},
 		{"execute.before_result", 1, interrupted},
@@ -42,14 +43,10 @@ func TestMemberCrash(t *testing.T) {
 			id := s.deploy("--action", "LAUNCH", "--command", "run.sh", "--file", s.script("echo x >>"+ran, 1<<20))
 
 			s.member.Env = []string{"ENJAMBRE_FAILPOINT=" + c.point}
-			if c.point == "execute.before_started" {
-				s.postponed("did not begin") // for a minute
-			} else {
-				output, err := s.member.Once(t.Context())
-				inShim := strings.HasPrefix(c.point, "execute.")
-				if killed := err != nil && strings.Contains(err.Error(), "signal: killed"); killed == inShim {
-					t.Fatalf("got %v\n%s", err, output)
-				}
+			output, err := s.member.Once(t.Context())
+			inShim := strings.HasPrefix(c.point, "execute.")
+			if killed := err != nil && strings.Contains(err.Error(), "signal: killed"); killed == inShim {
+				t.Fatalf("got %v\n%s", err, output)
 			}
 			s.member.Env = nil
 			if _, err := s.member.Once(t.Context()); err != nil { // what failed was told before

@@ -113,9 +113,7 @@ func (s *Schedule) runsHeld(now time.Time, event RunsHeld) {
 func (s *Schedule) follow(now time.Time) {
 	if now.Before(s.last) {
 		s.shift(now.Sub(s.last))
-		for _, t := range s.turns {
-			t.notifiedAt = earlier(t.notifiedAt, now) // it is not ours to shift, but was not in the future
-		}
+		s.date(now)
 	}
 	s.last = now
 	for s.nextBegins() && !now.Before(s.clock.begins(s.options)) {
@@ -149,6 +147,17 @@ func (s *Schedule) begin(to time.Time) {
 		if reached.divides(t.priority) {
 			s.enter(t)
 		}
+	}
+}
+
+// date makes no notification later than now: it is not ours to shift, but was not in the future. Without a Timeout it
+// waits until there is one: whoever sets none does perhaps not know the time.
+func (s *Schedule) date(now time.Time) {
+	if s.options.Timeout == 0 {
+		return
+	}
+	for _, t := range s.turns {
+		t.notifiedAt = earlier(t.notifiedAt, now)
 	}
 }
 
@@ -190,7 +199,7 @@ func (s *Schedule) packageAdded(now time.Time, event PackageAdded) []Action {
 		return []Action{Refuse{event.ID}}
 	case t == nil:
 		notifiedAt := event.NotifiedAt.Round(0)
-		if notifiedAt.IsZero() || notifiedAt.After(now) {
+		if notifiedAt.IsZero() || notifiedAt.After(now) && s.options.Timeout > 0 {
 			notifiedAt = now
 		}
 		t = &turn{id: event.ID, priority: event.Priority, notifiedAt: notifiedAt}
@@ -309,6 +318,7 @@ func (s *Schedule) optionsChanged(now time.Time, options Options) {
 		panic(fmt.Sprintf("cycle: %+v were not validated: %v", options, err))
 	}
 	s.options = options
+	s.date(now)
 	if options.Paused {
 		s.stop()
 		return

@@ -56,12 +56,19 @@ func (d *daemon) report(ctx context.Context, progress ocs.Progress) answer {
 	}
 }
 
-// learnTime takes over the server's time.
+// learnTime takes over the server's time. The first time since the start what was put off until then is seen to.
 func (d *daemon) learnTime() {
-	if theirs, said := d.talker.Client().ServerTime(); said {
-		if err := d.clock.learn(theirs); err != nil {
-			d.options.Log.Warn("the time cannot be remembered", "reason", err)
-		}
+	theirs, said := d.talker.Client().ServerTime()
+	if !said {
+		return
+	}
+	isFirst := !d.clock.isTold()
+	if err := d.clock.learn(theirs); err != nil {
+		d.options.Log.Warn("the time cannot be remembered", "reason", err)
+	}
+	if isFirst {
+		d.redate()
+		d.queue = append(d.queue, plan.TimeTold{})
 	}
 }
 

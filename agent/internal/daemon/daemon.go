@@ -97,9 +97,12 @@ type daemon struct {
 	swarm     swarming
 	following following
 	slept     time.Duration // by the computer, as it was last looked at
+	lookedAt  time.Time     // when that was
 	shown     display
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
+
+	undated []core.PackageID // kept since the start, before the server had told the time
 
 	begun []begun // of what an origin sends that grants leases
 
@@ -169,7 +172,7 @@ func (d *daemon) open() (err error) {
 	}
 	d.talker, err = talk.New(talk.Options{
 		State: d.options.State, Ledger: d.ledger, Proxy: d.options.Proxy, Log: d.options.Log, Now: d.clock.now,
-		Inventory: d.survey, Complete: d.listen,
+		Steady: steady, TimeTold: d.clock.isTold, Inventory: d.survey, Complete: d.listen,
 	})
 	return err
 }
@@ -282,6 +285,9 @@ const maxPause = time.Minute
 func (d *daemon) pause() time.Duration {
 	now := d.clock.now()
 	pause := maxPause
+	if !d.clock.isTold() {
+		pause = lookAtClock
+	}
 	consider := func(at time.Time) { pause = min(pause, max(at.Sub(now), 0)) }
 	if wake, wanted := d.plan.NextWake(); wanted {
 		consider(wake)

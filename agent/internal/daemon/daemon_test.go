@@ -43,6 +43,18 @@ func newDaemon(t *testing.T) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := startDaemon(t, folder)
+	t.Cleanup(func() {
+		if err := d.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// startDaemon opens a daemon without a server on a state folder, as each start of the agent does.
+func startDaemon(t *testing.T, folder *state.Folder) *daemon {
+	t.Helper()
 	d := &daemon{
 		options: Options{State: folder, Log: slog.New(slog.DiscardHandler)}, answers: make(chan answer),
 		unflushed: map[core.PackageID]bool{}, cancels: map[core.PackageID]context.CancelFunc{},
@@ -57,11 +69,6 @@ func newDaemon(t *testing.T) *daemon {
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := d.close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return d
 }
 

@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 
 	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/plan"
@@ -75,6 +77,9 @@ func (d *daemon) retire(id core.PackageID) {
 		d.forget(id)
 		return
 	}
+	if !d.clock.isTold() {
+		d.undated = append(d.undated, id)
+	}
 	d.swarm.member.Renew(p.InfoDigest()) // the last fragments may not have been announced
 	d.swarm.tidyAt = d.clock.now()
 }
@@ -108,7 +113,27 @@ func (d *daemon) tidy() {
 		return
 	}
 	d.swarm.tidyAt = now.Add(tidyEvery)
-	if err := d.vault.Tidy(now, keepAge); err != nil {
+	age := keepAge
+	if !d.clock.isTold() {
+		age = math.MaxInt64
+	}
+	if err := d.vault.Tidy(now, age); err != nil {
 		d.options.Log.Warn("what is kept for other members is not tidied up", "reason", err)
 	}
+}
+
+// redate dates what is kept by the server's time, which was just told: what was kept since the start, and what a clock
+// that was wrong says to be kept since later than now.
+func (d *daemon) redate() {
+	now := d.clock.now()
+	for _, id := range d.vault.IDs() {
+		ended, isKept := d.vault.Kept(id)
+		if !isKept || !ended.After(now) && !slices.Contains(d.undated, id) {
+			continue
+		}
+		if err := d.vault.Keep(id, now); err != nil {
+			d.options.Log.Warn("since when a package is kept cannot be noted", "package", id, "reason", err)
+		}
+	}
+	d.undated = nil
 }

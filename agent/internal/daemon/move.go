@@ -8,9 +8,11 @@ import (
 	"enjambre/peer/mesh"
 )
 
-// lookAround notices that the computer has slept or moved.
+// lookAround notices that the computer has slept or moved, or that its clock was set.
 func (d *daemon) lookAround(ctx context.Context) {
-	if d.noticeSleep(); len(d.queue) > 0 {
+	d.noticeSleep()
+	d.noticeTime()
+	if len(d.queue) > 0 {
 		d.stepQueue(ctx)
 	}
 	if at, wanted := d.locateDue(); wanted && !d.clock.now().Before(at) {
@@ -29,6 +31,23 @@ func (d *daemon) noticeSleep() {
 	d.talker.Client().Renew()
 	d.swarm.locateAt = time.Time{}
 	d.queue = append(d.queue, plan.Moved{})
+}
+
+// lookAtClock is how often it is looked whether the computer's clock was set, until the server has told the time.
+const lookAtClock = 10 * time.Second
+
+// noticeTime notices that the computer's clock was set before the server has told the time, and calls the server: its
+// certificate may be valid now. Whenever our time has gone back, nothing waits for what is a time far ahead now.
+func (d *daemon) noticeTime() {
+	if d.clock.wasSet() {
+		d.options.Log.Info("the clock of this computer was set", "now", d.clock.now())
+		d.queue = append(d.queue, plan.CallDue{})
+	}
+	now := d.clock.now()
+	if now.Before(d.lookedAt) {
+		d.flushAt, d.swarm.tidyAt, d.swarm.locateAt, d.shown.at = now, now, now, time.Time{}
+	}
+	d.lookedAt = now
 }
 
 // locateDue returns when it is to be looked at where the computer is; false while no member could reach it anyway.

@@ -88,15 +88,18 @@ func (s *Shim) Dismiss() {
 	}
 }
 
-// hasDeclined reports whether the shim has ended and says that it has run nothing.
-func (s *Shim) hasDeclined() bool {
+// Ended reports whether the shim has ended. Its command may go on if it was killed.
+func (s *Shim) Ended() bool {
 	select {
 	case <-s.ended:
-		return s.code == NotBegun
+		return true
 	default:
 		return false
 	}
 }
+
+// hasDeclined reports whether the shim has ended and says that it has run nothing.
+func (s *Shim) hasDeclined() bool { return s.Ended() && s.code == NotBegun }
 
 // awaitWord waits for the word to begin. It returns an error when it will not come.
 func awaitWord(from io.Reader) error {

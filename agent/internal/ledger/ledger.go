@@ -93,8 +93,8 @@ type Attempt struct {
 	Package     core.PackageID `json:"package"`
 	Number      int            `json:"attempt"` // from 1; a package that is affected again counts on
 	Stage       Stage          `json:"stage"`
-	Nonce       string         `json:"nonce"` // names the job of this attempt
-	Info        core.Digest    `json:"info"`  // of the info file that it was about; zero when none was had
+	Nonce       string         `json:"nonce"`          // names the job of this attempt
+	Info        core.Digest    `json:"info"`           // of the info file that it was about; zero when none was had
 	Shim        string         `json:"shim,omitempty"` // who was told to run the command; "": nothing has run
 	Interrupted int            `json:"interrupted,omitempty"`
 	Result      Result         `json:"result,omitzero"`

@@ -52,7 +52,7 @@ func (s *session) form(ctx context.Context, running *sync.WaitGroup) {
 // join begins to gossip.
 func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
 	m := s.member
-	if m.options.Now().Before(s.formAfter) {
+	if now := m.options.Now(); now.Before(s.formAfter) && s.formAfter.Sub(now) <= formPause { // else the clock was set back
 		return
 	}
 	finder, heard := s.finder(now), make(chan []byte, maxHeard)

@@ -227,8 +227,8 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	if isOther {
 		s.member.note()
 	}
-	s.step(ctx, running, mesh.Believed{Members: believed}) // which lets the mesh see to what is due, as WakeDue would
-	if !s.member.options.Now().Before(s.rememberAt) {
+	s.step(ctx, running, mesh.Believed{Members: believed})                                                 // which lets the mesh see to what is due, as WakeDue would
+	if now := s.member.options.Now(); !now.Before(s.rememberAt) || s.rememberAt.Sub(now) > rememberEvery { // set back
 		s.remember()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"enjambre/core"
@@ -108,7 +109,7 @@ func (c *Client) WouldTrust(authorities []*x509.Certificate) error {
 	return err
 }
 
-// ServerTime returns the server's time as far as its last answer and Options.Now tell, or false when it has said none
+// ServerTime returns the server's time as far as its last answer and the time since then tell, or false when it has said none
 // since the last call: an old answer must not be believed again after the clock has been set by it.
 func (c *Client) ServerTime() (time.Time, bool) {
 	c.mu.Lock()
@@ -116,7 +117,7 @@ func (c *Client) ServerTime() (time.Time, bool) {
 	if c.date.IsZero() {
 		return time.Time{}, false
 	}
-	theirs := c.date.Add(c.options.Now().Sub(c.heard))
+	theirs := c.date.Add(c.options.Steady() - c.heard)
 	c.date = time.Time{}
 	return theirs, true
 }
@@ -128,9 +129,18 @@ func (c *Client) checkClock(date string) error {
 		return nil // it says nothing
 	}
 	c.mu.Lock()
-	c.date, c.heard = theirs, c.options.Now()
+	isSane := !slices.ContainsFunc(c.shown, func(one *x509.Certificate) bool {
+		return theirs.Before(one.NotBefore) || theirs.After(one.NotAfter)
+	})
+	if isSane {
+		c.date, c.heard = theirs, c.options.Steady()
+	}
 	c.mu.Unlock()
 	if wrong := c.options.Now().Sub(theirs); wrong > MaxClockError || wrong < -MaxClockError {
+		if !isSane { // or we would not believe its certificate at the next contact
+			return fmt.Errorf("the server's clock says %s, when its own certificate is not valid: set the clock of the server",
+				theirs.Format(time.RFC3339))
+		}
 		return fmt.Errorf("%w: it says %s, the server %s; set it, or let it be set by NTP",
 			ErrClock, c.options.Now().UTC().Format(time.RFC3339), theirs.Format(time.RFC3339))
 	}

@@ -46,6 +46,10 @@ type Options struct {
 	Certificate *tls.Certificate // shown to servers that ask; nil before enrolment
 	Proxy       Proxy
 	Now         func() time.Time // default time.Now
+
+	// Steady is the time from any origin, by a clock that nobody sets and that goes on in sleep; default: Go's own, which
+	// does not go on in sleep everywhere.
+	Steady func() time.Duration
 }
 
 // A Client speaks to one server. Safe for concurrent use.
@@ -64,7 +68,7 @@ type Client struct {
 	shown []*x509.Certificate               // by the server, last
 	route route                             // of the last connection to it
 	date  time.Time                         // what the server's clock said last; zero if that was asked for
-	heard time.Time                         // when that was, by Options.Now
+	heard time.Duration                     // when that was, by Options.Steady
 }
 
 // ParseServer reads a server's address: https://host[:port], with /ocsinventory behind it or not.
@@ -91,6 +95,10 @@ func ParseServer(text string) (string, error) {
 func New(options Options) (*Client, error) {
 	if options.Now == nil {
 		options.Now = time.Now
+	}
+	if options.Steady == nil {
+		made := time.Now()
+		options.Steady = func() time.Duration { return time.Since(made) }
 	}
 	roots, err := readAuthorities(options.CAFile)
 	if err != nil {

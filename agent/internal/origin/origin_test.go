@@ -148,18 +148,39 @@ func TestServerTime(t *testing.T) {
 	defer server.Close()
 	now := time.Now()
 	c := client(t, server, func() time.Time { return now })
+	passed := time.Hour
+	c.options.Steady = func() time.Duration { return passed }
 	if got, said := c.ServerTime(); said {
 		t.Errorf("before any answer: %v", got)
 	}
 	if _, err := c.Exchange(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	now = now.Add(14 * time.Hour)
+	now = now.AddDate(40, 0, 0) // it is set: that is not the time that has passed
+	passed += 14 * time.Hour
 	if got, said := c.ServerTime(); !said || !got.Equal(theirs.Add(14*time.Hour)) {
 		t.Errorf("got %v, %v, want %v", got, said, theirs.Add(14*time.Hour))
 	}
 	if got, said := c.ServerTime(); said {
 		t.Errorf("the same answer is believed again: %v", got)
+	}
+}
+
+// TestServerClockWrong: a server whose clock says a time at which its own certificate is not valid is not believed, or
+// nobody could call it any more once its clock is right.
+func TestServerClockWrong(t *testing.T) {
+	for _, wrong := range []int{-200, 200} { // years: the certificate of httptest is valid from 1970 to 2084
+		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().AddDate(wrong, 0, 0).UTC().Format(http.TimeFormat))
+		}))
+		defer server.Close()
+		c := client(t, server, time.Now)
+		if _, err := c.Exchange(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "set the clock of the server") {
+			t.Errorf("%d years: got %v", wrong, err)
+		}
+		if got, said := c.ServerTime(); said {
+			t.Errorf("%d years: believed: %v", wrong, got)
+		}
 	}
 }
 

@@ -157,6 +157,10 @@ type NewsHeard struct{}
 // CallDue reports that a contact is due, for news.
 type CallDue struct{}
 
+// TimeTold reports that the server has told the time since the start: the times given to Step are right from now on, as
+// they are from the first ContactAnswered on. Before that they are the computer's word, by which nothing is given up.
+type TimeTold struct{}
+
 // Moved reports that the computer may be elsewhere than it was, since its address is another or it has slept. A contact is
 // due, and until it has ended, the origin is asked for nothing.
 type Moved struct{}
@@ -195,6 +199,7 @@ func (FragmentsLost) event()     {}
 func (Ended) event()             {}
 func (NewsHeard) event()         {}
 func (CallDue) event()           {}
+func (TimeTold) event()          {}
 func (Moved) event()             {}
 func (NeighbourCame) event()     {}
 func (LonelinessChanged) event() {}

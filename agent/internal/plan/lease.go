@@ -103,10 +103,14 @@ func (p *Plan) Origin() Origin { return p.origin }
 // Leases reports whether that origin is asked; false while it is taken for one that grants none.
 func (p *Plan) Leases() bool { return p.leases() }
 
-// paced returns the schedule's options: the server's, without pauses where the origin keeps the rate; and without pauses
-// as many asks at once as keep a long line busy. Who pauses after each fragment has one.
+// paced returns the schedule's options: the server's, without pauses where the origin keeps the rate, and without an end
+// of patience while the time is not known; and without pauses as many asks at once as keep a long line busy. Who pauses
+// after each fragment has one.
 func (p *Plan) paced() cycle.Options {
 	conf := p.conf
+	if !p.knowsTime {
+		conf.Timeout = 0
+	}
 	if p.leases() && p.origin.AtRate {
 		conf.FragLatency, conf.CycleLatency, conf.PeriodLatency = 0, 0, 0
 	}

@@ -121,13 +121,14 @@ type Plan struct {
 	asks     int  // of it that may be open at once, as the schedule was last told
 	tasks    map[core.PackageID]*task
 
-	reach   reach
-	move    move
-	calls   contact.Pace // PROLOG
-	reports contact.Pace
-	talking bool
-	heard   bool // a contact was answered since the start
-	silent  bool // suspended: nothing is reported
+	reach     reach
+	move      move
+	calls     contact.Pace // PROLOG
+	reports   contact.Pace
+	talking   bool
+	knowsTime bool // the server has told the time since the start
+	heard     bool // a contact was answered since the start
+	silent    bool // suspended: nothing is reported
 
 	answeredAt time.Time     // when a contact was last answered
 	triedAt    time.Time     // when one last ended, answered or not
@@ -227,6 +228,8 @@ func (p *Plan) Step(now time.Time, event Event) []Action {
 		p.newsAt = now
 	case CallDue:
 		p.calls.Hurry(now)
+	case TimeTold:
+		actions = p.timeTold(now)
 	case Moved:
 		p.moved(now)
 	case NeighbourCame:
@@ -300,7 +303,7 @@ func (p *Plan) fetches() int {
 
 // timedOut reports whether a task that is not in the schedule has waited too long.
 func (p *Plan) timedOut(t *task, now time.Time) bool {
-	return p.conf.Timeout > 0 && !now.Before(t.NotifiedAt.Add(p.conf.Timeout))
+	return p.timesOut() && !now.Before(t.NotifiedAt.Add(p.conf.Timeout))
 }
 
 func (p *Plan) timeout(t *task) Action {
@@ -341,7 +344,7 @@ func (p *Plan) NextWake() (time.Time, bool) {
 		if mayFetch && !t.gone {
 			consider(t.fetchNext)
 		}
-		if p.conf.Timeout > 0 {
+		if p.timesOut() {
 			consider(t.NotifiedAt.Add(p.conf.Timeout))
 		}
 	}

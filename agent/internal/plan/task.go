@@ -45,7 +45,7 @@ func (p *Plan) recall(now time.Time, event Resumed) []Action {
 }
 
 func (p *Plan) add(now time.Time, assignment Assignment) *task {
-	if assignment.NotifiedAt.IsZero() || assignment.NotifiedAt.After(now) {
+	if assignment.NotifiedAt.IsZero() || p.knowsTime && assignment.NotifiedAt.After(now) {
 		assignment.NotifiedAt = now
 	}
 	t := &task{Assignment: assignment, phase: ocs.Downloading}
@@ -60,8 +60,9 @@ func (p *Plan) contactAnswered(now time.Time, event ContactAnswered) []Action {
 	p.calls.Answered(now, event.Interval, p.options.Random)
 	p.settle(now)
 	if event.Conf == nil {
-		return nil
+		return p.believe(now)
 	}
+	p.trust(now)
 	p.conf = *event.Conf
 	return p.atOnce(now, func() []Action { return p.takeOver(now, event) })
 }

@@ -27,13 +27,18 @@ import (
 	"enjambre/core/ocs"
 )
 
-// Options are what a Talker needs. All but Proxy and Complete are required.
+// Options are what a Talker needs. All but Proxy, Steady, TimeTold and Complete are required.
 type Options struct {
 	State  *state.Folder
 	Ledger *ledger.Ledger
 	Proxy  origin.Proxy
 	Log    *slog.Logger
 	Now    func() time.Time
+
+	// Steady is as in origin.Options.
+	Steady func() time.Duration
+	// TimeTold reports whether Now is by the word of the server; nil: it is. Until then no certificate counts as old.
+	TimeTold func() bool
 
 	// Inventory surveys the computer. It returns the document's content and a function that is called once the
 	// server has accepted it.
@@ -106,7 +111,7 @@ func (t *Talker) reconnect() error {
 	}
 	client, err := origin.New(origin.Options{
 		Address: t.known.Server, CAFile: t.options.State.CAFile(), Certificate: certificate, Proxy: t.options.Proxy,
-		Now: t.options.Now,
+		Now: t.options.Now, Steady: t.options.Steady,
 	})
 	if err != nil {
 		return err
@@ -264,6 +269,9 @@ func (t *Talker) renew(ctx context.Context) error {
 	certificate, err := t.options.State.Certificate()
 	if err != nil {
 		return err
+	}
+	if t.options.TimeTold != nil && !t.options.TimeTold() {
+		return nil // a clock that is wrong ends no certificate; the next contact knows
 	}
 	now := t.options.Now()
 	switch lost := t.options.State.Certified(); {
