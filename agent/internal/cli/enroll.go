@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"enjambre/agent/internal/enrol"
+	"enjambre/agent/internal/failpoint"
 	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/state"
 	"enjambre/core"
@@ -94,7 +95,7 @@ func (p *program) runEnroll(ctx context.Context, f enrollFlags) error {
 	}
 	known, err := enrol.Enrol(ctx, enrol.Options{
 		State: folder, Server: server, CA: f.ca, Token: token, Tag: f.tag, StockFolder: f.stock, Proxy: proxy,
-		Now: time.Now,
+		Now: failpoint.Now,
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"enjambre/agent/internal/config"
 	"enjambre/agent/internal/daemon"
 	"enjambre/agent/internal/enrol"
+	"enjambre/agent/internal/failpoint"
 	"enjambre/agent/internal/origin"
 	"enjambre/agent/internal/state"
 )
@@ -64,7 +65,7 @@ func (j joining) persist(ctx context.Context) error {
 	j.started = time.Now()
 	j.show("")
 	return enrol.Persist(ctx, enrol.Persistence{
-		Enrolled: j.enrolled,
+		Enrolled: j.enrolled, Now: failpoint.Now,
 		Attempt:  j.attempt,
 		Failed: func(reason error, again time.Time) {
 			j.log.Warn("not enrolled yet", "reason", reason, "again", again.Round(time.Second))
@@ -93,7 +94,7 @@ func (j joining) attempt(ctx context.Context) error {
 	}
 	known, err := enrol.Enrol(ctx, enrol.Options{
 		State: j.folder, Server: server, CA: j.settings.CA, Token: token, Tag: j.settings.Tag,
-		StockFolder: enrol.StockFolder, Proxy: j.proxy, Now: time.Now,
+		StockFolder: enrol.StockFolder, Proxy: j.proxy, Now: failpoint.Now,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"enjambre/agent/internal/failpoint"
 	"enjambre/agent/internal/state"
 )
 
@@ -45,9 +46,17 @@ type remembered struct {
 	Floor time.Time `json:"floor"`
 }
 
+// LastTold returns the time that the server has told the agent of a state folder last, as far as it is remembered; zero
+// for none.
+func LastTold(folder *state.Folder) time.Time {
+	var kept remembered
+	_ = folder.Load(clockName, &kept) // a help, no duty
+	return kept.Floor
+}
+
 // newClock returns a clock. What was remembered and cannot be read any more is forgotten: it is a help, no duty.
 func newClock(folder *state.Folder, log *slog.Logger) *clock {
-	return newClockOf(folder, log, time.Now, steady)
+	return newClockOf(folder, log, failpoint.Now, steady)
 }
 
 // newClockOf is newClock over other clocks than the computer's.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"enjambre/agent/internal/config"
+	"enjambre/agent/internal/failpoint"
 	"enjambre/agent/internal/inventory"
 	"enjambre/agent/internal/notify"
 	"enjambre/agent/internal/origin"
@@ -53,7 +54,9 @@ type Options struct {
 // A run is one diagnosis.
 type run struct {
 	options Options
-	now     time.Time
+	here    time.Time     // this computer's time
+	now     time.Time     // the server's, once it has told it; else this computer's
+	told    bool          // it is the server's
 	folder  *state.Folder // nil when it cannot be opened
 	known   state.Identity
 	member  bool // known is known
@@ -63,12 +66,16 @@ type run struct {
 // Run makes all checks.
 func Run(ctx context.Context, options Options) []Check {
 	r := &run{options: options.withDefaults()}
-	r.now = r.options.Now()
+	r.here = r.options.Now()
+	r.now = r.here
 	r.stateFolder()
 	r.identity()
-	r.certificate()
 	met := r.meet(ctx)
-	r.clock(met)
+	r.clock(met) // first: by a wrong clock all certificates look old
+	if met.isSane() {
+		r.now, r.told = met.theirs, true
+	}
+	r.certificate()
 	r.authority()
 	r.way(met)
 	r.answer(met)
@@ -93,7 +100,7 @@ func Failed(checks []Check) (failed int) {
 
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = failpoint.Now
 	}
 	if o.Free == nil {
 		o.Free = freeBytes

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,7 +160,7 @@ func TestGood(t *testing.T) {
 	for _, check := range checks {
 		names = append(names, check.Name)
 	}
-	order := "state folder, identity, certificate, clock, authority, name, connection, TLS, proxy, answer, disk, dialog, " +
+	order := "state folder, identity, clock, certificate, authority, name, connection, TLS, proxy, answer, disk, dialog, " +
 		"ledger, inventory, agent, swarm"
 	if got := strings.Join(names, ", "); got != order {
 		t.Errorf("got %s", got)
@@ -246,9 +247,53 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// TestWrongClock: by a wrong clock certificates look old. What is to be done is to set it, which is said first, and nobody
+// is told to part with what is known of this computer.
+func TestWrongClock(t *testing.T) {
+	now := time.Now()
+	good, authority := serve(t, deployment)
+	for name, c := range map[string]struct {
+		address string
+		ahead   time.Duration
+		level   Level // of the clock
+		first   string
+	}{
+		"two years ahead":          {good, 2 * 365 * 24 * time.Hour, Fail, "set the clock"},
+		"200 years ahead":          {good, 200 * 365 * 24 * time.Hour, Fail, "set the clock"},
+		"1970":                     {good, time.Unix(30, 0).Sub(now), Fail, "set the clock"},
+		"ahead, and no server":     {"https://127.0.0.1:1/ocsinventory", 2 * 365 * 24 * time.Hour, Skip, "is this computer's clock right?"},
+		"1970, and no server":      {"https://127.0.0.1:1/ocsinventory", time.Unix(30, 0).Sub(now), Fail, "set the clock"},
+		"100 years, and no server": {"https://127.0.0.1:1/ocsinventory", 100 * 365 * 24 * time.Hour, Skip, "is this computer's clock right?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t, enrolled(t, c.address, authority, now).Path())
+			o.Now = func() time.Time { return time.Now().Add(c.ahead) }
+			first := ""
+			for _, check := range Run(t.Context(), o) {
+				if strings.Contains(check.Advice, "remove") {
+					t.Errorf("%s: %s", check.Name, check.Advice)
+				}
+				if check.Name == "clock" && check.Level != c.level {
+					t.Errorf("clock: got %s, %s", check.Level, check.Found)
+				}
+				if isLocal := check.Name != "name" && check.Name != "connection"; first == "" && check.Level == Fail && isLocal {
+					first = check.Advice
+				}
+			}
+			if !strings.Contains(strings.ToLower(first), c.first) {
+				t.Errorf("the first advice is %q, want %q in it", first, c.first)
+			}
+		})
+	}
+}
+
 // TestComputer: what is wrong with the computer itself.
 func TestComputer(t *testing.T) {
-	address, authority := serve(t, deployment)
+	var passed atomic.Int64 // at the server too, since its clock is right
+	address, authority := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().Add(time.Duration(passed.Load())).UTC().Format(http.TimeFormat))
+		deployment(w, r)
+	})
 	damage := func(name, content string) func(*testing.T, *state.Folder, *Options) {
 		return func(t *testing.T, folder *state.Folder, _ *Options) {
 			if err := os.WriteFile(folder.Path(name), []byte(content), 0o600); err != nil {
@@ -347,6 +392,10 @@ func TestComputer(t *testing.T) {
 			folder := enrolled(t, address, authority, time.Now())
 			o := options(t, folder.Path())
 			c.change(t, folder, &o)
+			passed.Store(0)
+			if o.Now != nil {
+				passed.Store(int64(time.Until(o.Now())))
+			}
 			before := listing(t, folder.Path())
 			checks := Run(t.Context(), o)
 			want(t, checks, c.check, c.level, c.text)

@@ -36,6 +36,14 @@ func (r *run) lost(name string, err error) {
 	r.add(name, Fail, strings.TrimSuffix(err.Error(), "; "+state.RestoreOrEnrol), state.RestoreOrEnrol)
 }
 
+// ifClock puts before an advice that depends on the time, which only this computer tells, what to look at first.
+func (r *run) ifClock(advice string) string {
+	if r.told {
+		return advice
+	}
+	return "is this computer's clock right? Set it, or let it be set by NTP; only if it is: " + advice
+}
+
 // stateFolder opens the state folder if it is there.
 func (r *run) stateFolder() {
 	const name = "state folder"
@@ -105,9 +113,9 @@ func (r *run) certificate() {
 	end := certificate.Leaf.NotAfter
 	switch {
 	case r.now.After(end.Add(identity.RenewalGrace)):
-		r.add(name, Fail, "expired on "+date(end)+", too long ago to be renewed", state.RestoreOrEnrol)
+		r.add(name, Fail, "expired on "+date(end)+", too long ago to be renewed", r.ifClock(state.RestoreOrEnrol))
 	case r.now.After(end):
-		r.add(name, Warn, "expired on "+date(end), "nothing, if the clock is right: the next contact renews it")
+		r.add(name, Warn, "expired on "+date(end), r.ifClock("nothing: the next contact renews it"))
 	case r.now.After(end.Add(-soon)):
 		r.add(name, Warn, "ends on "+date(end)+" and is not renewed yet", "see why no contact succeeds")
 	default:
@@ -146,7 +154,7 @@ func (r *run) authority() {
 	found := fmt.Sprintf("%s: %q, until %s", file, certificates[0].Subject.String(), date(last))
 	switch {
 	case r.now.After(last):
-		r.add(name, Fail, found+", which is over", advice)
+		r.add(name, Fail, found+", which is over", r.ifClock(advice))
 	case r.now.After(last.Add(-authorityIn)):
 		r.add(name, Warn, found, "the server should announce the next one: enjambre-server tls next")
 	default:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"enjambre/agent/internal/daemon"
 	"enjambre/agent/internal/origin"
 )
 
@@ -56,7 +57,7 @@ func (r *run) meet(ctx context.Context) meeting {
 	defer client.Close()
 	m.probe = client.Probe(ctx)
 	m.theirs = m.probe.Date
-	if m.probe.Err == nil || len(m.probe.Presented) == 0 || inTime(m.probe.Presented[0], r.now) {
+	if m.probe.Err == nil || len(m.probe.Presented) == 0 || inTime(m.probe.Presented[0], r.here) {
 		return m
 	}
 	leaf := m.probe.Presented[0]
@@ -66,6 +67,11 @@ func (r *run) meet(ctx context.Context) meeting {
 		m.theirs = then.Probe(ctx).Date
 	}
 	return m
+}
+
+// isSane reports whether the server has told its time, one at which its own certificate is valid.
+func (m meeting) isSane() bool {
+	return !m.theirs.IsZero() && (len(m.probe.Presented) == 0 || inTime(m.probe.Presented[0], m.theirs))
 }
 
 func inTime(certificate *x509.Certificate, now time.Time) bool {
@@ -79,21 +85,44 @@ func (r *run) clock(m meeting) {
 		r.skip("no server is known", clockName)
 		return
 	case m.theirs.IsZero():
-		r.skip("the server did not say its time; see below", clockName)
+		r.clockAlone()
 		return
 	}
-	wrong := r.options.Now().Sub(m.theirs)
-	found := fmt.Sprintf("%s here, %s at the server", r.now.UTC().Format(time.RFC3339),
+	wrong := r.here.Sub(m.theirs)
+	found := fmt.Sprintf("%s here, %s at the server", r.here.UTC().Format(time.RFC3339),
 		m.theirs.UTC().Format(time.RFC3339))
-	const advice = "set the clock, or let it be set by NTP"
 	switch {
+	case !m.isSane():
+		r.add(clockName, Fail, found+", when its own certificate is not valid", "set the clock of the server")
 	case wrong.Abs() > origin.MaxClockError:
-		r.add(clockName, Fail, found, advice)
+		r.add(clockName, Fail, found, setClock)
 	case wrong.Abs() > clockAside:
-		r.add(clockName, Warn, found, advice)
+		r.add(clockName, Warn, found, setClock)
 	default:
 		r.add(clockName, OK, found, "")
 	}
+}
+
+const setClock = "set the clock, or let it be set by NTP"
+
+// clockAlone judges this computer's clock without the server's: it cannot be before what the server has told the agent
+// last, nor before this agent's certificate was made.
+func (r *run) clockAlone() {
+	var least time.Time
+	if r.folder != nil {
+		least = daemon.LastTold(r.folder)
+		if certificates, err := readCertificates(r.folder.Path("certificate.pem")); err == nil {
+			if made := certificates[0].NotBefore; made.After(least) {
+				least = made
+			}
+		}
+	}
+	if r.here.Before(least.Add(-clockAside)) {
+		r.add(clockName, Fail, fmt.Sprintf("%s here, and it was %s before", r.here.UTC().Format(time.RFC3339),
+			least.UTC().Format(time.RFC3339)), setClock)
+		return
+	}
+	r.skip("the server did not say its time; see below", clockName)
 }
 
 // way goes along what a request meets until it is answered.
@@ -139,10 +168,10 @@ func (r *run) handshake(m meeting) {
 	switch {
 	case p.Reached < origin.Securing:
 		r.skip("no connection", tlsName)
-	case p.Reached == origin.Securing && len(p.Presented) > 0 && !inTime(p.Presented[0], r.now) &&
+	case p.Reached == origin.Securing && len(p.Presented) > 0 && !inTime(p.Presented[0], r.here) &&
 		!m.theirs.IsZero() && inTime(p.Presented[0], m.theirs):
 		r.add(tlsName, Fail, "the server's certificate is good, but not at the time of this computer's clock",
-			"set the clock, or let it be set by NTP")
+			setClock)
 	case p.Reached == origin.Securing && len(p.Presented) > 0:
 		r.add(tlsName, Fail, fmt.Sprintf("%s shows a certificate of %q, signed by %q, until %s: %v", m.address,
 			p.Presented[0].Subject.String(), p.Presented[0].Issuer.String(), date(p.Presented[0].NotAfter), p.Err),

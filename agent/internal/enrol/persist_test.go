@@ -18,6 +18,7 @@ func TestPersist(t *testing.T) {
 		var times []time.Time
 		failures := 0
 		err := Persist(t.Context(), Persistence{
+			Now:      time.Now,
 			Enrolled: func() (bool, error) { return false, nil },
 			Attempt: func(context.Context) error {
 				times = append(times, time.Now())
@@ -41,6 +42,35 @@ func TestPersist(t *testing.T) {
 	})
 }
 
+// TestPersistClockSet: a pause that a wrong clock was the reason of ends when the clock is set; that of a refusal does not.
+func TestPersistClockSet(t *testing.T) {
+	for _, reason := range []error{errors.New("its certificate is not valid now"), ErrRefused} {
+		synctest.Test(t, func(t *testing.T) {
+			began, attempts := time.Now(), 0
+			err := Persist(t.Context(), Persistence{
+				Now: func() time.Time {
+					if time.Since(began) < 10*time.Hour+20*time.Minute { // by then it is asked once an hour
+						return time.Now().AddDate(-56, 0, 0)
+					}
+					return time.Now()
+				},
+				Enrolled: func() (bool, error) { return false, nil },
+				Attempt: func(context.Context) error {
+					if attempts++; time.Since(began) < 10*time.Hour+20*time.Minute {
+						return reason
+					}
+					return nil
+				},
+				Failed: func(error, time.Time) {},
+			})
+			late := time.Since(began) - (10*time.Hour + 20*time.Minute)
+			if soon := late <= 2*lookEvery; err != nil || attempts < 5 || !errors.Is(reason, ErrRefused) && !soon {
+				t.Errorf("%v: %v, %d attempts, enrolled %v after the clock was set", reason, err, attempts, late)
+			}
+		})
+	}
+}
+
 // TestPersistEndsEarly: with somebody's enrolment by hand, within seconds; with the context; with a folder that
 // cannot be read.
 func TestPersistEndsEarly(t *testing.T) {
@@ -49,6 +79,7 @@ func TestPersistEndsEarly(t *testing.T) {
 		refusal := func(context.Context) error { return ErrRefused }
 		ignored := func(error, time.Time) {}
 		err := Persist(t.Context(), Persistence{
+			Now:      time.Now,
 			Enrolled: func() (bool, error) { return time.Since(began) > time.Minute, nil }, Attempt: refusal, Failed: ignored,
 		})
 		if took := time.Since(began); err != nil || took > time.Minute+lookEvery {
@@ -57,12 +88,12 @@ func TestPersistEndsEarly(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		never := func() (bool, error) { return false, nil }
-		if err := Persist(ctx, Persistence{never, refusal, ignored}); !errors.Is(err, context.DeadlineExceeded) {
+		if err := Persist(ctx, Persistence{never, refusal, ignored, time.Now}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the context ended: got %v", err)
 		}
 		broken := errors.New("broken")
 		unreadable := func() (bool, error) { return false, broken }
-		if err := Persist(t.Context(), Persistence{unreadable, refusal, ignored}); !errors.Is(err, broken) {
+		if err := Persist(t.Context(), Persistence{unreadable, refusal, ignored, time.Now}); !errors.Is(err, broken) {
 			t.Errorf("unreadable: got %v", err)
 		}
 	})

@@ -9,6 +9,9 @@ package failpoint
 // Variable is the environment variable that names the place.
 const Variable = "ENJAMBRE_FAILPOINT"
 
+// ClockVariable is the environment variable that names the file of the clock.
+const ClockVariable = "ENJAMBRE_CLOCK"
+
 // A Point is a place where a test can end the program.
 type Point struct {
 	Name string // PACKAGE.PLACE
