@@ -66,7 +66,7 @@ func (j joining) persist(ctx context.Context) error {
 	j.show("")
 	return enrol.Persist(ctx, enrol.Persistence{
 		Enrolled: j.enrolled, Now: failpoint.Now,
-		Attempt:  j.attempt,
+		Attempt: j.attempt,
 		Failed: func(reason error, again time.Time) {
 			j.log.Warn("not enrolled yet", "reason", reason, "again", again.Round(time.Second))
 			j.show("not enrolled yet: " + reason.Error())

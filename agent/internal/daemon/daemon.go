@@ -102,6 +102,8 @@ type daemon struct {
 	failed    []core.PackageID // that ended badly in this run
 	contacted error            // of the last contact
 
+	hung bool // something did not end: what it holds is not waited for
+
 	undated []core.PackageID // kept since the start, before the server had told the time
 
 	begun []begun // of what an origin sends that grants leases
@@ -179,6 +181,9 @@ func (d *daemon) open() (err error) {
 
 // close closes what is open. Only what could lose something is an error.
 func (d *daemon) close() (err error) {
+	if d.hung {
+		return nil // the process ends, and with it every file; to close one could hang as well
+	}
 	if d.talker != nil {
 		d.talker.Close()
 	}
@@ -205,7 +210,7 @@ func (d *daemon) work(ctx context.Context) error {
 	}
 	effects, cancel := context.WithCancel(ctx)
 	defer d.publish() // how it stood at the end
-	defer d.effects.Wait()
+	defer d.leave()
 	defer cancel()
 	d.effects.Go(func() { d.swarm.member.Run(effects) })
 	d.step(effects, resumed)
@@ -227,6 +232,25 @@ func (d *daemon) remember() {
 		kept = before
 	}
 	d.memory = kept
+}
+
+// leaveTime is how long the agent's end waits for what is under way. All of it ends at once but what hangs in the kernel,
+// and then a service manager would kill the agent anyway; what must not be lost is on the disk before anything is done.
+const leaveTime = 5 * time.Second
+
+// leave waits for what is under way, but for what hangs.
+func (d *daemon) leave() {
+	over := make(chan struct{})
+	go func() { // ends with the last effect, or with the process
+		d.effects.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-time.After(leaveTime):
+		d.hung = true
+		d.options.Log.Warn("something hangs and is left behind", "waited", leaveTime)
+	}
 }
 
 // loop waits for answers and for what comes due.

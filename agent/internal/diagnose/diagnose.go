@@ -4,14 +4,17 @@
 // look by hand, and never changes anything: it makes no file, no key, and tells the server nothing. Everything
 // that the agent does by itself soon, such as renewing a certificate, is no failure.
 //
-// Bounds: a minute for each of at most two requests to the server, and that of an inventory.
+// Bounds: 15 seconds for each look, or 150 of which a minute for each of at most two requests to the server, and that of an
+// inventory. What hangs is named.
 package diagnose
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
+	"enjambre/agent/internal/aside"
 	"enjambre/agent/internal/config"
 	"enjambre/agent/internal/failpoint"
 	"enjambre/agent/internal/inventory"
@@ -49,6 +52,7 @@ type Options struct {
 	Free     func(ctx context.Context, folder string) (int64, error) // bytes free on its disk
 	Session  func(context.Context) (notify.Session, bool, error)     // whose desktop is in use
 	Programs []string                                                // where dialog programs are looked for
+	Patience time.Duration                                           // with each look; default maxLook; ten times of it where the server is asked
 }
 
 // A run is one diagnosis.
@@ -59,7 +63,8 @@ type run struct {
 	told    bool          // it is the server's
 	folder  *state.Folder // nil when it cannot be opened
 	known   state.Identity
-	member  bool // known is known
+	member  bool    // known is known
+	met     meeting // with the server
 	checks  []Check
 }
 
@@ -68,24 +73,54 @@ func Run(ctx context.Context, options Options) []Check {
 	r := &run{options: options.withDefaults()}
 	r.here = r.options.Now()
 	r.now = r.here
-	r.stateFolder()
-	r.identity()
-	met := r.meet(ctx)
-	r.clock(met) // first: by a wrong clock all certificates look old
-	if met.isSane() {
-		r.now, r.told = met.theirs, true
-	}
-	r.certificate()
-	r.authority()
-	r.way(met)
-	r.answer(met)
-	r.disk(ctx)
-	r.dialog(ctx)
-	r.ledger()
-	r.inventory(ctx)
-	r.agent()
-	r.members()
+	r.look(ctx, "state folder", (*run).stateFolder)
+	r.look(ctx, "identity", (*run).identity)
+	r.look(ctx, clockName, func(r *run) { // before all certificates: by a wrong clock they look old
+		r.met = r.meet(ctx)
+		r.clock(r.met)
+		if r.met.isSane() {
+			r.now, r.told = r.met.theirs, true
+		}
+	})
+	r.look(ctx, "certificate", (*run).certificate)
+	r.look(ctx, "authority", (*run).authority)
+	r.way(r.met)
+	r.answer(r.met)
+	r.look(ctx, "disk", func(r *run) { r.disk(ctx) })
+	r.look(ctx, "dialog", func(r *run) { r.dialog(ctx) })
+	r.look(ctx, "ledger", (*run).ledger)
+	r.look(ctx, "inventory", func(r *run) { r.inventory(ctx) })
+	r.look(ctx, "agent", (*run).agent)
+	r.look(ctx, "swarm", (*run).members)
 	return r.checks
+}
+
+// maxLook bounds each look at this computer. To ask the server twice, or to survey all of it, may take ten times as long.
+const maxLook = 15 * time.Second
+
+// look makes one or more checks. Where the kernel waits for a disk or a server that does not answer, nothing can end
+// that: then the check says so, and the others go on.
+func (r *run) look(ctx context.Context, name string, check func(*run)) {
+	patience := r.options.Patience
+	if name == clockName || name == "inventory" {
+		patience *= 10
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	mine := *r
+	mine.checks = nil
+	got, err := aside.Do(limited, "diagnose "+name, func() (*run, error) {
+		check(&mine)
+		return &mine, nil
+	})
+	if err != nil {
+		r.add(name, Fail, fmt.Sprintf("could not be looked at within %v: %v", patience, err),
+			"a disk, a network mount or a directory service hangs; the kernel's log (dmesg) may name it")
+		return
+	}
+	before := r.checks
+	*r = *got
+	r.checks = append(before, got.checks...)
 }
 
 // Failed returns how many checks failed.
@@ -101,6 +136,9 @@ func Failed(checks []Check) (failed int) {
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = failpoint.Now
+	}
+	if o.Patience == 0 {
+		o.Patience = maxLook
 	}
 	if o.Free == nil {
 		o.Free = freeBytes

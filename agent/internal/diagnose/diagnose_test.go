@@ -247,6 +247,26 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// TestHangs: whatever hangs is named, and all else is said.
+func TestHangs(t *testing.T) {
+	address, authority := serve(t, deployment)
+	gate := make(chan struct{})
+	defer close(gate)
+	o := options(t, enrolled(t, address, authority, time.Now()).Path())
+	o.Patience = 2 * time.Second
+	o.Free = func(context.Context, string) (int64, error) { <-gate; return 0, nil }
+	o.Session = func(context.Context) (notify.Session, bool, error) { <-gate; return notify.Session{}, false, nil }
+	o.System.Usage = func(context.Context, string) (uint64, uint64, error) { <-gate; return 0, 0, nil }
+	checks := Run(t.Context(), o)
+	want(t, checks, "disk", Fail, "does not answer")
+	want(t, checks, "dialog", Fail, "does not answer")
+	want(t, checks, "answer", OK, "")
+	want(t, checks, "agent", Warn, "")
+	if failed := Failed(checks); failed < 2 {
+		t.Errorf("%d failed", failed)
+	}
+}
+
 // TestWrongClock: by a wrong clock certificates look old. What is to be done is to set it, which is said first, and nobody
 // is told to part with what is known of this computer.
 func TestWrongClock(t *testing.T) {

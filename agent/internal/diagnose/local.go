@@ -15,6 +15,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/disk"
 
+	"enjambre/agent/internal/aside"
 	"enjambre/agent/internal/config"
 	"enjambre/agent/internal/daemon"
 	"enjambre/agent/internal/inventory"
@@ -210,7 +211,11 @@ func (r *run) disk(ctx context.Context) {
 func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
 
 func freeBytes(ctx context.Context, folder string) (int64, error) {
-	usage, err := disk.UsageWithContext(ctx, folder)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	usage, err := aside.Do(ctx, "free space of "+folder, func() (*disk.UsageStat, error) {
+		return disk.UsageWithContext(ctx, folder)
+	})
 	if err != nil {
 		return 0, fmt.Errorf("free space: %w", err)
 	}

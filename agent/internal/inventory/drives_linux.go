@@ -8,7 +8,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
+	"enjambre/agent/internal/aside"
 	"enjambre/core/ocs"
 )
 
@@ -40,22 +42,46 @@ func readDrives(ctx context.Context, s System) ([]ocs.Section, error) {
 	var sections []ocs.Section
 	var failures []error
 	for _, m := range chooseDrives(parseMounts(string(data))) {
-		if stat, err := os.Stat(s.path(m.at)); err == nil && !stat.IsDir() {
-			continue // a single file that a container shares with its host
-		}
-		total, free, err := s.Usage(ctx, s.path(m.at))
+		size, err := s.measure(ctx, m.at)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("size of %s: %w", m.at, err))
 			continue
+		}
+		if !size.isFolder {
+			continue // a single file that a container shares with its host
 		}
 		device := s.link("/sys/dev/block/" + m.device)
 		if device == "" {
 			device = path.Base(m.source)
 		}
 		sections = append(sections, section("DRIVES", "TYPE", m.at, "VOLUMN", m.source, "FILESYSTEM", m.kind,
-			"TOTAL", mebibytes(total), "FREE", mebibytes(free), "LABEL", labels[device], "SERIAL", uuids[device]))
+			"TOTAL", mebibytes(size.total), "FREE", mebibytes(size.free), "LABEL", labels[device], "SERIAL", uuids[device]))
 	}
 	return sections, errors.Join(failures...)
+}
+
+// maxDrive is how long one file system may take to tell its size; one whose disk has stopped answers never.
+const maxDrive = 2 * time.Second
+
+// A driveSize is what is asked of a mounted file system.
+type driveSize struct {
+	isFolder    bool
+	total, free uint64 // bytes
+}
+
+// measure asks a mounted file system for its size. One that does not answer costs itself alone.
+func (s System) measure(ctx context.Context, at string) (driveSize, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxDrive)
+	defer cancel()
+	path := s.path(at)
+	return aside.Do(ctx, "file system "+path, func() (size driveSize, err error) {
+		if stat, err := os.Stat(path); err == nil && !stat.IsDir() {
+			return driveSize{}, nil
+		}
+		size.isFolder = true
+		size.total, size.free, err = s.Usage(ctx, path)
+		return size, err
+	})
 }
 
 // parseMounts reads mountinfo: ID, parent, major:minor, root, mount point, options, optional fields, "-",

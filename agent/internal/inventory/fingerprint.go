@@ -1,9 +1,11 @@
 package inventory
 
 import (
+	"context"
 	"slices"
 	"strings"
 
+	"enjambre/agent/internal/aside"
 	"enjambre/core"
 )
 
@@ -40,9 +42,19 @@ func (m Machine) IsOther(now Machine) bool {
 }
 
 // Fingerprint reads what tells this computer from its copies. What cannot be read is left unknown: the
-// product UUID, for one, is shown to root alone.
+// product UUID, for one, is shown to root alone. What does not answer within MaxSource is unknown as well.
 func Fingerprint(system System) Machine {
 	system = system.complete()
+	ctx, cancel := context.WithTimeout(context.Background(), MaxSource)
+	defer cancel()
+	machine, err := aside.Do(ctx, "fingerprint "+system.Root, func() (Machine, error) { return fingerprint(system), nil })
+	if err != nil {
+		system.Log.Warn("what tells this computer from its copies is not known", "reason", err)
+	}
+	return machine
+}
+
+func fingerprint(system System) Machine {
 	id, uuid, addresses := system.identity()
 	return Machine{
 		System:   part("system", known(id)),

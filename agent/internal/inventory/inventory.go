@@ -24,12 +24,15 @@ import (
 	"path/filepath"
 	"time"
 
+	"enjambre/agent/internal/aside"
 	"enjambre/core/ocs"
 )
 
 // Bounds of one inventory.
 const (
 	MaxTime     = 60 * time.Second // of the whole collection; sources that were not reached by then are skipped
+	MaxSource   = 5 * time.Second  // of one source
+	MaxListing  = 40 * time.Second // of SOFTWARES: longer than a program of the system may run
 	MaxPrograms = 20_000           // items of SOFTWARES; the rest is cut and noted
 	MaxItems    = 256              // items of every other list, such as addresses and drives; likewise
 	MaxSections = 12 << 20         // bytes of all sections as XML
@@ -93,19 +96,16 @@ type source struct {
 }
 
 // Survey reads every source. It fails only when ctx ends; what else goes wrong is logged and noted.
+//
+// A source may hang where the kernel waits for a disk or a server that does not answer, and nothing can end that. So each
+// is read in a goroutine of its own and left behind in time; while it hangs, it is not read again.
 func Survey(ctx context.Context, system System) (Report, error) {
 	system = system.complete()
 	limited, cancel := context.WithTimeout(ctx, MaxTime)
 	defer cancel()
 	var report Report
 	for _, source := range sources {
-		var sections []ocs.Section
-		err := limited.Err()
-		if err == nil {
-			sections, err = source.read(limited, system)
-		} else {
-			err = fmt.Errorf("not read: the sources before it took %v", MaxTime)
-		}
+		sections, err := source.within(limited, system)
 		if ctx.Err() != nil {
 			return Report{}, fmt.Errorf("inventory: %w", ctx.Err())
 		}
@@ -116,6 +116,31 @@ func Survey(ctx context.Context, system System) (Report, error) {
 	}
 	report.bound(system)
 	return report, nil
+}
+
+// within reads a source, unless ctx has ended, and leaves it behind when it takes too long.
+func (s source) within(ctx context.Context, system System) ([]ocs.Section, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("not read: the sources before it took %v", MaxTime)
+	}
+	most := MaxSource
+	if s.name == softwares {
+		most = MaxListing
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	type found struct {
+		sections []ocs.Section
+		err      error
+	}
+	got, err := aside.Do(ctx, "inventory "+system.Root+" "+s.name, func() (found, error) {
+		sections, err := s.read(ctx, system)
+		return found{sections, err}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got.sections, got.err
 }
 
 func (r *Report) note(system System, source, reason string) {

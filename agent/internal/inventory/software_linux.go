@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"enjambre/agent/internal/aside"
 	"enjambre/core/ocs"
 )
 
@@ -16,7 +17,9 @@ const dpkgFolder = "/var/lib/dpkg/"
 // readPrograms lists the packages of dpkg's and rpm's databases. A database that fails does not hide the
 // other.
 func readPrograms(ctx context.Context, s System) ([]ocs.Section, error) {
-	debs, errDpkg := s.dpkgPrograms()
+	limited, cancel := context.WithTimeout(ctx, MaxSource)
+	defer cancel()
+	debs, errDpkg := aside.Do(limited, "dpkg of "+s.Root, s.dpkgPrograms)
 	rpms, errRPM := s.rpmPrograms(ctx, MaxPrograms-len(debs))
 	sections := append(debs, rpms...)
 	if len(sections) == 0 && errDpkg == nil && errRPM == nil {

@@ -44,7 +44,7 @@ const maxTold = 10 * time.Minute
 // The error is an [ErrNoDialog] when nothing can be shown; the caller goes on as after Proceed. It is ctx's
 // when ctx ends; the window is gone then.
 func Ask(ctx context.Context, session Session, question Question) (Answer, error) {
-	with, err := findProgram(programFolders)
+	with, err := soughtProgram(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -99,7 +99,7 @@ func askOnce(ctx context.Context, with program, session Session, question Questi
 // Tell shows a closing text and returns when the user has closed it, after 10 minutes, or when ctx ends. The
 // error is an [ErrNoDialog] when nothing can be shown.
 func Tell(ctx context.Context, session Session, title, text string) error {
-	with, err := findProgram(programFolders)
+	with, err := soughtProgram(ctx)
 	if err != nil {
 		return err
 	}

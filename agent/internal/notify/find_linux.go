@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"enjambre/agent/internal/aside"
 )
 
 // Bounds of a search.
@@ -21,6 +23,7 @@ const (
 	maxProcesses   = 1 << 16
 	maxEnvironment = 256 << 10 // bytes of one process's
 	loginctlTime   = 5 * time.Second
+	maxSearch      = 20 * time.Second
 )
 
 // firstUser is the lowest number of a person. Login screens have users below it.
@@ -40,7 +43,26 @@ type Finder struct {
 // How the display is reached is taken from the environment of one of the user's processes. The user chooses
 // what stands there and root's programs will believe it, so everything is dropped that is not of the one
 // harmless form: a D-Bus address, for one, could name a program to be run.
+//
+// A directory service that does not answer, or a process whose memory cannot be read now, costs maxSearch.
 func (f Finder) Active(ctx context.Context) (Session, bool, error) {
+	limited, cancel := context.WithTimeout(ctx, maxSearch)
+	defer cancel()
+	type found struct {
+		session Session
+		isThere bool
+	}
+	got, err := aside.Do(limited, "the user's session", func() (found, error) {
+		session, isThere, err := f.active(limited)
+		return found{session, isThere}, err
+	})
+	if ctx.Err() != nil {
+		return Session{}, false, context.Cause(ctx)
+	}
+	return got.session, got.isThere, err
+}
+
+func (f Finder) active(ctx context.Context) (Session, bool, error) {
 	if f.Proc == "" {
 		f.Proc = "/proc"
 	}

@@ -1,12 +1,16 @@
 package notify
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"html"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"enjambre/agent/internal/aside"
 )
 
 // programFolders are where programs are looked for: never where the user's own path leads.
@@ -38,6 +42,20 @@ func (p program) read(s said, buttons []button) (Answer, error) {
 }
 
 func (p program) tell(title, text string) []string { return p.kind.tell(title, text) }
+
+// maxSeek is how long folders may take to say whether they have a program: one may be a mount that hangs.
+const maxSeek = 10 * time.Second
+
+// soughtProgram returns the first program of the system's folders.
+func soughtProgram(ctx context.Context) (program, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxSeek)
+	defer cancel()
+	found, err := aside.Do(ctx, "dialog programs", func() (program, error) { return findProgram(programFolders) })
+	if errors.Is(err, aside.ErrStuck) {
+		err = fmt.Errorf("%w: %w", ErrNoDialog, err)
+	}
+	return found, err
+}
 
 // findProgram returns the first program there is.
 func findProgram(folders []string) (program, error) {
