@@ -180,11 +180,11 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 // shim is the hidden command that the agent starts to run a package's command.
 func (p *program) shim() *cobra.Command {
 	return &cobra.Command{
-		Use: execute.ShimCommand + " FOLDER", Short: "run one command for the agent", Args: cobra.ExactArgs(1),
+		Use: execute.ShimCommand + " [FOLDER]", Short: "run one command for the agent", Args: cobra.MaximumNArgs(1),
 		Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			p.started = true
-			return execute.Run(args[0], p.stdin)
+			return execute.Run(execute.JobFolder(args), p.stdin)
 		},
 	}
 }

@@ -22,8 +22,8 @@ import (
 
 // TestMain makes the test's binary a shim when it is called as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == execute.ShimCommand {
-		err := execute.Run(os.Args[2], os.Stdin)
+	if len(os.Args) > 1 && os.Args[1] == execute.ShimCommand {
+		err := execute.Run(execute.JobFolder(os.Args[2:]), os.Stdin)
 		if errors.Is(err, execute.ErrNotBegun) {
 			os.Exit(execute.NotBegun)
 		}

@@ -117,8 +117,15 @@ func (d *daemon) job(attempt ledger.Attempt) string {
 // sweepJobs removes the folders of commands that do not run.
 func (d *daemon) sweepJobs(running map[string]bool) error {
 	folder := d.options.State.Path(jobsName)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := os.MkdirAll(folder, 0o711); err != nil {
 		return err
+	}
+	// Commands that give up root must get to their folder through these two. Nobody but their owner can list them, and
+	// what lies there otherwise is its owner's alone.
+	for _, way := range []string{d.options.State.Path(), folder} {
+		if err := os.Chmod(way, 0o711); err != nil {
+			return err
+		}
 	}
 	entries, err := os.ReadDir(folder)
 	if err != nil {

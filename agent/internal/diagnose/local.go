@@ -67,8 +67,8 @@ func (r *run) stateFolder() {
 		return
 	}
 	r.folder = folder
-	if stat, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && stat.Mode().Perm()&0o077 != 0 {
-		r.add(name, Warn, fmt.Sprintf("%s: others may look into it", path), "chmod 700 "+path)
+	if stat, err := os.Stat(path); err == nil && runtime.GOOS != "windows" && stat.Mode().Perm()&0o066 != 0 {
+		r.add(name, Warn, fmt.Sprintf("%s: others may look into it", path), "chmod 711 "+path)
 		return
 	}
 	r.add(name, OK, fmt.Sprintf("%s, %d entries", path, len(entries)), "")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"enjambre/core"
@@ -82,17 +83,27 @@ func newEnvironment(service []string, order Order, work, temporary string) *envi
 		return env
 	}
 	env.set("TMPDIR", temporary)
-	env.setDefault("HOME", home())
+	// What cron and a login give.
+	name, home := account()
+	env.set("USER", name)
+	env.set("LOGNAME", name)
+	env.setDefault("HOME", home)
+	env.setDefault("SHELL", "/bin/sh")
+	env.setDefault("TERM", "dumb")
 	env.setDefault("LANG", "C.UTF-8")
 	return env
 }
 
-// home returns the service's home folder, which init systems often do not tell.
-func home() string {
-	if current, err := user.Current(); err == nil && filepath.IsAbs(current.HomeDir) {
-		return current.HomeDir
+// account returns the name and the home folder of whom the service runs as. Root's are known without a directory service,
+// which may hang.
+func account() (name, home string) {
+	if os.Geteuid() == 0 {
+		return "root", "/root"
 	}
-	return rootFolder
+	if current, err := user.Current(); err == nil && filepath.IsAbs(current.HomeDir) {
+		return current.Username, current.HomeDir
+	}
+	return strconv.Itoa(os.Geteuid()), rootFolder
 }
 
 func (e *environment) key(name string) string {

@@ -21,8 +21,8 @@ import (
 
 // TestMain makes the test's binary a shim when it is called as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == ShimCommand {
-		if err := Run(os.Args[2], os.Stdin); err != nil {
+	if len(os.Args) > 1 && os.Args[1] == ShimCommand {
+		if err := Run(JobFolder(os.Args[2:]), os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			if errors.Is(err, ErrNotBegun) {
 				os.Exit(NotBegun)
@@ -220,9 +220,9 @@ func TestEnvironment(t *testing.T) {
 	for _, want := range []string{
 		"PATH=" + stage + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
 		"PKG_DIR=" + stage + "\n",
-		"SITE=lyon\n", "TMPDIR=" + filepath.Join(folder, "tmp") + "\n", "http_proxy=http://proxy\n",
+		"SITE=lyon\n", "TMPDIR=/var/tmp/enjambre-", "http_proxy=http://proxy\n",
 		"LANG=C.UTF-8\n",
-		"HOME=/", "EMPTY=\n", "drwx------", "\n0022\n",
+		"HOME=/", "EMPTY=\n", "drwxrwxrwt", "\n0022\n", "USER=", "LOGNAME=", "SHELL=/", "TERM=",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in:\n%s", want, got)

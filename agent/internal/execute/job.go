@@ -9,11 +9,11 @@
 //	started      who runs it: process, its start time, boot ID; by the shim, durable before the command runs
 //	declined     by a shim that was not told to begin, and has run nothing
 //	command      the process of the command, while it runs
-//	output       the last part of what the command said, at most 512 KiB
-//	output.old   what stood before it, at most 512 KiB
+//	output       what the command says; only the last part takes room
+//	output.old   what stood before it where a file cannot give back room, at most 512 KiB
 //	result.json  what came of it; durable when it has its name
-//	tmp/         the command's temporary files
-//	work/        the command's working directory when there is no archive
+//
+// The command's temporary files, and its working directory when there is no archive, lie elsewhere: see makeLodge.
 //
 // A file that decides anything comes into being in one step: written under another name, synced, then
 // linked or renamed, then its folder synced. "started" is linked, which fails if it is there: of two shims
@@ -169,7 +169,7 @@ func readJSON(folder, name string, to any) error {
 
 // Clean removes what a job's command worked with, and keeps order and result. It fails as [Remove] does.
 func Clean(folder string) error {
-	return removeFrom(folder, stageFolder, workFolder, temporary)
+	return removeFrom(folder, stageFolder)
 }
 
 // Remove removes a job's folder with everything in it; that it is not there is no error. It refuses a job that still

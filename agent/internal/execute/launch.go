@@ -4,12 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"time"
 )
 
 // ShimCommand is the name of the hidden command with which a program becomes the shim: PROGRAM shim FOLDER.
 const ShimCommand = "shim"
+
+// shimName is what a shim calls itself, and jobVariable says which job is its: the agent's name is not in its command
+// line, so that "pkill -f" does not find it.
+const (
+	shimName    = "enjambre-shim"
+	jobVariable = "ENJAMBRE_JOB"
+)
+
+// JobFolder returns the job of the shim that this process is: that of its arguments, else that of its environment.
+func JobFolder(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return os.Getenv(jobVariable)
+}
 
 // NotBegun is the exit code with which a program must end when [Run] returns an [ErrNotBegun]: EX_TEMPFAIL of sysexits.h.
 const NotBegun = 75
@@ -40,7 +56,9 @@ type Shim struct {
 //
 // The shim has the environment of this process. What of it reaches the command is decided there.
 func Launch(program, folder string) (*Shim, error) {
-	cmd := exec.Command(program, ShimCommand, folder)
+	cmd := exec.Command(program)
+	cmd.Args = []string{shimName, ShimCommand}
+	cmd.Env = append(os.Environ(), jobVariable+"="+folder)
 	cmd.Dir = rootFolder
 	cmd.SysProcAttr = detached()
 	input, err := cmd.StdinPipe()

@@ -6,75 +6,103 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
 // MaxOutput is how much of the end of a command's output a result carries, in bytes.
 const MaxOutput = 4 << 10
 
-// halfOutput bounds each of the two output files, in bytes.
+// halfOutput bounds each of the two output files once they are cut, in bytes; a power of two.
 const halfOutput = 512 << 10
 
-// An output keeps the end of what a command says, on disk for people and in memory for the result. However
-// much a command says, it takes two files of halfOutput. A disk that fails or is full costs the files, not
-// the result, and not the command.
+// An output is the file that a command and all that it starts write to. It is a file and no pipe, so that nobody is ended
+// by a signal when the shim is gone. The shim keeps it short: it gives back the room of all but the last halfOutput, and the
+// file stays as long as it is. Where a file system cannot do that, the last part goes to the old file and the file is begun
+// anew; what is written in the moment between is lost.
 type output struct {
 	folder string
-	file   *os.File // nil when it cannot be written
-	size   int      // of file
-	end    []byte   // the last bytes, at most twice MaxOutput
+	file   *os.File // the null device when it cannot be made; nil when not even that
+	end    []byte   // the last of what was cut off, at most MaxOutput
+	given  int64    // bytes from the beginning whose room was given back
 }
 
 func newOutput(folder string) *output {
-	o := &output{folder: folder}
-	o.rotate()
-	return o
+	const flags = os.O_RDWR | os.O_CREATE | os.O_TRUNC | os.O_APPEND
+	file, err := os.OpenFile(filepath.Join(folder, outputFile), flags, 0o600)
+	if err != nil {
+		file, _ = os.OpenFile(os.DevNull, os.O_RDWR, 0) // a disk that is full costs the output, not the command
+	}
+	return &output{folder: folder, file: file}
 }
 
-// rotate begins a new file; the one before becomes the old one.
-func (o *output) rotate() {
-	path := filepath.Join(o.folder, outputFile)
-	if o.file != nil {
-		_ = o.file.Close()
-		_ = os.Rename(path, filepath.Join(o.folder, oldOutputFile))
+// cut cuts the file if it has grown too long, and reports whether it has.
+func (o *output) cut() bool {
+	if o.file == nil {
+		return false
 	}
-	o.size = 0
-	o.file, _ = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	stat, err := o.file.Stat()
+	if err != nil || stat.Size()-o.given <= 2*halfOutput {
+		return false
+	}
+	if from := (stat.Size() - halfOutput) &^ (halfOutput - 1); giveBack(o.file, from) == nil {
+		o.given = from
+		return true
+	}
+	last, err := io.ReadAll(io.NewSectionReader(o.file, max(0, stat.Size()-halfOutput), halfOutput))
+	if err != nil || o.file.Truncate(0) != nil { // who writes goes on at the new end
+		return false
+	}
+	o.given = 0
+	o.end = last[max(0, len(last)-MaxOutput):]
+	_ = os.WriteFile(filepath.Join(o.folder, oldOutputFile), last, 0o600)
+	return true
 }
 
-// Write implements [io.Writer]; it never fails, since that would end the command.
-func (o *output) Write(p []byte) (int, error) {
-	written := len(p)
-	o.end = append(o.end, p[max(0, len(p)-MaxOutput):]...)
-	if len(o.end) > 2*MaxOutput {
-		o.end = append(o.end[:0], o.end[len(o.end)-MaxOutput:]...)
-	}
-	for len(p) > 0 && o.file != nil {
-		if o.size >= halfOutput {
-			o.rotate()
-			continue
+// How often it is looked whether the output has grown: the sooner, the faster it does.
+const (
+	minLook = 2 * time.Millisecond
+	maxLook = 50 * time.Millisecond
+)
+
+// watch cuts the file whenever it is too long, until stop is closed.
+func (o *output) watch(stop <-chan struct{}) {
+	for pause := maxLook; ; {
+		if o.cut() {
+			pause = minLook
+		} else {
+			pause = min(2*pause, maxLook)
 		}
-		n, err := o.file.Write(p[:min(len(p), halfOutput-o.size)])
-		p, o.size = p[n:], o.size+n
-		if err != nil {
-			_ = o.file.Close()
-			o.file = nil
+		select {
+		case <-stop:
+			return
+		case <-time.After(pause):
 		}
 	}
-	return written, nil
 }
 
-// close closes the file.
+// close closes the file here; the command's processes have it open themselves.
 func (o *output) close() {
 	if o.file != nil {
 		_ = o.file.Close()
-		o.file = nil
 	}
 }
 
 // text returns the end, at most MaxOutput bytes of valid UTF-8.
-func (o *output) text() string { return endOf(o.end) }
+func (o *output) text() string {
+	all := slices.Clone(o.end)
+	if o.file != nil {
+		if stat, err := o.file.Stat(); err == nil && stat.Mode().IsRegular() {
+			from := max(0, stat.Size()-2*MaxOutput)
+			if last, err := io.ReadAll(io.NewSectionReader(o.file, from, 2*MaxOutput)); err == nil {
+				all = append(all, last...)
+			}
+		}
+	}
+	return endOf(all)
+}
 
 // endOf returns the end of a text, at most MaxOutput bytes of valid UTF-8, beginning with a whole character.
 // What is not UTF-8 is replaced by U+FFFD.

@@ -49,7 +49,10 @@ func Run(folder string, input io.Reader) error {
 		return fmt.Errorf("run package %s: %w: %w", order.Package, ErrNotBegun, err)
 	}
 	failpoint.Hit("execute.after_started")
-	result := (&job{folder: folder, order: order}).carryOut()
+	nameShim()
+	job := &job{folder: folder, order: order}
+	defer job.linger()
+	result := job.carryOut()
 	failpoint.Hit("execute.after_command")
 	if err := finish(folder, result); err != nil {
 		return fmt.Errorf("keep the result of package %s: %w", order.Package, err)
@@ -103,7 +106,9 @@ type job struct {
 	folder string
 	order  Order
 	work   string // the command's working directory
+	lodge  string // of what the command may make; "" if there is none
 	env    *environment
+	said   *output // nil: no command was started
 }
 
 // carryOut does what the order says.
@@ -118,7 +123,11 @@ func (j *job) carryOut() Result {
 	if err != nil {
 		return failed(err)
 	}
-	return j.supervise(cmd)
+	result := j.supervise(cmd)
+	if j.said != nil {
+		result.Output = j.said.text()
+	}
+	return result
 }
 
 // prepare makes what a command finds around it.
@@ -130,21 +139,24 @@ func (j *job) prepare() error {
 	if err := adopt(); err != nil {
 		return err
 	}
-	j.work = StageFolder(j.folder)
-	folders := []string{filepath.Join(j.folder, temporary)}
-	if !j.order.Stage {
-		j.work = filepath.Join(j.folder, workFolder)
-		folders = append(folders, j.work)
+	var err error
+	if j.lodge, err = makeLodge(); err != nil {
+		return err
 	}
-	for _, folder := range folders {
-		if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	j.work = StageFolder(j.folder)
+	if !j.order.Stage {
+		j.work = filepath.Join(j.lodge, workFolder)
 	}
 	if _, err := os.Stat(j.work); err != nil {
 		return err
 	}
-	j.env = newEnvironment(serviceEnvironment(), j.order, j.work, folders[0])
+	if j.order.Stage && j.order.Action != core.Store {
+		// A command that gives up root goes on in its folder and runs its programs. Nobody else can guess the job's name.
+		if err := errors.Join(os.Chmod(j.folder, 0o711), os.Chmod(j.work, 0o755)); err != nil {
+			return err
+		}
+	}
+	j.env = newEnvironment(serviceEnvironment(), j.order, j.work, filepath.Join(j.lodge, temporary))
 	return nil
 }
 
@@ -171,19 +183,23 @@ func (j *job) store() Result {
 	return result
 }
 
-// waitDelay is how long the output of a command that has ended is waited for: a process that it left behind
-// may hold it open.
-const waitDelay = 3 * time.Second
+// killWait is how long it is waited for the end of a command that was killed.
+const killWait = 6 * time.Second
 
 // supervise runs a command to its end, or to its time limit.
 func (j *job) supervise(cmd *exec.Cmd) Result {
 	said := newOutput(j.folder)
-	defer said.close()
 	cmd, err := j.start(cmd, said)
 	if err != nil {
+		said.close()
 		return failed(err)
 	}
+	j.said = said
 	j.noteCommand(cmd.Process.Pid)
+	spareShim() // now: what the command starts is to be spared no more than anything else
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { said.watch(stop); close(stopped) }() // ends with this function
+	defer func() { close(stop); <-stopped }()
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }() // ends with the command, or with this process
 	limit := time.NewTimer(j.order.TimeLimit)
@@ -193,17 +209,13 @@ func (j *job) supervise(cmd *exec.Cmd) Result {
 		if cmd.ProcessState == nil {
 			return failed(core.Refuse(core.ClassExec, "the command was lost: %v", err))
 		}
-		result := judge(j.order, cmd.ProcessState)
-		result.Output = said.text()
-		return result
+		return judge(j.order, cmd.ProcessState)
 	case <-limit.C:
 	}
 	result := failed(j.overtime(endTree(cmd.Process)))
 	select {
 	case <-done:
-		result.Output = said.text()
-	case <-time.After(2 * waitDelay): // it cannot be killed; its output is still being written
-		result.Output = readOutput(j.folder)
+	case <-time.After(killWait): // it cannot be killed
 	}
 	return result
 }
@@ -233,8 +245,9 @@ func (j *job) start(cmd *exec.Cmd, said *output) (*exec.Cmd, error) {
 func (j *job) equip(cmd *exec.Cmd, said *output) {
 	cmd.Dir = j.work
 	cmd.Env = j.env.list()
-	cmd.Stdout, cmd.Stderr = said, said
-	cmd.WaitDelay = waitDelay
+	if said.file != nil {
+		cmd.Stdout, cmd.Stderr = said.file, said.file
+	}
 	line := cmd.SysProcAttr
 	cmd.SysProcAttr = ownSession()
 	keepLine(cmd.SysProcAttr, line)

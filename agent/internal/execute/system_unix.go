@@ -58,3 +58,6 @@ func publish(beside, path string) error {
 	}
 	return syncFolder(filepath.Dir(path))
 }
+
+// lodgeBases are where lodges are made: the first that can be written to.
+func lodgeBases() []string { return []string{"/var/tmp", "/tmp"} }

@@ -75,3 +75,6 @@ func publish(beside, path string) error {
 	}
 	return windows.MoveFileEx(from, to, windows.MOVEFILE_REPLACE_EXISTING|windows.MOVEFILE_WRITE_THROUGH)
 }
+
+// lodgeBases are where lodges are made: the service's own temporary folder.
+func lodgeBases() []string { return []string{os.TempDir()} }

@@ -48,6 +48,18 @@ func endTree(command *os.Process) int {
 	}
 }
 
+// hasLeft reports whether anything that the command has started still runs.
+func hasLeft() bool { return len(descendants(0)) > 0 }
+
+// nameShim gives this process a name of its own: who ends the agent by its name does not mean its commands.
+func nameShim() { _ = os.WriteFile("/proc/self/comm", []byte(shimName), 0) }
+
+// spared is how much less than others the shim is to be ended when memory runs out: with it goes what became of the command.
+const spared = "-900"
+
+// spareShim asks the kernel not to choose this process when memory runs out. Children that there are keep what they have.
+func spareShim() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte(spared), 0) }
+
 // descendants returns the living descendants of this process. Dead ones that it has adopted are reaped on
 // the way; its own child, the command, is left to who waits for it.
 func descendants(command int) []int {
@@ -82,4 +94,9 @@ func descendants(command int) []int {
 		}
 	}
 	return alive
+}
+
+// giveBack gives back the room of a file's first bytes; its length stays.
+func giveBack(file *os.File, bytes int64) error {
+	return unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, bytes)
 }

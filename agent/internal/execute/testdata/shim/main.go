@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	if err := execute.Run(os.Args[2], os.Stdin); err != nil {
+	if err := execute.Run(execute.JobFolder(os.Args[2:]), os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		if errors.Is(err, execute.ErrNotBegun) {
 			os.Exit(execute.NotBegun)
