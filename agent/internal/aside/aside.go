@@ -48,6 +48,13 @@ func (s *set) end(name string) {
 	delete(s.under, name)
 }
 
+// count returns how many questions are under way.
+func (s *set) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.under)
+}
+
 // Do asks, and returns the answer, or when ctx ends first an [ErrStuck], and leaves the question behind. name says what is
 // asked of whom; of two questions of one name at the same time the second is not asked.
 func Do[T any](ctx context.Context, name string, ask func() (T, error)) (T, error) {
@@ -61,8 +68,8 @@ func Do[T any](ctx context.Context, name string, ask func() (T, error)) (T, erro
 	}
 	answers := make(chan answer, 1)
 	go func() { // ends with the question, perhaps never: at most MaxStuck of them
-		defer asked.end(name)
 		value, err := ask()
+		asked.end(name) // before the answer: who has it may ask again
 		answers <- answer{value, err}
 	}()
 	select {

@@ -29,7 +29,7 @@ func TestStuck(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		if got := len(asked.under); got != 1 {
+		if got := asked.count(); got != 1 {
 			t.Errorf("%d questions hang", got)
 		}
 		if got, err := ask("another", false); got != 7 || err != nil {
@@ -40,13 +40,13 @@ func TestStuck(t *testing.T) {
 				t.Error("an answer where there is none")
 			}
 		}
-		if got := len(asked.under); got != MaxStuck {
+		if got := asked.count(); got != MaxStuck {
 			t.Errorf("%d questions hang", got)
 		}
 		close(gate)
 		synctest.Wait()
-		if got, err := ask("a disk", false); got != 7 || err != nil || len(asked.under) != 0 {
-			t.Errorf("after it has come back: %d, %v, %d hang", got, err, len(asked.under))
+		if got, err := ask("a disk", false); got != 7 || err != nil || asked.count() != 0 {
+			t.Errorf("after it has come back: %d, %v, %d hang", got, err, asked.count())
 		}
 	})
 }

@@ -220,39 +220,6 @@ func (d *daemon) work(ctx context.Context) error {
 	return d.loop(effects)
 }
 
-// remember takes over what was assigned. What cannot be read is forgotten: the server lists it again.
-func (d *daemon) remember() {
-	before := memory{Conf: cycle.DefaultOptions()}
-	kept, err := state.Recall(d.options.State, workName, before)
-	if err == nil {
-		err = kept.Conf.Validate()
-	}
-	if err != nil {
-		d.options.Log.Error("what was assigned is forgotten", "reason", err)
-		kept = before
-	}
-	d.memory = kept
-}
-
-// leaveTime is how long the agent's end waits for what is under way. All of it ends at once but what hangs in the kernel,
-// and then a service manager would kill the agent anyway; what must not be lost is on the disk before anything is done.
-const leaveTime = 5 * time.Second
-
-// leave waits for what is under way, but for what hangs.
-func (d *daemon) leave() {
-	over := make(chan struct{})
-	go func() { // ends with the last effect, or with the process
-		d.effects.Wait()
-		close(over)
-	}()
-	select {
-	case <-over:
-	case <-time.After(leaveTime):
-		d.hung = true
-		d.options.Log.Warn("something hangs and is left behind", "waited", leaveTime)
-	}
-}
-
 // loop waits for answers and for what comes due.
 func (d *daemon) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
@@ -406,21 +373,6 @@ func (d *daemon) spawn(ctx context.Context, effect func(context.Context) answer)
 		case <-ctx.Done():
 		}
 	})
-}
-
-// flush makes stored fragments durable when it is time.
-func (d *daemon) flush() {
-	if len(d.unflushed) == 0 || d.clock.now().Before(d.flushAt) {
-		return
-	}
-	for id := range d.unflushed {
-		if p := d.vault.Find(id); p != nil {
-			if err := p.Flush(); err != nil {
-				d.options.Log.Error("fragments cannot be made durable", "package", id, "reason", err)
-			}
-		}
-	}
-	clear(d.unflushed)
 }
 
 // save remembers what the plan has decided, if it differs from what is remembered.

@@ -193,3 +193,18 @@ func (d *daemon) stored(p *vault.Package) {
 	}
 	d.unflushed[id] = true
 }
+
+// flush makes stored fragments durable when it is time.
+func (d *daemon) flush() {
+	if len(d.unflushed) == 0 || d.clock.now().Before(d.flushAt) {
+		return
+	}
+	for id := range d.unflushed {
+		if p := d.vault.Find(id); p != nil {
+			if err := p.Flush(); err != nil {
+				d.options.Log.Error("fragments cannot be made durable", "package", id, "reason", err)
+			}
+		}
+	}
+	clear(d.unflushed)
+}

@@ -8,7 +8,9 @@ import (
 	"enjambre/agent/internal/execute"
 	"enjambre/agent/internal/ledger"
 	"enjambre/agent/internal/plan"
+	"enjambre/agent/internal/state"
 	"enjambre/core"
+	"enjambre/core/cycle"
 )
 
 // maxInterrupted is how often a package that may be run again is, after interruptions.
@@ -140,4 +142,18 @@ func (d *daemon) sweepJobs(running map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+// remember takes over what was assigned. What cannot be read is forgotten: the server lists it again.
+func (d *daemon) remember() {
+	before := memory{Conf: cycle.DefaultOptions()}
+	kept, err := state.Recall(d.options.State, workName, before)
+	if err == nil {
+		err = kept.Conf.Validate()
+	}
+	if err != nil {
+		d.options.Log.Error("what was assigned is forgotten", "reason", err)
+		kept = before
+	}
+	d.memory = kept
 }
