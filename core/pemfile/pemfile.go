@@ -1,8 +1,8 @@
 // Package pemfile reads files of certificates and keys as people have them.
 //
 // It is the one reader of both programs. Its law: nothing of a file is dropped in silence. Each "-----BEGIN" becomes a
-// block, or the file is refused, with the line and what to do. encoding/pem passes over whatever it cannot read, so that
-// of three authorities in a file whose lines were glued together by `cat`, one was installed.
+// block, or the file is refused, with the line and what to do. encoding/pem passes over whatever it cannot read: of
+// three authorities in a file whose lines were glued together by `cat`, it finds one.
 //
 // What other programs read is read: a byte order mark, as Notepad writes it; indented lines; the line ends of Windows
 // and of old Macs; text between the blocks; and OpenSSL's other names for certificates.
@@ -42,8 +42,8 @@ func Blocks(data []byte, name string) ([]*pem.Block, error) {
 		return nil, core.Refuse(core.ClassLimit, "%s is larger than %d bytes", name, MaxFile)
 	}
 	if isUTF16(data) {
-		return nil, core.Refuse(core.ClassFormat, "%s is written in UTF-16: convert it with \"iconv -f UTF-16 -t UTF-8 %s\", "+
-			"or save it as UTF-8", name, name)
+		return nil, core.Refuse(core.ClassFormat, "%s is written in UTF-16: convert it with "+
+			"\"iconv -f UTF-16 -t UTF-8 %s\", or save it as UTF-8", name, name)
 	}
 	var list []*pem.Block
 	lines := plainLines(data)
@@ -103,11 +103,11 @@ func endOf(lines []string, at int, name string) (int, error) {
 // badLine says what is wrong with a line that has a mark where none belongs.
 func badLine(line, name string, at int) error {
 	if strings.Contains(line, begin) && strings.Contains(line, end) {
-		return core.Refuse(core.ClassFormat, "%s, line %d: the end of a block and the begin of the next one are on one line, as "+
-			"when files without a last line break are joined; put a line break between them", name, at+1)
+		return core.Refuse(core.ClassFormat, "%s, line %d: the end of a block and the begin of the next one are on one "+
+			"line, as when files without a last line break are joined; put a line break between them", name, at+1)
 	}
-	return core.Refuse(core.ClassFormat, "%s, line %d: %.60q is out of place: a block before it has no end or no begin, or "+
-		"the line holds more than it should; copy the file again", name, at+1, line)
+	return core.Refuse(core.ClassFormat, "%s, line %d: %.60q is out of place: a block before it has no end or no begin, "+
+		"or the line holds more than it should; copy the file again", name, at+1, line)
 }
 
 // plainBlock gives a certificate its usual name, and takes away what OpenSSL adds to a trusted one.

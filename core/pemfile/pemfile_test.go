@@ -113,7 +113,9 @@ func TestCertificates(t *testing.T) {
 // FuzzBlocks: whatever is accepted has as many blocks as begins, and encoding/pem finds no other among them.
 func FuzzBlocks(f *testing.F) {
 	a := encode(Certificate, certificate(f, "a"))
-	for _, seed := range []string{a, a + a, byteBOM + a, strings.TrimSpace(a) + a, "  " + a, a[:90], "-----BEGIN A-----\nB: c\n\n"} {
+	for _, seed := range []string{
+		a, a + a, byteBOM + a, strings.TrimSpace(a) + a, "  " + a, a[:90], "-----BEGIN A-----\nB: c\n\n",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -52,14 +52,14 @@ func (p *program) hostAdd() *cobra.Command {
 			}
 			return nil
 		})
-	command.Long = `Add names or addresses by which agents reach the server. Those that the certificate in service does not have wait
-for one that does: "tls csr" and "tls self-signed" make it for them too, and putting it in service adds them.`
+	command.Long = `Add names or addresses by which agents reach the server. Those that the certificate in service does not
+have wait for one that does: "tls csr" and "tls self-signed" make it for them too, and putting it in service adds them.`
 	return command
 }
 
 func (p *program) hostRemove() *cobra.Command {
 	var force bool
-	command := p.onFolder("remove HOST", "take a host away, of which the next certificate shall not be", cobra.ExactArgs(1),
+	command := p.onFolder("remove HOST", "take a host away, which the next certificate shall not have", cobra.ExactArgs(1),
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
 			err := folder.Deployment.RemoveHost(args[0], func(host string) error {
 				if force {

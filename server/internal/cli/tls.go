@@ -76,10 +76,11 @@ func (p *program) tlsCSR() *cobra.Command {
 			return err
 		})
 	command.Long = `Make a new key and print a certificate request for it, for all hosts of the deployment ("host list").
-Give it to your authority, and put its answer in service with "tls install". Active Directory's templates want RSA keys.`
+Give it to your authority, and put its answer in service with "tls install". Templates of Active Directory want RSA keys.`
 	flags := command.Flags()
 	flags.StringVar(&options.Key, "key", "p256", "p256, p384, rsa:2048, rsa:3072 or rsa:4096")
-	flags.StringVar(&options.Subject, "subject", "", `such as "CN=deploy, O=Example, C=DE" (default: CN=name of the deployment)`)
+	flags.StringVar(&options.Subject, "subject", "",
+		`such as "CN=deploy, O=Example, C=DE" (default: CN=name of the deployment)`)
 	return command
 }
 

@@ -168,8 +168,8 @@ func withoutNames(leaf *x509.Certificate) string {
 	if len(leaf.DNSNames) > 0 || len(leaf.IPAddresses) > 0 {
 		return ""
 	}
-	return fmt.Sprintf(": it has no subject alternative name, only the common name %q, which agents do not look at; have it "+
-		"issued with its hosts as subjectAltName", leaf.Subject.CommonName)
+	return fmt.Sprintf(": it has no subject alternative name, only the common name %q, which agents do not look at; "+
+		"have it issued with its hosts as subjectAltName", leaf.Subject.CommonName)
 }
 
 // verifyAuthority checks that agents which trust the authorities accept the chain as it is served.
@@ -204,8 +204,8 @@ func (c *chain) warnings(now time.Time) []string {
 	}
 	for _, issuer := range c.certificates[1:] {
 		if left := issuer.NotAfter.Sub(now); left < expiryNotice {
-			list = append(list, fmt.Sprintf("the intermediate certificate %q expires on %s, in %d days; get its renewed one and "+
-				"\"tls install\" again", issuer.Subject, day(issuer.NotAfter), int(left.Hours()/24)))
+			list = append(list, fmt.Sprintf("the intermediate certificate %q expires on %s, in %d days; get its renewed one "+
+				"and \"tls install\" again", issuer.Subject, day(issuer.NotAfter), int(left.Hours()/24)))
 		}
 	}
 	if _, isEd25519 := c.leaf().PublicKey.(ed25519.PublicKey); isEd25519 {

@@ -133,13 +133,14 @@ func TestWarningsOfChains(t *testing.T) {
 	if got := install(middle.certificate, middle.certificate); !strings.Contains(got, "without its root") {
 		t.Errorf("an authority without its root: %q", got)
 	}
-	if got := install(middle.certificate, root.certificate); strings.Contains(got, "root") || strings.Contains(got, "middle") {
+	got := install(middle.certificate, root.certificate)
+	if strings.Contains(got, "root") || strings.Contains(got, "middle") {
 		t.Errorf("a good chain: %q", got)
 	}
 }
 
-// TestOldKeys: keys as PFX tools write them are named, with commands that make them readable. OpenSSL makes the keys, and
-// runs what the message says.
+// TestOldKeys: keys as PFX tools write them are named, with commands that make them readable. OpenSSL makes the keys,
+// and runs what the message says.
 func TestOldKeys(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {

@@ -153,8 +153,8 @@ func checkEncryption(der []byte, name string) error {
 	if !known {
 		kind = "algorithm " + encrypted.Algorithm.Algorithm.String()
 	}
-	return core.Refuse(core.ClassFormat, "%s: the key is encrypted in an old form (%s); convert it with \"openssl pkcs8 -in %s "+
-		"-provider legacy -provider default | openssl pkcs8 -topk8 -v2 aes-256-cbc\"", name, kind, name)
+	return core.Refuse(core.ClassFormat, "%s: the key is encrypted in an old form (%s); convert it with "+
+		"\"openssl pkcs8 -in %s -provider legacy -provider default | openssl pkcs8 -topk8 -v2 aes-256-cbc\"", name, kind, name)
 }
 
 // decrypt reads an encrypted key. The library panics when the IV or the key's bytes are not whole blocks of

@@ -67,8 +67,8 @@ func parseSubject(text string) (pkix.Name, error) {
 		value = strings.TrimSpace(value)
 		length := utf8.RuneCountInString(value)
 		if !is || length == 0 || length > known.most || !core.Printable(value) {
-			return pkix.Name{}, core.Refuse(core.ClassField, "subject: %q: want a list such as \"CN=deploy, O=Example, C=DE\" of "+
-				"CN, O, OU (at most 64 characters), L, ST (128) and C (2)", field)
+			return pkix.Name{}, core.Refuse(core.ClassField, "subject: %q: want a list such as "+
+				"\"CN=deploy, O=Example, C=DE\" of CN, O, OU (at most 64 characters), L, ST (128) and C (2)", field)
 		}
 		name.ExtraNames = append(name.ExtraNames, pkix.AttributeTypeAndValue{Type: known.id, Value: value})
 	}
