@@ -13,6 +13,9 @@
 // the same field twice (the two readers of a message must never see two things), whatever
 // core/internal/strictxml refuses, and anything over the bounds below.
 //
+// An INVENTORY of a stock agent is read by a [StockReader], which takes it however damaged it is: where it is refused,
+// the agent ends before it fetches anything, and the computer gets no package.
+//
 // # Extensions
 //
 // Stock programs ignore what they do not know, so ours travel in the same messages:
@@ -35,7 +38,6 @@
 //
 // # Bounds
 //
-// A request other than INVENTORY: 64 KiB inflated. INVENTORY: 16 MiB inflated, 150,000 elements, 64
-// KiB a value. Inflating stops when output exceeds its bound, or 20 times the input beyond the first
-// MiB.
+// A request other than INVENTORY: 64 KiB inflated. INVENTORY: 16 MiB inflated; by [ParseRequest] also 150,000 elements
+// and attributes together, 64 KiB a value. Inflating stops when output exceeds its bound.
 package ocs

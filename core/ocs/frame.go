@@ -20,25 +20,26 @@ const (
 	MaxBody      = 4 << 20  // as it travels; an inventory of 1,000 programs has 46 KB
 )
 
-// maxRatio is how many times larger than its body a message may be, beyond freeInflation bytes. XML
-// of an inventory shrinks to an eighth; a bomb to a thousandth.
-const (
-	maxRatio      = 20
-	freeInflation = 1 << 20
-)
-
-// A Decoder takes documents out of their frames. It keeps the 40 KB that inflating needs from one body to
-// the next; the zero Decoder is ready. Not for concurrent use.
+// A Decoder takes documents out of their frames. It keeps the 40 KB that inflating needs from one body to the
+// next, and room for a document of [keptRoom] bytes; the zero Decoder is ready. Not for concurrent use.
 type Decoder struct {
 	inflater io.ReadCloser // the zlib reader of the last body; nil before the first
+	document bytes.Buffer  // what the last body inflated to
 }
+
+// keptRoom is the longest document whose room a Decoder keeps: an inventory of a thousand programs has 400 KB.
+const keptRoom = 512 << 10
+
+// usualRatio is how many times larger than its body an inventory is; a longer one only makes the room grow.
+const usualRatio = 8
 
 // Decode is the Decode of a new Decoder.
 func Decode(body []byte, limit int) ([]byte, error) { return new(Decoder).Decode(body, limit) }
 
 // Decode returns the document inside a body: a zlib stream as stock agents send it, or gzip, or plain
-// XML, which is returned as it is. It refuses more than limit bytes of document (E_LIMIT), a document out of proportion to its
-// body (E_BOMB) and a damaged stream (E_XML).
+// XML, which is returned as it is. The document may be overwritten by the next Decode. It refuses more than limit
+// bytes of document (E_LIMIT) and a damaged stream (E_XML), with what it has inflated until then. How many times
+// larger than its body a document is does not matter: an honest event log shrinks to a fiftieth.
 func (d *Decoder) Decode(body []byte, limit int) ([]byte, error) {
 	inflater, err := d.open(body)
 	if err != nil {
@@ -46,22 +47,22 @@ func (d *Decoder) Decode(body []byte, limit int) ([]byte, error) {
 	}
 	if inflater == nil {
 		if len(body) > limit {
-			return nil, core.Refuse(core.ClassLimit, "the message is longer than %d bytes", limit)
+			return body[:limit], core.Refuse(core.ClassLimit, "the message is longer than %d bytes", limit)
 		}
 		return body, nil
 	}
-	most := min(limit, max(freeInflation, maxRatio*len(body)))
-	var document bytes.Buffer
-	switch _, err = io.Copy(&document, io.LimitReader(inflater, int64(most)+1)); {
-	case err != nil:
-		return nil, core.Refuse(core.ClassXML, "the body's compressed stream is damaged: %v", err)
-	case document.Len() > most && most < limit:
-		return nil, core.Refuse(core.ClassBomb, "a body of %d bytes inflates to more than %d times its size",
-			len(body), maxRatio)
-	case document.Len() > limit:
-		return nil, core.Refuse(core.ClassLimit, "the message is longer than %d bytes", limit)
+	if d.document.Cap() > keptRoom {
+		d.document = bytes.Buffer{}
 	}
-	return document.Bytes(), nil
+	d.document.Reset()
+	d.document.Grow(min(limit, usualRatio*len(body)) + bytes.MinRead)
+	switch _, err = d.document.ReadFrom(io.LimitReader(inflater, int64(limit)+1)); {
+	case err != nil:
+		return d.document.Bytes(), core.Refuse(core.ClassXML, "the body's compressed stream is damaged: %v", err)
+	case d.document.Len() > limit:
+		return d.document.Bytes(), core.Refuse(core.ClassLimit, "the message is longer than %d bytes", limit)
+	}
+	return d.document.Bytes(), nil
 }
 
 // open tells the frame by the first bytes, as no zlib or gzip header begins like an XML document. It

@@ -53,8 +53,7 @@ func ParseRequest(document []byte) (*Request, error) {
 		return nil, core.Refuse(core.ClassField, "the request has no QUERY")
 	}
 	if Query(query) != QueryInventory && len(document) > MaxMessage {
-		return nil, core.Refuse(core.ClassLimit, "%s request of %d bytes: at most %d are allowed",
-			printable(query, 20), len(document), MaxMessage)
+		return nil, tooLong(query, document)
 	}
 	device, err := field(root, "DEVICEID")
 	if err != nil {
@@ -65,6 +64,11 @@ func ParseRequest(document []byte) (*Request, error) {
 		return nil, err
 	}
 	return &Request{Query: Query(query), Device: id, root: root}, nil
+}
+
+func tooLong(query string, document []byte) error {
+	return core.Refuse(core.ClassLimit, "%s request of %d bytes: at most %d are allowed", printable(query, 20),
+		len(document), MaxMessage)
 }
 
 // OldDevice returns the device ID that the computer had before, or "" when the agent names none. The

@@ -14,7 +14,7 @@ type Limits struct {
 	Depth      int // nested elements; the root has depth 1
 	Attributes int // of one element
 	Value      int // bytes of one attribute value, one run of text or one comment
-	Elements   int // in the document; each costs about 150 bytes of memory
+	Elements   int // in the document, attributes counted too; each costs about 150 bytes of memory
 }
 
 // Default are the limits for small messages: 64 KiB, 32 levels, 64 attributes of 64 KiB at most.
@@ -192,7 +192,7 @@ func (r *reader) element(depth int) (*Element, error) {
 		return nil, r.limit("more than %d nested elements", r.limits.Depth)
 	}
 	if r.elements++; r.elements > r.limits.Elements {
-		return nil, r.limit("more than %d elements", r.limits.Elements)
+		return nil, r.limit("more than %d elements and attributes", r.limits.Elements)
 	}
 	if strings.HasPrefix(r.text[r.at:], "<!DOCTYPE") {
 		return nil, r.refuse("a DOCTYPE is not allowed")
@@ -236,6 +236,9 @@ func (r *reader) attributes(e *Element) (empty bool, err error) {
 			return false, r.refuse("<%s> is not well formed", e.Name)
 		case len(e.Attributes) == r.limits.Attributes:
 			return false, r.limit("<%s> has more than %d attributes", e.Name, r.limits.Attributes)
+		}
+		if r.elements++; r.elements > r.limits.Elements {
+			return false, r.limit("more than %d elements and attributes", r.limits.Elements)
 		}
 		attribute, err := r.attribute()
 		if err != nil {

@@ -35,7 +35,7 @@ func (h *Handler) callerOf(request *ocs.Request, r *http.Request) (caller, error
 	if remote, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		from.egress = remote.Addr().Unmap().WithZone("")
 	}
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+	if showsNone(r) {
 		return from, nil
 	}
 	grace := identity.RenewalGrace
@@ -55,6 +55,9 @@ func (h *Handler) callerOf(request *ocs.Request, r *http.Request) (caller, error
 	from.origin = originOf(r.Host)
 	return from, nil
 }
+
+// showsNone reports whether the sender of a request showed no certificate, as stock agents do.
+func showsNone(r *http.Request) bool { return r.TLS == nil || len(r.TLS.PeerCertificates) == 0 }
 
 // enrol answers ENROLL: with a token, a new agent's; without, one that renews its certificate. A refusal is
 // an answer too, so that the computer's owner learns the reason.

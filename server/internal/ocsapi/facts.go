@@ -16,6 +16,17 @@ import (
 const (
 	maxText     = 255
 	maxPrograms = 20_000
+	maxDrives   = 1000
+)
+
+// stockReader keeps of stock agents' inventories what factsOf reads.
+var stockReader = ocs.NewStockReader(
+	ocs.Kept{Section: "HARDWARE", Most: 1, Fields: []string{"NAME", "OSNAME", "USERID", "LASTLOGGEDUSER", "UUID", "MEMORY",
+		"IPADDR", "CHECKSUM"}},
+	ocs.Kept{Section: "BIOS", Most: 1, Fields: []string{"SSN", "SMANUFACTURER", "SMODEL"}},
+	ocs.Kept{Section: "DRIVES", Most: maxDrives, Fields: []string{"FREE", "TYPE", "FILESYSTEM", "VOLUMN"}},
+	ocs.Kept{Section: "NETWORKS", Most: store.MaxAddresses, Fields: []string{"MACADDR", "IPADDRESS"}},
+	ocs.Kept{Section: "SOFTWARES", Most: maxPrograms, Fields: []string{"NAME", "VERSION"}},
 )
 
 // factsOf reads from an inventory what the server searches by. Lists that the agent says did not change

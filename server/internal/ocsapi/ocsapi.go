@@ -181,6 +181,9 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter,
 	if err != nil {
 		return nil, err
 	}
+	if showsNone(r) {
+		return stockReader.ParseRequest(document)
+	}
 	return ocs.ParseRequest(document)
 }
 

@@ -1,0 +1,92 @@
+package ocsapi
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"enjambre/core"
+	"enjambre/core/ocs"
+	"enjambre/server/internal/store"
+)
+
+// fieldFile reads an input as agents in the field send it, in a frame.
+func fieldFile(t testing.TB, name string) []byte {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata", "field", name))
+	check(t, err)
+	if strings.HasSuffix(name, ".xml") {
+		body = ocs.Encode(body)
+	}
+	return body
+}
+
+// receiveField posts an input as a stock agent and returns what is known of its computer then.
+func (l *lab) receiveField(name string, device core.DeviceID) store.ComputerView {
+	l.Helper()
+	if recorder := l.post(fieldFile(l, name), unixAgent); recorder.Code != http.StatusOK {
+		l.Fatalf("%s: got %d, want 200: no package would come to this computer", name, recorder.Code)
+	}
+	view, err := l.store.Computer(l.Context(), device)
+	check(l, err)
+	return view
+}
+
+// TestFieldInventories: what a stock server takes is taken, and what is kept of it is right.
+func TestFieldInventories(t *testing.T) {
+	for _, c := range []struct {
+		file, name string
+		programs   []store.Program
+	}{
+		{"eventlog-plugin.xml.zlib", "", nil},
+		{"firewall-plugin-terminal-server.xml.zlib", "", nil},
+		{"latin1-bytes-in-utf8.xml", "latin1un", []store.Program{{Name: "Adapté", Version: "1"}}},
+		{"one-bad-byte.xml", "onebyte", nil},
+		{"cesu8-emoji.xml", "cesu8", []store.Program{{Name: "Emoji 😀 app", Version: "2"}}},
+		{"monitor-nul.xml", "edidnul", nil},
+		{"monitor-nul-reference.xml", "edidref", nil},
+		{"iso-8859-15.xml", "enc-iso-8859-15", nil},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			l := newLab(t)
+			body := fieldFile(t, c.file)
+			document, err := ocs.Decode(body, ocs.MaxInventory)
+			check(t, err)
+			view := l.receiveField(c.file, ocs.Sender(document))
+			if c.name != "" && view.Name != c.name || view.Name == "" || view.OS == "" {
+				t.Errorf("name %q, system %q", view.Name, view.OS)
+			}
+			if c.name != "" && len(c.programs) != len(view.Programs) {
+				t.Errorf("programs: got %v", view.Programs)
+			}
+			for i, program := range c.programs {
+				if view.Programs[i] != program {
+					t.Errorf("got %v, want %v", view.Programs[i], program)
+				}
+			}
+		})
+	}
+}
+
+// TestOnlyInventoriesAreForgiven: a message that decides something is held to the strict reader, whoever sends it.
+func TestOnlyInventoriesAreForgiven(t *testing.T) {
+	l := newLab(t)
+	l.send(inventory(ocs.Field{Name: "NAME", Value: "pc7"}))
+	for _, query := range []string{"PROLOG", "DOWNLOAD", "NOTIFY", "INVENTORY"} {
+		document := `<REQUEST ID="1700000001" ERR="SUCCESS"><DEVICEID>` + string(device) + "</DEVICEID><X>\xff&nbsp;</X><CONTENT/>" +
+			"<QUERY>" + query + "</QUERY></REQUEST>"
+		want := http.StatusBadRequest
+		if query == "INVENTORY" {
+			want = http.StatusOK
+		}
+		if got := l.post(ocs.Encode([]byte(document)), unixAgent).Code; got != want {
+			t.Errorf("%s: got %d, want %d", query, got, want)
+		}
+	}
+	if got := l.post(bytes.Repeat([]byte(" "), ocs.MaxBody+1), unixAgent).Code; got != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %d for a body over its bound", got)
+	}
+}
