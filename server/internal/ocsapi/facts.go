@@ -10,6 +10,7 @@ import (
 	"enjambre/core/ocs"
 	"enjambre/server/internal/query"
 	"enjambre/server/internal/store"
+	"enjambre/server/internal/system"
 )
 
 // Bounds of what is kept of an inventory; longer lists and texts are cut.
@@ -35,12 +36,12 @@ var stockReader = ocs.NewStockReader(
 // them out.
 func factsOf(inventory ocs.Inventory, agent string) store.Facts {
 	hardware, bios := inventory.First("HARDWARE"), inventory.First("BIOS")
-	system := text(hardware.Value("OSNAME"))
+	running := text(hardware.Value("OSNAME"))
 	facts := store.Facts{
 		Computer: store.Computer{
 			Name:         text(hardware.Value("NAME")),
-			OS:           system,
-			Family:       familyOf(system, agent),
+			OS:           running,
+			Family:       system.FamilyOf(running, agent),
 			Agent:        clipAgent(agent),
 			User:         text(firstOf(hardware.Value("USERID"), hardware.Value("LASTLOGGEDUSER"))),
 			Serial:       text(bios.Value("SSN")),
@@ -102,38 +103,6 @@ func firstOf(values ...string) string {
 		}
 	}
 	return ""
-}
-
-// familyOfAgent tells the system an agent is made for by its name; "" when the name does not say.
-func familyOfAgent(agent string) core.OS {
-	switch {
-	case strings.HasPrefix(agent, "OCS-NG_WINDOWS_AGENT"), strings.HasPrefix(agent, "OCS-NG_windows_client"):
-		return core.Windows
-	case strings.HasPrefix(agent, "OCS-NG_unified_unix_agent"):
-		return core.Linux
-	}
-	return ""
-}
-
-// familyOf prefers what the inventory says: the Unix agent also runs on macOS and the BSDs, which packages
-// for Linux are not made for.
-func familyOf(system, agent string) core.OS {
-	lower := strings.ToLower(system)
-	switch {
-	case strings.Contains(lower, "windows"):
-		return core.Windows
-	case strings.Contains(lower, "mac os"),
-		strings.Contains(lower, "macos"),
-		strings.Contains(lower, "darwin"),
-		strings.Contains(lower, "bsd"),
-		strings.Contains(lower, "solaris"),
-		strings.Contains(lower, "aix"),
-		strings.Contains(lower, "android"):
-		return ""
-	case strings.Contains(lower, "linux"): // so that any agent's name will do
-		return core.Linux
-	}
-	return familyOfAgent(agent)
 }
 
 // mebibytes reads a size in MiB, which some agents send with a fraction; 0 when it is none.

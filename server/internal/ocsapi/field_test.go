@@ -90,3 +90,42 @@ func TestOnlyInventoriesAreForgiven(t *testing.T) {
 		t.Errorf("got %d for a body over its bound", got)
 	}
 }
+
+// TestNeitherLinuxNorWindows: a system that only shares the Unix agent with Linux gets no package for Linux, nor does a
+// computer on record that an older program took for Linux.
+func TestNeitherLinuxNorWindows(t *testing.T) {
+	l := newLab(t)
+	id, err := l.store.ReserveID(t.Context(), now)
+	check(t, err)
+	check(t, l.store.AddPackage(t.Context(), store.Package{ID: id, Name: "p", OS: core.Linux, Priority: 5,
+		Action: core.Execute, SuccessCodes: []int{0}, Protocol: "HTTPS", Built: now}))
+	_, err = l.store.AddActivation(t.Context(), store.Activation{Package: id, InfoURL: "a:1/d", FragmentsURL: "b:2/d", Created: now})
+	check(t, err)
+	affect := func() int {
+		report, err := l.store.Affect(t.Context(), store.Target{Package: id}, store.Selection{All: true}, store.AffectOptions{}, now)
+		check(t, err)
+		return report.Done
+	}
+	if view := l.receiveField("solaris.xml", "sunos11-2026-01-02-03-04-05"); view.Family != "" {
+		t.Errorf("SunOS is of family %q", view.Family)
+	}
+	if done := affect(); done != 0 {
+		t.Errorf("affected to %d computers with SunOS", done)
+	}
+	l.send(inventory(ocs.Field{Name: "OSNAME", Value: "Debian GNU/Linux 12"}))
+	if done := affect(); done != 1 {
+		t.Fatalf("affected to %d computers with Linux", done)
+	}
+	if packs := l.prolog().Download.Packs; len(packs) != 1 {
+		t.Fatalf("offered %v to Linux", packs)
+	}
+	_, err = l.store.SaveInventory(t.Context(), store.Facts{Computer: store.Computer{Device: device, OS: "HP-UX", Family: core.Linux}}, "", now)
+	check(t, err)
+	if packs := l.prolog().Download.Packs; len(packs) != 0 {
+		t.Errorf("offered %v to HP-UX, which was taken for Linux before", packs)
+	}
+	l.send(inventory(ocs.Field{Name: "OSNAME", Value: "Debian GNU/Linux 12"}))
+	if view, err := l.store.Computer(t.Context(), device); err != nil || view.Family != core.Linux {
+		t.Errorf("the next inventory: family %q, %v", view.Family, err)
+	}
+}

@@ -115,35 +115,6 @@ func TestRenamedComputer(t *testing.T) {
 	}
 }
 
-// TestFamily: which packages a computer can be given.
-func TestFamily(t *testing.T) {
-	for _, c := range []struct {
-		system, agent string
-		want          core.OS
-	}{
-		{"Microsoft Windows 11 Pro", windowsAgent, core.Windows},
-		{"Microsoft® Windows Server® 2008", "OCS-NG_windows_client_v4061", core.Windows},
-		{"Debian GNU/Linux 12", unixAgent, core.Linux},
-		{"Ubuntu 24.04 LTS", unixAgent, core.Linux},
-		{"Debian GNU/Linux 12", "white-listed", core.Linux}, // any name is accepted, and the system says enough
-		{"Red Hat Enterprise LINUX 9", "", core.Linux},
-		{"Windows 10", "white-listed", core.Windows},
-		{"", windowsAgent, core.Windows},
-		{"", unixAgent, core.Linux},
-		{"macOS 15.1", unixAgent, ""},
-		{"Darwin 24.1.0", unixAgent, ""}, // holds "win" too
-		{"FreeBSD 14.1 (with Linux emulation)", unixAgent, ""},
-		{"AIX 7.3", unixAgent, ""},
-		{"Android Linux 15", "OCS-NG_Android_agent_v2.3", ""},
-		{"", "OCS-NG_iOS_agent_v1.0", ""},
-		{"Something", "curl/8", ""},
-	} {
-		if got := familyOf(c.system, c.agent); got != c.want {
-			t.Errorf("%q with %q: got %q, want %q", c.system, c.agent, got, c.want)
-		}
-	}
-}
-
 // TestUnchangedLists: lists that are not sent because they did not change stay as they are.
 func TestUnchangedLists(t *testing.T) {
 	l := newLab(t)

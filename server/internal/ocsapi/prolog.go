@@ -11,12 +11,13 @@ import (
 	"enjambre/peer/id"
 	"enjambre/server/internal/setting"
 	"enjambre/server/internal/store"
+	"enjambre/server/internal/system"
 )
 
 // prolog answers PROLOG: what is affected to the computer, and what else its agent is told.
 func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller) ([]byte, error) {
 	now := h.now()
-	call := store.Call{Caller: from.Caller, Family: familyOfAgent(from.agent), Egress: from.egress}
+	call := store.Call{Caller: from.Caller, Family: system.FamilyOfAgent(from.agent), Egress: from.egress}
 	var err error
 	if from.Key != "" {
 		if call.Prolog, err = h.prologOf(request, from); err != nil {

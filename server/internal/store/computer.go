@@ -8,6 +8,7 @@ import (
 
 	"enjambre/core"
 	"enjambre/core/ocs"
+	"enjambre/server/internal/system"
 )
 
 // A Computer is what the server knows of a computer.
@@ -38,6 +39,7 @@ func scanComputer(scan func(...any) error) (id int64, c Computer, err error) {
 	var first, contact, inventoried int64
 	err = scan(&id, &c.Device, &c.Name, &c.OS, &c.Family, &c.Agent, &c.Site, &c.Tag, &c.User, &c.Serial,
 		&c.UUID, &c.Manufacturer, &c.Model, &c.Memory, &c.Disk, &first, &contact, &inventoried)
+	c.Family = system.Settled(c.Family, c.OS)
 	c.FirstSeen, c.LastContact, c.Inventoried = moment(first), moment(contact), moment(inventoried)
 	return id, c, err
 }

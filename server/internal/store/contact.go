@@ -13,6 +13,7 @@ import (
 	"enjambre/peer/id"
 	"enjambre/server/internal/setting"
 	"enjambre/server/internal/site"
+	"enjambre/server/internal/system"
 )
 
 // An Offer is a package that a PROLOG reply lists.
@@ -75,7 +76,7 @@ func (s *Store) Contact(ctx context.Context, call Call, now time.Time) (c Contac
 	return c, err
 }
 
-const selectByDevice = "SELECT id, family, inventoried, agent_key, revoked, lineage, " + placeColumns +
+const selectByDevice = "SELECT id, family, os, inventoried, agent_key, revoked, lineage, " + placeColumns +
 	" FROM computers WHERE device = ?"
 
 // contact computes the answer and reports whether the record changes by it; apply changes it.
@@ -83,13 +84,14 @@ func (s *Store) contact(ctx context.Context, tx *transaction, call Call, now tim
 	c Contact, changes bool, err error) {
 	var inventoried, revoked int64
 	var inventoryFamily core.OS
-	var key, lineage string
+	var running, key, lineage string
 	var at place
 	err = tx.QueryRowContext(ctx, selectByDevice, call.Device).
-		Scan(append([]any{&at.computer, &inventoryFamily, &inventoried, &key, &revoked, &lineage}, at.into()...)...)
+		Scan(append([]any{&at.computer, &inventoryFamily, &running, &inventoried, &key, &revoked, &lineage}, at.into()...)...)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Contact{}, false, err
 	}
+	inventoryFamily = system.Settled(inventoryFamily, running)
 	c.Known, c.Inventoried = err == nil, moment(inventoried)
 	if c.Settings, err = effective(ctx, tx, at.computer); err != nil { // of no computer, when it is unknown
 		return Contact{}, false, err
