@@ -245,10 +245,9 @@ func (d *daemon) serve(ctx context.Context, l *listening) error {
 		Store: d.folder.Store, Enroller: enroller, Log: d.logs.errors, Now: time.Now, Touch: touches,
 		Trust: trust.Current, Online: online.Current, Own: d.ownPlaces(l),
 	})
-	mux.Handle(ocsapi.Path, messages)
 	delivery.New(d.folder.Depot, d.folder.Store.HasPackage, next.Outside, d.logs.errors).Register(mux)
 	next.Register(mux)
-	handler := accesslog.Wrap(mux, d.logs.access, time.Now)
+	handler := accesslog.Wrap(ocsapi.Route(messages, mux), d.logs.access, time.Now)
 
 	group, ctx := errgroup.WithContext(ctx)
 	for _, listener := range []net.Listener{l.secure, l.plain} {

@@ -75,6 +75,32 @@ func TestAnswersByteForByte(t *testing.T) {
 	exchange(fmt.Sprintf(ask, "PROLOG"), prolog("STOP", ""))
 }
 
+// TestPath: the address that agents are configured with may have slashes and dots too many.
+func TestPath(t *testing.T) {
+	l := newLab(t)
+	others := http.NewServeMux()
+	others.HandleFunc("/download/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	server := httptest.NewServer(Route(l.handler, others))
+	defer server.Close()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for path, want := range map[string]int{
+		"/ocsinventory": 200, "/ocsinventory/": 200, "//ocsinventory": 200, "/ocsinventory/.": 200, "/ocsinventory//": 200,
+		"//ocsinventory//": 200, "/./ocsinventory": 200, "/ocsinventory/./": 200, "/x/../ocsinventory": 200, "/ocsinventory/?a=b": 200,
+		"/%6fcsinventory/": 200, "/ocsinventory/x": 404, "/ocsinventor": 404, "/": 404, "/x/ocsinventory": 404,
+		"/download/": http.StatusTeapot,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path,
+			bytes.NewReader(ocs.Encode(ocs.AppendProlog(nil, device))))
+		check(t, err)
+		answer, err := client.Do(request)
+		check(t, err)
+		check(t, answer.Body.Close())
+		if answer.StatusCode != want {
+			t.Errorf("%s: got %d, want %d", path, answer.StatusCode, want)
+		}
+	}
+}
+
 // activated makes a package for Windows with an activation.
 func (l *lab) activated() core.PackageID {
 	l.Helper()

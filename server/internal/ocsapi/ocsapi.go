@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"strconv"
 	"sync"
 	"time"
@@ -32,6 +33,19 @@ import (
 
 // Path is where agents post.
 const Path = "/ocsinventory"
+
+// Route returns a handler that gives requests for Path to messages and others to next. A path is Path however many
+// slashes and dots it has, since stock agents use the address exactly as it is configured, and do not follow the
+// redirects by which http.ServeMux corrects a path.
+func Route(messages, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean("/"+r.URL.Path) == Path {
+			messages.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // maxBusy is how many messages are decoded or answered at once. Each may hold an inflated inventory in
 // memory; none waits for its sender.
