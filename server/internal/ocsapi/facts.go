@@ -31,29 +31,30 @@ var stockReader = ocs.NewStockReader(
 )
 
 // factsOf reads from an inventory what the server searches by. Lists that the agent says did not change
-// are nil, unless it sends them all the same with no word on changes. An inventory without DRIVES or BIOS
-// says nothing about them, whether or not they changed: an agent that could not read them this time leaves
-// them out.
+// are nil, unless it sends them all the same with no word on changes. An inventory without DRIVES or BIOS, or without a
+// text of theirs or of HARDWARE, says nothing about them, whether or not they changed: an agent that could not read them
+// this time leaves them out.
 func factsOf(inventory ocs.Inventory, agent string) store.Facts {
 	hardware, bios := inventory.First("HARDWARE"), inventory.First("BIOS")
 	running := text(hardware.Value("OSNAME"))
+	free, drives := mostFree(inventory)
 	facts := store.Facts{
 		Computer: store.Computer{
 			Name:         text(hardware.Value("NAME")),
 			OS:           running,
 			Family:       system.FamilyOf(running, agent),
 			Agent:        clipAgent(agent),
-			User:         text(firstOf(hardware.Value("USERID"), hardware.Value("LASTLOGGEDUSER"))),
+			User:         usersOf(hardware),
 			Serial:       text(bios.Value("SSN")),
 			UUID:         text(hardware.Value("UUID")),
 			Manufacturer: text(bios.Value("SMANUFACTURER")),
 			Model:        text(bios.Value("SMODEL")),
 			Memory:       mebibytes(hardware.Value("MEMORY")),
-			Disk:         mostFree(inventory),
+			Disk:         free,
 		},
 		History:  inventory.History,
 		Reported: inventory.Reported,
-		KeepDisk: len(inventory.All("DRIVES")) == 0,
+		KeepDisk: !drives,
 		KeepBIOS: len(inventory.All("BIOS")) == 0,
 	}
 	for _, field := range inventory.Account {
@@ -96,15 +97,6 @@ func text(value string) string {
 
 func clipAgent(agent string) string { return text(agent) }
 
-func firstOf(values ...string) string {
-	for _, value := range values {
-		if strings.TrimSpace(value) != "" {
-			return value
-		}
-	}
-	return ""
-}
-
 // mebibytes reads a size in MiB, which some agents send with a fraction; 0 when it is none.
 func mebibytes(value string) int64 {
 	size, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
@@ -112,15 +104,6 @@ func mebibytes(value string) int64 {
 		return 0
 	}
 	return int64(size * (1 << 20))
-}
-
-// mostFree returns the free bytes of the drive that has the most of them.
-func mostFree(inventory ocs.Inventory) int64 {
-	most := int64(0)
-	for _, drive := range inventory.All("DRIVES") {
-		most = max(most, mebibytes(drive.Value("FREE")))
-	}
-	return most
 }
 
 // addressesOf lists the adapters' addresses, and the one the agent calls its own.

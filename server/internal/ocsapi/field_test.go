@@ -129,3 +129,57 @@ func TestNeitherLinuxNorWindows(t *testing.T) {
 		t.Errorf("the next inventory: family %q, %v", view.Family, err)
 	}
 }
+
+// TestKnownIsKept: what an inventory leaves empty is not forgotten.
+func TestKnownIsKept(t *testing.T) {
+	l := newLab(t)
+	const night = core.DeviceID("nightpc-2026-01-02-03-04-05")
+	l.receiveField("user-at-day.xml", night)
+	if view := l.receiveField("nobody-at-night.xml", night); view.User != "ana" || view.OS == "" || view.Serial == "" {
+		t.Errorf("after a night: user %q, system %q, serial %q", view.User, view.OS, view.Serial)
+	}
+	for _, c := range []struct{ user, last, want string }{
+		{"root/ana", "", "root/ana"}, {"SYSTEM", "CORP\\ana", "CORP\\ana"}, {`NT AUTHORITY\SYSTEM`, "PC7$", "CORP\\ana"},
+		{"", "", "CORP\\ana"}, {"bob/bob/SYSTEM/DWM-1", "ana", "bob"},
+	} {
+		l.send(inventory(ocs.Field{Name: "USERID", Value: c.user}, ocs.Field{Name: "LASTLOGGEDUSER", Value: c.last}))
+		if view, err := l.store.Computer(t.Context(), device); err != nil || view.User != c.want {
+			t.Errorf("%q, last %q: user %q, %v, want %q", c.user, c.last, view.User, err, c.want)
+		}
+	}
+}
+
+// TestPlaceholdersAreNoDuplicates: computers whose makers left the same words in them are not one computer.
+func TestPlaceholdersAreNoDuplicates(t *testing.T) {
+	l := newLab(t)
+	for _, one := range []string{"d3", "d4", "d9", "d10", "d15", "d16"} {
+		l.receiveField("placeholder-"+one+".xml", core.DeviceID(one+"-2026-01-02-03-04-05"))
+	}
+	if groups, err := l.store.Duplicates(t.Context()); err != nil || len(groups) != 0 {
+		t.Errorf("got %v, %v", groups, err)
+	}
+}
+
+// TestDiskIsLocal: room on a file server is not a computer's own.
+func TestDiskIsLocal(t *testing.T) {
+	l := newLab(t)
+	if view := l.receiveField("nfs-mount.xml", "drvunix-2026-01-02-03-04-05"); view.Disk != 1<<30 {
+		t.Errorf("got %d bytes free, want 1 GiB", view.Disk)
+	}
+	for _, c := range []struct {
+		kind, system, device string
+		local                bool
+	}{
+		{"/", "ext4", "/dev/sda1", true}, {"/", "zfs", "rpool/ROOT", true}, {"Hard Drive", "NTFS", "System", true}, {"", "", "", true},
+		{"/", "btrfs", "/dev/mapper/a", true}, {"/mnt", "fuseblk", "/dev/sdb1", true}, {"/d", "", "D:", true},
+		{"/n", "nfs", "nas:/x", false}, {"/n", "NFS4", "nas:/x", false}, {"/n", "cifs", "//nas/x", false}, {"/n", "smb3", "", false},
+		{"/n", "fuse.sshfs", "ana@host:/", false}, {"/n", "ext4", "nas:/x", false}, {"Network Drive", "NTFS", "", false},
+		{"CD-Rom Drive", "CDFS", "", false}, {"/dev/shm", "tmpfs", "tmpfs", false}, {"/snap", "squashfs", "/dev/loop0", false},
+	} {
+		drive := ocs.Section{Name: "DRIVES", Fields: []ocs.Field{{Name: "TYPE", Value: c.kind}, {Name: "FILESYSTEM", Value: c.system},
+			{Name: "VOLUMN", Value: c.device}}}
+		if got := isLocal(drive); got != c.local {
+			t.Errorf("%v: local is %t", c, got)
+		}
+	}
+}

@@ -38,6 +38,6 @@
 // Every term is true or false for every computer; nothing is "unknown". So "!=" is exactly the
 // opposite of "=", "<" of ">=" and ">" of "<=", whatever the computer lacks: a text that is not
 // known is empty, a size that is not known is 0, and a contact or an inventory that never happened
-// is older than any age and before any date. The terms about several things at once (ip, mac,
+// is older than any age and before any date. The terms about several things at once (ip, mac, user,
 // software) ask for any of them; "ip != x" and "mac != x" thus say that none is x.
 package query

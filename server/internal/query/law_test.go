@@ -221,6 +221,7 @@ func FuzzParse(f *testing.F) {
 func TestFold(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"PC-042", "pc-042"}, {"MÜLLER", "müller"}, {"ΟΔΟΣ", "οδος"}, {"\u212a", "k"}, {"ПК", "пк"},
+		{"Rene\u0301", "RENÉ"}, {"a\u00a0\t b", "A b"}, {"J\u030c", "\u01f0"}, {"Win®(R)(TM) 7", "WIN 7"}, {"((r)r)", ""},
 	} {
 		if Fold(pair[0]) != Fold(pair[1]) {
 			t.Errorf("Fold(%q) is %q, Fold(%q) is %q", pair[0], Fold(pair[0]), pair[1], Fold(pair[1]))
@@ -238,4 +239,20 @@ func TestFold(t *testing.T) {
 			t.Errorf("Fold(%U) is %q, but Fold(%q) is %q", r, folded, other, Fold(other))
 		}
 	}
+}
+
+// TestFoldLaw: folding once is enough, whatever stands together.
+func TestFoldLaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{
+			"(", "r", "R", "c", "tm", ")", "(r)", "®", " ", "\u00a0", "\u0301", "\u0345", "\u030c", "e", "J", "α", "Ι", "\u1fbe", "İ", "\xff",
+		})), 0, 12).Draw(t, "pieces"), "")
+		folded := Fold(text)
+		if again := Fold(folded); again != folded {
+			t.Fatalf("Fold(%q) is %q, and then %q", text, folded, again)
+		}
+		if !utf8.ValidString(folded) {
+			t.Fatalf("Fold(%q) is %q", text, folded)
+		}
+	})
 }

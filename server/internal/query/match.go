@@ -19,7 +19,7 @@ type Computer struct {
 	Family      core.OS // "" for neither Windows nor Linux
 	Site        string
 	Tag         string
-	User        string
+	User        string // several are joined by UserSeparator
 	Serial      string
 	Agent       string // name and version as the agent reports them
 	MemoryBytes int64
@@ -31,6 +31,9 @@ type Computer struct {
 	Software    []SoftwareItem
 	States      map[core.PackageID]string // upper case; absent or "" is NONE
 }
+
+// UserSeparator stands between the users of a computer where several are logged on, as in an inventory's USERID.
+const UserSeparator = "/"
 
 // A SoftwareItem is one installed software; Version is "" where it is not known.
 type SoftwareItem struct{ Name, Version string }
@@ -73,6 +76,9 @@ func matchCompare(c Compare, computer Computer, now time.Time) bool {
 func matchValue(field Field, op Op, value Value, computer Computer, now time.Time) bool {
 	switch v := value.(type) {
 	case Text:
+		if field == FieldUser {
+			return matchUser(op, computer.User, string(v))
+		}
 		return matchText(op, computer.text(field), string(v))
 	case Family:
 		return computer.Family == core.OS(v)
@@ -97,12 +103,18 @@ func matchValue(field Field, op Op, value Value, computer Computer, now time.Tim
 	panic(fmt.Sprintf("query: unknown value %#v", value))
 }
 
-// matchText compares with "=" or "~", in any case.
+// matchText compares with "=" or "~", as a reader would: see Fold.
 func matchText(op Op, text, wanted string) bool {
 	if op == opContains {
-		return strings.Contains(Fold(text), Fold(wanted))
+		return containsText(text, wanted)
 	}
-	return Fold(text) == Fold(wanted)
+	return equalText(text, wanted)
+}
+
+// matchUser compares with any of the users that an inventory names, or with all of them as it names them.
+func matchUser(op Op, users, wanted string) bool {
+	return matchText(op, users, wanted) || strings.Contains(users, UserSeparator) && slices.ContainsFunc(
+		strings.Split(users, UserSeparator), func(user string) bool { return matchText(op, user, wanted) })
 }
 
 // holds reports whether op is true of two values that compare as order: -1, 0 or 1.

@@ -133,6 +133,9 @@ func TestNormalMAC(t *testing.T) {
 		{"00-1a-2b-3c-4d-5e", "00:1a:2b:3c:4d:5e", true},
 		{"001a.2b3c.4d5e", "00:1a:2b:3c:4d:5e", true},
 		{"001a2b3c4d5e", "00:1a:2b:3c:4d:5e", true},
+		{"0x001A2B3C4D5E", "00:1a:2b:3c:4d:5e", true},
+		{"0x001A2B3C4D", "", false},
+		{"0x00:1A:2B:3C:4D:5E", "", false},
 		{"00:1a:2b:3c:4d:5e:6f", "", false},
 		{"0:01:a2:b3:c4:d5:e", "", false},
 		{"", "", false},
@@ -140,6 +143,49 @@ func TestNormalMAC(t *testing.T) {
 		got, whole := NormalMAC(test.text)
 		if whole != test.whole || got != test.want {
 			t.Errorf("NormalMAC(%q): got %q, %v, want %q, %v", test.text, got, whole, test.want, test.whole)
+		}
+	}
+}
+
+// TestReading: a text matches as a person reads it, whichever of its spellings is asked for.
+func TestReading(t *testing.T) {
+	c := Computer{
+		OS: "Microsoft\u00a0Windows  Server\u00ae 2008", User: "root/CORP\\Ana/Rene\u0301", Tag: "Intel(R) Xeon(TM)", Serial: "\u00ae",
+		Software: []SoftwareItem{{"Adobe\u00a0Reader\u2122 DC", "1"}},
+	}
+	for text, want := range map[string]bool{
+		`os ~ "windows server 2008"`:              true,
+		`os ~ "WINDOWS SERVER® 2008"`:             true,
+		`os = "microsoft windows server(r) 2008"`: true,
+		"os ~ \"windows\u00a0server\"":            true,
+		`os ~ "windows server2008"`:               false,
+		`tag = "intel xeon"`:                      true,
+		`tag ~ "xeon™"`:                           true,
+		`tag ~ "(r)"`:                             true,
+		`os ~ "(r)"`:                              false,
+		`os ~ "®"`:                                true,
+		`serial = ""`:                             false,
+		`serial ~ "®"`:                            true,
+		`user = root`:                             true,
+		`user = 'corp\ana'`:                       true,
+		`user = ana`:                              false,
+		`user = "René"`:                           true,
+		`user ~ rené`:                             true,
+		`user = rene`:                             false,
+		`user != root`:                            false,
+		`user != bob`:                             true,
+		`user in (bob, root)`:                     true,
+		`user = 'root/corp\ana/René'`:             true,
+		`user = ""`:                               false,
+		`software("adobe reader dc")`:             true,
+		"software(\"adobe\u2003reader\")":         true,
+	} {
+		expr, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Match(expr, c, now); got != want {
+			t.Errorf("%s: got %t, want %t", text, got, want)
 		}
 	}
 }

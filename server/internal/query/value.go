@@ -251,8 +251,12 @@ func parseNetwork(op Op, text string) (Value, *refusal) {
 }
 
 // NormalMAC returns a MAC address as six lower-case hexadecimal bytes with colons, and whether text
-// is one: 12 digits with colons, hyphens or dots between bytes, or with nothing between them.
+// is one: 12 digits with colons, hyphens or dots between bytes, or with nothing between them; HP-UX writes 0x before
+// them.
 func NormalMAC(text string) (string, bool) {
+	if len(text) == len("0x")+2*macBytes && (text[:2] == "0x" || text[:2] == "0X") {
+		text = text[2:]
+	}
 	if mac := normalBytes(text); len(mac) == 3*macBytes-1 {
 		return mac, true
 	}

@@ -20,13 +20,13 @@ type Computer struct {
 	Agent        string        `json:"agent"`
 	Site         core.SiteName `json:"site"` // where it was judged to be at its last contact
 	Tag          string        `json:"tag"`
-	User         string        `json:"user"`
+	User         string        `json:"user"` // who was seen last; several are joined by query.UserSeparator
 	Serial       string        `json:"serial"`
 	UUID         string        `json:"uuid"`
 	Manufacturer string        `json:"manufacturer"`
 	Model        string        `json:"model"`
 	Memory       int64         `json:"memory"` // bytes
-	Disk         int64         `json:"disk"`   // bytes free on the drive with the most of them
+	Disk         int64         `json:"disk"`   // bytes free on the local drive with the most of them
 	FirstSeen    time.Time     `json:"firstSeen"`
 	LastContact  time.Time     `json:"lastContact,omitzero"`
 	Inventoried  time.Time     `json:"inventory,omitzero"` // zero: never
@@ -44,7 +44,8 @@ func scanComputer(scan func(...any) error) (id int64, c Computer, err error) {
 	return id, c, err
 }
 
-// Facts are what an inventory says of a computer, ready to be kept.
+// Facts are what an inventory says of a computer, ready to be kept. An empty text, and a Memory of 0, were not said:
+// what is known stays.
 type Facts struct {
 	Computer            // site, tag and times are not read from here
 	Key       string    // ID of the key that the agent proved; "" for a stock agent
@@ -82,13 +83,7 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 		if err := (Caller{facts.Device, facts.Key}).check(ctx, tx, id); err != nil {
 			return err
 		}
-		_, err = execute(ctx, tx, `UPDATE computers SET name = ?, os = ?, family = ?, agent = ?, user = ?, uuid = ?,
-			memory = ?, last_contact = ?, inventoried = ? WHERE id = ?`,
-			facts.Name, facts.OS, facts.Family, facts.Agent, facts.User, facts.UUID, facts.Memory, unix(now), unix(now), id)
-		if err != nil {
-			return err
-		}
-		if err := replaceHardware(ctx, tx, id, facts); err != nil {
+		if err := replaceHardware(ctx, tx, id, facts, now); err != nil {
 			return err
 		}
 		if update, err = settleAccount(ctx, tx, id, facts.Account); err != nil {
@@ -99,18 +94,18 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 	return update, err
 }
 
-// replaceHardware replaces what the sections BIOS and DRIVES say, if the inventory has them.
-func replaceHardware(ctx context.Context, tx *transaction, id int64, facts Facts) error {
-	if !facts.KeepBIOS {
-		if _, err := execute(ctx, tx, "UPDATE computers SET serial = ?, manufacturer = ?, model = ? WHERE id = ?",
-			facts.Serial, facts.Manufacturer, facts.Model, id); err != nil {
-			return err
-		}
-	}
-	if facts.KeepDisk {
-		return nil
-	}
-	_, err := execute(ctx, tx, "UPDATE computers SET disk = ? WHERE id = ?", facts.Disk, id)
+// updateHardware replaces what an inventory says. What it leaves empty it could not read this time: what is known of it
+// stays, such as the user who was seen last. The family is the system's, and changes with its name.
+const updateHardware = `UPDATE computers SET
+	name = iif(?1 = '', name, ?1), family = iif(?2 = '' AND os <> '', family, ?3), os = iif(?2 = '', os, ?2),
+	agent = iif(?4 = '', agent, ?4), user = iif(?5 = '', user, ?5), uuid = iif(?6 = '', uuid, ?6),
+	memory = iif(?7 = 0, memory, ?7), last_contact = ?8, inventoried = ?8, disk = iif(?9, disk, ?10),
+	serial = iif(?11 OR ?12 = '', serial, ?12), manufacturer = iif(?11 OR ?13 = '', manufacturer, ?13),
+	model = iif(?11 OR ?14 = '', model, ?14) WHERE id = ?15`
+
+func replaceHardware(ctx context.Context, tx *transaction, id int64, facts Facts, now time.Time) error {
+	_, err := execute(ctx, tx, updateHardware, facts.Name, facts.OS, facts.Family, facts.Agent, facts.User, facts.UUID,
+		facts.Memory, unix(now), facts.KeepDisk, facts.Disk, facts.KeepBIOS, facts.Serial, facts.Manufacturer, facts.Model, id)
 	return err
 }
 

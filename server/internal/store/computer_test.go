@@ -136,8 +136,8 @@ func TestInventoryKeepsWhatIsNotSaid(t *testing.T) {
 		{"first", full, kept{"S1", "Maker", "M1", 5 << 30}},
 		{"neither", Facts{KeepDisk: true, KeepBIOS: true}, kept{"S1", "Maker", "M1", 5 << 30}},
 		{"disk", Facts{Computer: Computer{Disk: 1}, KeepBIOS: true}, kept{"S1", "Maker", "M1", 1}},
-		{"BIOS", Facts{Computer: Computer{Serial: "S2"}, KeepDisk: true}, kept{"S2", "", "", 1}},
-		{"both, empty", Facts{}, kept{}},
+		{"BIOS", Facts{Computer: Computer{Serial: "S2"}, KeepDisk: true}, kept{"S2", "Maker", "M1", 1}},
+		{"both, empty", Facts{}, kept{"S2", "Maker", "M1", 0}},
 	} {
 		c.facts.Device = a
 		_, err := f.SaveInventory(f.ctx(), c.facts, "", now)
@@ -337,4 +337,47 @@ func TestDuplicates(t *testing.T) {
 		func(a, b core.DeviceID) int { return strings.Compare(string(b), string(a)) }) {
 		t.Error("the most recent contact comes first")
 	}
+}
+
+// TestPlaceholders: what is nobody's own, and what is somebody's.
+func TestPlaceholders(t *testing.T) {
+	for _, value := range []string{"", " ", "0", "0123456789", "1234567890", "INVALID", "Chassis Serial Number", "chassis  serial number",
+		"To be filled by O.E.M.", "To Be Filled By O.E.M. by More String", "Default string", "Not Settable", "1", "........", "XXXXXXXX",
+		"FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "00000000-0000-0000-0000-000000000000", "03000200-0400-0500-0006-000700080009", "987654321"} {
+		if !isPlaceholder(value) {
+			t.Errorf("%q is taken for a computer's own", value)
+		}
+	}
+	for _, value := range []string{"ABC", "5CG1234XYZ", "VMware-56 4d 12", "4c4c4544-0042-3510-8052-b4c04f4e3332", "12345679"} {
+		if isPlaceholder(value) {
+			t.Errorf("%q is taken for a placeholder", value)
+		}
+	}
+	for mac, shared := range map[string]bool{"02:00:4c:4f:4f:50": true, "02:42:ac:11:00:02": true, "ff:ff:ff:ff:ff:ff": true,
+		"00:00:00:00:00:00": true, "00:05:9a:3c:7a:00": true, "00:50:56:c0:00:08": true, "50:50:54:50:30:30": true, "": true,
+		"00:15:5d:01:02:03": false, "52:54:00:12:34:56": false, "00:30:6e:01:02:03": false} {
+		if isSharedMAC(mac) != shared {
+			t.Errorf("%q: shared is %t", mac, !shared)
+		}
+	}
+}
+
+// TestDuplicatesInAnyCase: one machine, of which two agents write what it is called in two ways.
+func TestDuplicatesInAnyCase(t *testing.T) {
+	f := newFixture(t)
+	for i, c := range []Computer{
+		{Serial: "AbC 1", UUID: "4C4C4544-0042-3510-8052-B4C04F4E3332", Name: "PC-Ä"},
+		{Serial: "abc1", UUID: "4c4c454400423510 8052b4c04f4e3332", Name: "pc-a\u0308"},
+	} {
+		c.Device = device(fmt.Sprint("d", i))
+		_, err := f.SaveInventory(f.ctx(), Facts{Computer: c}, "", now)
+		f.check(err)
+	}
+	groups, err := f.Duplicates(f.ctx())
+	f.check(err)
+	var by []string
+	for _, group := range groups {
+		by = append(by, group.By)
+	}
+	f.want("shared", by, []string{"serial", "uuid", "name"})
 }

@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
 	"enjambre/core"
+	"enjambre/server/internal/query"
 )
 
 // A DuplicateGroup are computers that share what should be one computer's own.
@@ -13,20 +17,21 @@ type DuplicateGroup struct {
 	Computers []core.DeviceID `json:"computers"` // most recent contact first
 }
 
-// duplicateQueries find values that several computers share. Serial numbers that makers leave to be
-// filled in are nobody's own.
-var duplicateQueries = []struct{ by, text string }{
-	{
-		"serial",
-		`SELECT serial, device FROM computers WHERE serial <> '' AND lower(serial) NOT IN ('0', 'none', 'n/a',
-		'not specified', 'default string', 'to be filled by o.e.m.', 'system serial number', 'unknown')
-		ORDER BY serial, last_contact DESC, device`,
-	},
-	{"uuid", `SELECT uuid, device FROM computers WHERE uuid NOT IN ('', '00000000-0000-0000-0000-000000000000')
-		ORDER BY uuid, last_contact DESC, device`},
-	{"mac", `SELECT DISTINCT mac, device, last_contact FROM addresses JOIN computers ON id = computer
-		WHERE mac NOT IN ('', '00:00:00:00:00:00') ORDER BY mac, last_contact DESC, device`},
-	{"name", `SELECT name, device FROM computers WHERE name <> '' ORDER BY name, last_contact DESC, device`},
+// A trait is something that one computer should have to itself: where it is kept, which values are nobody's own, and
+// how it is compared.
+type trait struct {
+	by, text string
+	shared   func(string) bool
+	key      func(string) string
+}
+
+// traits are what computers are compared by. Serial numbers and UUIDs compare by their letters and digits, names as the
+// search compares them, without case.
+var traits = []trait{
+	{"serial", "SELECT serial, device FROM computers", isPlaceholder, bare},
+	{"uuid", "SELECT uuid, device FROM computers", isPlaceholder, bare},
+	{"mac", "SELECT mac, device FROM addresses JOIN computers ON id = computer", isSharedMAC, strings.ToLower},
+	{"name", "SELECT name, device FROM computers", func(name string) bool { return name == "" }, query.Fold},
 }
 
 // Duplicates lists computers that share a serial number, a UUID, a MAC address or a name: probably one
@@ -34,34 +39,42 @@ var duplicateQueries = []struct{ by, text string }{
 func (s *Store) Duplicates(ctx context.Context) ([]DuplicateGroup, error) {
 	groups := []DuplicateGroup{}
 	err := s.view(ctx, func(tx *transaction) error {
-		for _, query := range duplicateQueries {
-			var found []DuplicateGroup
-			err := each(ctx, tx, func(scan func(...any) error) error {
-				var value string
-				var device core.DeviceID
-				var contact int64
-				into := []any{&value, &device}
-				if query.by == "mac" {
-					into = append(into, &contact)
-				}
-				err := scan(into...)
-				if last := len(found) - 1; last >= 0 && found[last].Value == value {
-					found[last].Computers = append(found[last].Computers, device)
-				} else {
-					found = append(found, DuplicateGroup{By: query.by, Value: value, Computers: []core.DeviceID{device}})
-				}
-				return err
-			}, query.text)
+		for _, one := range traits {
+			found, err := one.groups(ctx, tx)
 			if err != nil {
 				return err
 			}
-			for _, group := range found {
-				if len(group.Computers) > 1 {
-					groups = append(groups, group)
-				}
-			}
+			groups = append(groups, found...)
 		}
 		return nil
 	})
+	return groups, err
+}
+
+// groups returns the groups that share a trait, by value; a value is spelled as the most recent contact spells it.
+func (t trait) groups(ctx context.Context, tx *transaction) ([]DuplicateGroup, error) {
+	found := map[string]*DuplicateGroup{}
+	err := each(ctx, tx, func(scan func(...any) error) error {
+		var value string
+		var device core.DeviceID
+		if err := scan(&value, &device); err != nil || t.shared(value) {
+			return err
+		}
+		group := found[t.key(value)]
+		if group == nil {
+			group = &DuplicateGroup{By: t.by, Value: value}
+			found[t.key(value)] = group
+		}
+		if !slices.Contains(group.Computers[max(0, len(group.Computers)-1):], device) { // an adapter may have two addresses
+			group.Computers = append(group.Computers, device)
+		}
+		return nil
+	}, t.text+" ORDER BY last_contact DESC, device")
+	var groups []DuplicateGroup
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		if group := found[key]; len(group.Computers) > 1 {
+			groups = append(groups, *group)
+		}
+	}
 	return groups, err
 }
