@@ -111,6 +111,9 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 	row(w, "first seen", when(view.FirstSeen))
 	row(w, "last contact", when(view.LastContact))
 	row(w, "last inventory", when(view.Inventoried))
+	if view.Refused != nil {
+		row(w, "last refused", refusalText(*view.Refused))
+	}
 	row(w, "programs", len(view.Programs))
 	for _, one := range view.Affectations {
 		row(w, "package "+one.Package.String(), one.PackageName, one.State, dash(oneLine(one.Text)),
@@ -130,6 +133,15 @@ func computerTable(w *tabwriter.Writer, view store.ComputerView) {
 			resultRows(w, one.Exit, one.Detail, one.Output)
 		}
 	}
+}
+
+// refusalText says when a message was refused, what it was and why.
+func refusalText(r store.Refusal) string {
+	what := "a message"
+	if r.Query != "" {
+		what = string(r.Query)
+	}
+	return when(r.At) + ", " + what + ": " + oneLine(r.Reason)
 }
 
 // placeText says why a computer is where it is, and where it would be otherwise.

@@ -68,6 +68,10 @@ func (p *program) rolloutStatus() *cobra.Command {
 			if rollout.Computers > 0 && rollout.States[outcome.Waiting]+rollout.States[outcome.Notified] == 0 {
 				p.note("this rollout is over: \"rollout validate-all\" clears it, results stay with the computers")
 			}
+			if rollout.Refused > 0 {
+				p.note("a message of %d computers was refused: \"rollout status --package %s --state %s\" says when and why; "+
+					"an agent whose inventory is refused fetches nothing", rollout.Refused, id, outcome.Notified)
+			}
 			for _, state := range outcome.States() {
 				if state.Failed() && rollout.States[state] > 0 {
 					p.note("\"rollout status --package %s --state %s\" names the computers", id, state)
@@ -135,6 +139,9 @@ func (p *program) rolloutComputers(ctx context.Context, folder *datafolder.Folde
 			if one.Progress != nil {
 				detail, at = progressText(*one.Progress), one.Progress.Heard
 			}
+			if one.Refused != nil {
+				detail = "last refused " + refusalText(*one.Refused)
+			}
 			row(w, one.Device, dash(one.Name), dash(one.Site), dash(oneLine(one.Text)), dash(one.Exit), when(at),
 				dash(detail))
 		}
@@ -162,6 +169,9 @@ func rolloutTable(w *tabwriter.Writer, r store.Rollout) {
 		}
 		if r.NoResult > 0 {
 			row(w, "  no result for over a day", r.NoResult, share(r.NoResult))
+		}
+		if r.Refused > 0 {
+			row(w, "  last message refused", r.Refused, share(r.Refused))
 		}
 	}
 	for _, text := range slices.Sorted(maps.Keys(r.Results)) {

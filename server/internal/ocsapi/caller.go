@@ -51,10 +51,13 @@ func (h *Handler) callerOf(request *ocs.Request, r *http.Request) (caller, error
 		return caller{}, core.Refuse(core.ClassIdent, "the certificate is of %s", member.Device)
 	}
 	from.public = certificate.PublicKey.(ed25519.PublicKey) // the verifier accepts no other
-	from.Key = seal.KeyIDOf(from.public).String()
+	from.Key = keyIDOf(from.public)
 	from.origin = originOf(r.Host)
 	return from, nil
 }
+
+// keyIDOf returns the ID by which the store knows a key.
+func keyIDOf(public ed25519.PublicKey) string { return seal.KeyIDOf(public).String() }
 
 // showsNone reports whether the sender of a request showed no certificate, as stock agents do.
 func showsNone(r *http.Request) bool { return r.TLS == nil || len(r.TLS.PeerCertificates) == 0 }

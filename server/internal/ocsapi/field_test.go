@@ -183,3 +183,64 @@ func TestDiskIsLocal(t *testing.T) {
 		}
 	}
 }
+
+// record gives the store what the handler has noted.
+func (l *lab) record() {
+	l.Helper()
+	for {
+		select {
+		case touch := <-l.touches:
+			check(l, l.store.Touch(l.Context(), []store.Touch{touch}))
+		default:
+			return
+		}
+	}
+}
+
+// TestRefusedIsNamed: the computer whose message was refused shows when and why, until a message of the kind is taken;
+// nobody can say so of an enrolled computer but itself.
+func TestRefusedIsNamed(t *testing.T) {
+	l := newLab(t)
+	refused := func() *store.Refusal {
+		t.Helper()
+		l.record()
+		view, err := l.store.Computer(t.Context(), device)
+		check(t, err)
+		return view.Refused
+	}
+	id := string(device)
+	cut := []byte("<REQUEST><DEVICEID>" + id + "</DEVICEID><QUERY>INVENTORY</QUERY><CONTENT><SOFTWARES>")
+	l.post(ocs.Encode(cut), unixAgent)
+	l.record() // of a computer that is not on record there is nothing to keep
+	l.send(inventory(ocs.Field{Name: "NAME", Value: "pc7"}))
+	if got := refused(); got != nil {
+		t.Fatalf("got %v", got)
+	}
+	damaged := ocs.Encode(cut)
+	damaged[len(damaged)-1] ^= 1 // its checksum
+	for name, body := range map[string][]byte{
+		"cut short": ocs.Encode(cut), "damaged frame": damaged,
+		"too long": ocs.Encode(append(cut, bytes.Repeat([]byte("<a/>"), ocs.MaxInventory/4)...)),
+	} {
+		recorder := l.post(body, unixAgent)
+		if got := refused(); recorder.Code < 400 || got == nil || got.Query != ocs.QueryInventory || got.Reason == "" || !got.At.Equal(now) {
+			t.Errorf("%s: status %d, got %v", name, recorder.Code, got)
+		}
+		l.prolog()
+		if refused() == nil {
+			t.Errorf("%s: a PROLOG makes a refused inventory forgotten", name)
+		}
+		l.send(inventory(ocs.Field{Name: "NAME", Value: "pc7"}))
+		if got := refused(); got != nil {
+			t.Errorf("%s: after a good one: %v", name, got)
+		}
+	}
+	l.post(ocs.Encode([]byte("<REQUEST><DEVICEID>"+id+"</DEVICEID>\xff<QUERY>PROLOG</QUERY></REQUEST>")), unixAgent)
+	if got := refused(); got == nil || got.Query != "" {
+		t.Errorf("a PROLOG that cannot be read: %v", got)
+	}
+	l.prolog()
+	if got := refused(); got != nil {
+		t.Errorf("after a good PROLOG: %v", got)
+	}
+}

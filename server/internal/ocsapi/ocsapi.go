@@ -119,9 +119,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	request, err := h.receive(ctx, w, r)
+	request, who, err := h.receive(ctx, w, r)
 	if err != nil {
-		log.Warn("message refused", "reason", err)
+		accesslog.Name(r.Context(), who.device)
+		log.Warn("message refused", "computer", who.device, "query", who.query, "reason", err)
+		h.noteRefused(ctx, who, r, err)
 		refuse(w, err)
 		return
 	}
@@ -138,6 +140,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			log.Error("message not answered", "reason", err)
 		} else {
 			log.Warn("message refused", "reason", err)
+			h.noteRefused(ctx, who, r, err)
 		}
 		refuse(w, err)
 		return
@@ -166,10 +169,10 @@ func refuse(w http.ResponseWriter, err error) {
 
 // receive reads the body and decodes it, each when its turn has come.
 func (h *Handler) receive(ctx context.Context, w http.ResponseWriter,
-	r *http.Request) (*ocs.Request, error) {
+	r *http.Request) (*ocs.Request, sender, error) {
 	leave, err := h.gate.enter(ctx, r.RemoteAddr)
 	if err != nil {
-		return nil, err
+		return nil, sender{}, err
 	}
 	defer leave()
 	deadline := http.NewResponseController(w)
@@ -177,13 +180,13 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter,
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, ocs.MaxBody))
 	var tooLong *http.MaxBytesError
 	if errors.As(err, &tooLong) {
-		return nil, core.Refuse(core.ClassLimit, "the body is longer than %d bytes", tooLong.Limit)
+		return nil, sender{}, core.Refuse(core.ClassLimit, "the body is longer than %d bytes", tooLong.Limit)
 	}
 	if err != nil { // the sender went away, or is too slow
-		return nil, core.Refuse(core.ClassFormat, "the body cannot be read: %v", err)
+		return nil, sender{}, core.Refuse(core.ClassFormat, "the body cannot be read: %v", err)
 	}
 	if err := h.enter(ctx); err != nil {
-		return nil, err
+		return nil, sender{}, err
 	}
 	defer h.leave()
 	decoder, reused := h.decoders.Get().(*ocs.Decoder)
@@ -193,12 +196,17 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter,
 	defer h.decoders.Put(decoder)
 	document, err := decoder.Decode(body, ocs.MaxInventory)
 	if err != nil {
-		return nil, err
+		return nil, senderOf(document), err
 	}
+	parse := ocs.ParseRequest
 	if showsNone(r) {
-		return stockReader.ParseRequest(document)
+		parse = stockReader.ParseRequest
 	}
-	return ocs.ParseRequest(document)
+	request, err := parse(document)
+	if err != nil {
+		return nil, senderOf(document), err
+	}
+	return request, sender{request.Device, request.Query}, nil
 }
 
 // enter waits until fewer than maxBusy messages are worked on.

@@ -33,7 +33,7 @@ func (h *Handler) prolog(ctx context.Context, request *ocs.Request, from caller)
 		PrologFreq:         contact.Settings.Get(setting.PrologFreq),
 		InventoryOnStartup: contact.Settings.Get(setting.OnStartup) == 1,
 	}
-	touch := store.Touch{Device: from.Device, Agent: clipAgent(from.agent), At: now, Prolog: call.Prolog}
+	touch := store.Touch{Device: from.Device, Query: ocs.QueryProlog, Agent: clipAgent(from.agent), At: now, Prolog: call.Prolog}
 	if call.Prolog.Listen.IsValid() {
 		touch.Again = time.Duration(contact.Settings.Get(setting.ContactSeconds)) * time.Second
 		if touch.Peer, err = id.FromKey(from.public); err != nil {

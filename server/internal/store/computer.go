@@ -83,7 +83,7 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 		if err := (Caller{facts.Device, facts.Key}).check(ctx, tx, id); err != nil {
 			return err
 		}
-		if err := replaceHardware(ctx, tx, id, facts, now); err != nil {
+		if err := errors.Join(taken(ctx, tx, id, ocs.QueryInventory), replaceHardware(ctx, tx, id, facts, now)); err != nil {
 			return err
 		}
 		if update, err = settleAccount(ctx, tx, id, facts.Account); err != nil {
@@ -251,7 +251,7 @@ func (s *Store) SaveAddresses(ctx context.Context, from Caller, addresses []Addr
 			}
 		}
 		_, err = execute(ctx, tx, touchComputer, unix(now), "", "", id)
-		return err
+		return errors.Join(err, taken(ctx, tx, id, ocs.QueryNotify))
 	})
 }
 
@@ -278,6 +278,7 @@ type Result struct {
 type ComputerView struct {
 	Computer
 	Place        Place            `json:"place"`
+	Refused      *Refusal         `json:"refused,omitempty"` // nil: its last messages were taken
 	Addresses    []Address        `json:"addresses"`
 	Affectations []Affectation    `json:"affectations"`
 	History      []core.PackageID `json:"history"` // what it says it has installed
@@ -298,6 +299,9 @@ func (s *Store) Computer(ctx context.Context, device core.DeviceID) (view Comput
 			return err
 		}
 		if view.Place, err = readPlace(ctx, tx, id); err != nil {
+			return err
+		}
+		if view.Refused, err = readRefusal(ctx, tx, id); err != nil {
 			return err
 		}
 		return errors.Join(

@@ -198,7 +198,8 @@ func advance(ctx context.Context, tx *transaction, computer int64, id core.Packa
 // A Touch is one contact to be noted.
 type Touch struct {
 	Device   core.DeviceID
-	Agent    string // its name and version; "" leaves what is known
+	Query    ocs.Query // of the message, if one of its kind that was refused is forgotten by it
+	Agent    string    // its name and version; "" leaves what is known
 	At       time.Time
 	Offers   []core.PackageID      // what its reply listed
 	Progress []ocs.PackageProgress // what AcceptProgress found worth it
@@ -223,6 +224,9 @@ func (s *Store) Touch(ctx context.Context, touches []Touch) error {
 			id, err := computerID(ctx, tx, touch.Device)
 			if errors.Is(err, ErrUnknownComputer) {
 				continue // it has not sent its inventory yet
+			}
+			if err == nil && touch.Query != "" {
+				err = taken(ctx, tx, id, touch.Query)
 			}
 			if err == nil {
 				_, err = execute(ctx, tx, touchComputer, unix(touch.At), touch.Agent, touch.Agent, id)
@@ -255,7 +259,7 @@ func (s *Store) SaveResult(ctx context.Context, from Caller, result ocs.Result, 
 		if err != nil {
 			return err
 		}
-		if err := appendResult(ctx, tx, id, result, now); err != nil {
+		if err := errors.Join(taken(ctx, tx, id, ocs.QueryDownload), appendResult(ctx, tx, id, result, now)); err != nil {
 			return err
 		}
 		var record outcome.Record

@@ -21,6 +21,7 @@ type Rollout struct {
 	// NoResult counts the NOTIFIED that were offered the package at several contacts over more than a day
 	// and answered nothing: a stock agent's error message can be lost, and comes no second time.
 	NoResult int `json:"noResult"`
+	Refused  int `json:"refused"` // computers without result, the last message of which was refused
 }
 
 // When a NOTIFIED computer counts as one without result.
@@ -68,6 +69,9 @@ func (s *Store) Rollout(ctx context.Context, id core.PackageID, now time.Time) (
 		}, `SELECT phase, count(*) FROM affectations JOIN progress USING (computer, package)
 			WHERE package = ? AND state = ? GROUP BY phase`, id, outcome.Notified)
 		if err != nil {
+			return err
+		}
+		if r.Refused, err = countRefused(ctx, tx, id, outcome.Waiting, outcome.Notified); err != nil {
 			return err
 		}
 		return tx.QueryRowContext(ctx, "SELECT count(*) FROM affectations WHERE package = ? AND state = ? AND offered >= ? AND notified <= ?",

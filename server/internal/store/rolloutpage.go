@@ -23,6 +23,7 @@ type RolloutComputer struct {
 	Notified time.Time     `json:"notified,omitzero"`
 	Ended    time.Time     `json:"ended,omitzero"`
 	Progress *Progress     `json:"progress,omitempty"`
+	Refused  *Refusal      `json:"refused,omitempty"` // the last message of a computer without result
 }
 
 // A RolloutPage lists computers in one state of a rollout, by device ID.
@@ -57,8 +58,10 @@ func (s *Store) RolloutComputers(ctx context.Context, query RolloutQuery) (Rollo
 			}
 			page.Computers = append(page.Computers, one)
 			return err
-		}, `SELECT device, computers.name, judged_site, text, exit, detail, output, notified, ended, `+progressColumns+`
+		}, `SELECT device, computers.name, judged_site, text, exit, detail, output, notified, ended, `+progressColumns+`,
+			coalesce(refusals.query, ''), coalesce(refusals.reason, ''), coalesce(refusals.refused, 0)
 			FROM affectations JOIN computers ON computers.id = computer LEFT JOIN progress USING (computer, package)
+			LEFT JOIN refusals USING (computer)
 			WHERE package = ? AND state = ? AND device > ? ORDER BY device LIMIT ?`,
 			query.Package, query.State, query.After, most+1)
 	})
@@ -66,10 +69,14 @@ func (s *Store) RolloutComputers(ctx context.Context, query RolloutQuery) (Rollo
 }
 
 func scanRolloutComputer(scan func(...any) error) (one RolloutComputer, err error) {
-	var notified, ended int64
+	var notified, ended, at int64
+	var refused Refusal
 	var progress progressScan
 	err = scan(append([]any{&one.Device, &one.Name, &one.Site, &one.Text, &one.Exit, &one.Detail, &one.Output,
-		&notified, &ended}, progress.into()...)...)
+		&notified, &ended}, append(progress.into(), &refused.Query, &refused.Reason, &at)...)...)
+	if refused.At = moment(at); at != 0 && ended == 0 {
+		one.Refused = &refused
+	}
 	one.Notified, one.Ended, one.Progress = moment(notified), moment(ended), progress.value()
 	return one, err
 }

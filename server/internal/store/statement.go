@@ -12,7 +12,7 @@ import (
 var hot = []string{selectByDevice, selectID, selectSettings, selectOpenRows, touchComputer, touchOffer,
 	keepProgress, selectLineage, touchLineage, touchMember, selectIPs, selectMembersFrom, selectMembersBefore,
 	selectEpoch, selectNews, selectTold, keepTold, addShared,
-	selectWorth, keepSaid, selectVoids}
+	selectWorth, keepSaid, selectVoids, clearRefusal}
 
 // A database is a pool of connections with the hot statements prepared. They are prepared when it is
 // opened: inside a transaction that would wait for another connection, and with all of them busy for ever.
