@@ -75,7 +75,7 @@ type Program struct {
 // site, settings and affectations. It returns the account fields that the agent should take over.
 func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceID,
 	now time.Time) (update []ocs.AccountField, err error) {
-	err = s.change(ctx, func(tx *transaction) error {
+	err = s.together(ctx, func(ctx context.Context, tx *transaction) error {
 		id, err := s.findOrAdd(ctx, tx, facts.Device, old, now)
 		if err != nil {
 			return err
@@ -137,6 +137,8 @@ func (s *Store) findOrAdd(ctx context.Context, tx *transaction, device, old core
 	return id, row.Scan(&id)
 }
 
+const selectTag = "SELECT tag, tag_owner FROM computers WHERE id = ?"
+
 // Whose a computer's tag is; see column tag_owner.
 const (
 	tagOfAgent = iota
@@ -151,7 +153,7 @@ const (
 func settleAccount(ctx context.Context, tx *transaction, id int64, account []ocs.AccountField) ([]ocs.AccountField, error) {
 	var ours string
 	var owner int
-	if err := tx.QueryRowContext(ctx, "SELECT tag, tag_owner FROM computers WHERE id = ?", id).Scan(&ours, &owner); err != nil {
+	if err := tx.QueryRowContext(ctx, selectTag, id).Scan(&ours, &owner); err != nil {
 		return nil, err
 	}
 	theirs := ""
@@ -174,68 +176,10 @@ func settleAccount(ctx context.Context, tx *transaction, id int64, account []ocs
 	return update, err
 }
 
-// replaceLists replaces those lists of a computer that the inventory names.
-func replaceLists(ctx context.Context, tx *transaction, id int64, facts Facts) error {
-	remove := func(table string) error {
-		_, err := execute(ctx, tx, "DELETE FROM "+table+" WHERE computer = ?", id)
-		return err
-	}
-	if facts.Addresses != nil {
-		if err := remove("addresses"); err != nil {
-			return err
-		}
-		for _, a := range facts.Addresses {
-			if _, err := execute(ctx, tx, insertAddress, id, a.IP, a.MAC, MaxAddresses); err != nil {
-				return err
-			}
-		}
-	}
-	if facts.Reported {
-		if err := remove("history"); err != nil {
-			return err
-		}
-		for _, p := range facts.History { // an ID that was never ours would only take room
-			if _, err := execute(ctx, tx, "INSERT OR IGNORE INTO history (computer, package) SELECT ?, id FROM package_ids WHERE id = ?", id, p); err != nil {
-				return err
-			}
-		}
-	}
-	if facts.Programs == nil {
-		return nil
-	}
-	if err := remove("installed"); err != nil {
-		return err
-	}
-	return addPrograms(ctx, tx, id, facts.Programs)
-}
-
-func addPrograms(ctx context.Context, tx *transaction, id int64, programs []Program) (err error) {
-	add, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO programs (name, version) VALUES (?, ?)")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, add.Close()) }()
-	link, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO installed (computer, program)
-		SELECT ?, id FROM programs WHERE name = ? AND version = ?`)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, link.Close()) }()
-	for _, program := range programs {
-		if _, err := add.ExecContext(ctx, program.Name, program.Version); err != nil {
-			return err
-		}
-		if _, err := link.ExecContext(ctx, id, program.Name, program.Version); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // SaveAddresses replaces the addresses of those adapters, known by their MAC, that a computer says have
 // changed, and notes the contact. An unknown computer is ErrUnknownComputer.
 func (s *Store) SaveAddresses(ctx context.Context, from Caller, addresses []Address, now time.Time) error {
-	return s.change(ctx, func(tx *transaction) error {
+	return s.together(ctx, func(ctx context.Context, tx *transaction) error {
 		id, err := from.row(ctx, tx)
 		if err != nil {
 			return err

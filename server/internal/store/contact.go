@@ -69,7 +69,7 @@ func (s *Store) Contact(ctx context.Context, call Call, now time.Time) (c Contac
 	if err != nil || !changes {
 		return c, err
 	}
-	err = s.change(ctx, func(tx *transaction) error { // again, under the lock
+	err = s.together(ctx, func(ctx context.Context, tx *transaction) error { // again, under the lock
 		c, _, err = s.contact(ctx, tx, call, now, true)
 		return err
 	})
@@ -219,7 +219,7 @@ const (
 // contact it was, where the agent listens, and what it passes on of others. It is called about once a second, so that a
 // contact without news costs no write of its own.
 func (s *Store) Touch(ctx context.Context, touches []Touch) error {
-	return s.change(ctx, func(tx *transaction) error {
+	return s.together(ctx, func(ctx context.Context, tx *transaction) error {
 		for _, touch := range touches {
 			id, err := computerID(ctx, tx, touch.Device)
 			if errors.Is(err, ErrUnknownComputer) {
@@ -254,7 +254,7 @@ const maxResults = 500
 // ends the affectation if there is one; only then what it says of members counts, see Shared. An unknown computer
 // is ErrUnknownComputer: its result is not acknowledged, so that it comes again after its inventory.
 func (s *Store) SaveResult(ctx context.Context, from Caller, result ocs.Result, now time.Time) error {
-	return s.change(ctx, func(tx *transaction) error {
+	return s.together(ctx, func(ctx context.Context, tx *transaction) error {
 		id, err := from.row(ctx, tx)
 		if err != nil {
 			return err

@@ -23,7 +23,7 @@ const MaxReason = 255
 // NoteRefusal keeps a refusal of a computer, if that is on record. What a stock agent sends in the name of an enrolled
 // computer says nothing of that.
 func (s *Store) NoteRefusal(ctx context.Context, from Caller, refused Refusal) error {
-	return s.change(ctx, func(tx *transaction) error {
+	return s.together(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := execute(ctx, tx, `INSERT OR REPLACE INTO refusals (computer, query, reason, refused)
 			SELECT id, ?2, ?3, ?4 FROM computers WHERE device = ?1 AND agent_key = ?5`,
 			from.Device, refused.Query, refused.Reason, unix(refused.At), from.Key)

@@ -12,7 +12,9 @@ import (
 var hot = []string{selectByDevice, selectID, selectSettings, selectOpenRows, touchComputer, touchOffer,
 	keepProgress, selectLineage, touchLineage, touchMember, selectIPs, selectMembersFrom, selectMembersBefore,
 	selectEpoch, selectNews, selectTold, keepTold, addShared,
-	selectWorth, keepSaid, selectVoids, clearRefusal}
+	selectWorth, keepSaid, selectVoids, clearRefusal,
+	updateHardware, selectTag, selectAddresses, deleteAddress, insertAddress, selectHistory, deleteHistory, insertHistory,
+	selectInstalled, deleteInstalled, insertProgram, insertInstalled, beginOne, undoOne, endOne}
 
 // A database is a pool of connections with the hot statements prepared. They are prepared when it is
 // opened: inside a transaction that would wait for another connection, and with all of them busy for ever.

@@ -2,7 +2,8 @@
 // results and settings, in one SQLite database in the data folder.
 //
 // Every method that changes something returns after its change is on the disk (WAL, synchronous=FULL):
-// what is acknowledged is never lost. Several processes may have the store open at once, the running
+// what is acknowledged is never lost. Changes that messages of agents make share a transaction where they arrive together.
+// Several processes may have the store open at once, the running
 // server and any number of commands; each change is one transaction that holds the write lock from its
 // first statement, so no method sees half of another's work. Nothing is cached between calls but what contacts
 // need of sites, at the version that each contact finds in the database.
@@ -62,6 +63,8 @@ type Store struct {
 	read  *database
 
 	cache siteCache
+
+	gathering gathering
 
 	mostComputers int // maxComputers, except in a test
 }
@@ -165,7 +168,8 @@ func connect(path string) *Store {
 		return &database{DB: db}
 	}
 	// Of those that read, one may be a Watch's.
-	return &Store{write: open("immediate", 1), read: open("deferred", 5), mostComputers: maxComputers}
+	return &Store{write: open("immediate", 1), read: open("deferred", 5), mostComputers: maxComputers,
+		gathering: gathering{turn: make(chan struct{}, 1)}}
 }
 
 // Close closes the database.
