@@ -95,8 +95,8 @@ func TestNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d fragments, %d of them lent again, %d bytes sent of %d", len(bytes), again, total, size.Size())
-	// A second of the ledger may be lost with the server, more on a busy computer: half a fragment, perhaps one.
-	if again > 1 || total > size.Size()+fragmentSize || total < size.Size()-2*fragmentSize {
+	// An agent that is alone is sent two fragments at once. What the server's end lost of its ledger is repaired.
+	if again > 2 || total > size.Size()+fragmentSize || total < size.Size()-2*fragmentSize {
 		t.Errorf("%d bytes sent of %d, %d fragments lent again", total, size.Size(), again)
 	}
 }

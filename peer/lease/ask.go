@@ -91,8 +91,11 @@ func (o *Site) hear(p *pack, a *asker, event MemberAsked) {
 			o.acknowledge(p, a, index)
 		}
 	}
-	if have := event.Have; have != nil && have.Size() == p.plan.Count() &&
-		(have.Count() != a.held.Count() || o.mayRepair()) {
+	have := event.Have
+	if have != nil && have.Size() != p.plan.Count() {
+		have = nil
+	}
+	if have != nil && (have.Count() != a.held.Count() || o.mayRepair()) {
 		for index := range core.FragmentIndex(have.Size()) {
 			switch {
 			case have.Has(index) && !a.held.Has(index):
@@ -102,8 +105,8 @@ func (o *Site) hear(p *pack, a *asker, event MemberAsked) {
 			}
 		}
 	}
-	if have := event.Have; have != nil && have.Size() == p.plan.Count() {
-		o.takeBack(p, a, have)
+	o.takeBack(p, a, have, wanted(event.Want, p.plan.Count()))
+	if have != nil {
 		for _, index := range wanted(event.Want, have.Size()) {
 			if !have.Has(index) {
 				o.lose(p, a, index, CauseCorrupt)

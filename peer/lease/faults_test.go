@@ -1,6 +1,8 @@
 package lease_test
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"testing"
 	"time"
@@ -93,6 +95,14 @@ func TestSameSeed(t *testing.T) {
 			t.Fatalf("seed %d: trace %x, then %x", seed, first, second)
 		}
 	}
+}
+
+func (s *swarm) traceHash() uint64 {
+	sum := fnv.New64a()
+	for _, step := range s.trace {
+		fmt.Fprintln(sum, step)
+	}
+	return sum.Sum64()
 }
 
 // TestOriginRestarts: the origin dies with all its bodies and comes back with its ledger. What was lost of

@@ -135,6 +135,7 @@ type asker struct {
 	cost    int64                        // bytes of repeats and complaints
 
 	start     Start         // its present one; 0 if it has not said
+	ended     Start         // the one before
 	starts    int           // today
 	doubted   *fragment.Set // what it had before that, until it says what it has now; nil then
 	forgiven  *fragment.Set // what it lost by a crash and was not granted again; nil if it never said so
@@ -178,8 +179,10 @@ func (a *asker) countGrant(p *pack, index core.FragmentIndex) {
 	case !a.granted.Add(index):
 		a.repeats[index]++
 	}
-	if a.forgiven != nil {
-		a.forgiven.Remove(index)
+	for _, set := range []*fragment.Set{a.forgiven, a.doubted} {
+		if set != nil {
+			set.Remove(index)
+		}
 	}
 }
 

@@ -25,11 +25,11 @@ const MaxStart Start = 1 << 53
 // begin takes in that a member has begun anew. Nobody listens to its bodies any more, and what it had may be lost.
 // Others could not reach it for a while; that is forgotten a few times a day.
 func (o *Site) begin(p *pack, a *asker, start Start) {
-	if start == 0 || start == a.start {
+	if start == 0 || start == a.start || start == a.ended { // what comes late from the start before begins nothing
 		return
 	}
 	isFirst := a.start == 0
-	a.start = start
+	a.start, a.ended = start, a.start
 	a.doubted = fragment.NewSet(p.plan.Count())
 	for index := range core.FragmentIndex(p.plan.Count()) {
 		if a.held.Has(index) || a.granted.Has(index) {
@@ -62,22 +62,37 @@ func (o *Site) pardon(p *pack, s slot) {
 	}
 }
 
-// takeBack compares what a member had before its new start with what it says that it has. The rest it has lost: it
-// does not hold that any more, and gets it again without a charge.
-func (o *Site) takeBack(p *pack, a *asker, have *fragment.Set) {
+// takeBack compares what a member had before its new start with what it says that it has, if it says so, and with what
+// it wants, which may be said before. What it has not got it has lost: it does not hold that any more, and gets it again
+// without a charge.
+func (o *Site) takeBack(p *pack, a *asker, have *fragment.Set, want []core.FragmentIndex) {
 	if a.doubted == nil {
+		return
+	}
+	for _, index := range want {
+		o.forgive(p, a, index)
+	}
+	if have == nil {
+		return
+	}
+	for index := range core.FragmentIndex(p.plan.Count()) {
+		if !have.Has(index) {
+			o.forgive(p, a, index)
+		}
+	}
+	a.doubted = nil
+}
+
+// forgive takes back one fragment, if the asker had it before its new start and was not lent it since.
+func (o *Site) forgive(p *pack, a *asker, index core.FragmentIndex) {
+	if !a.doubted.Remove(index) {
 		return
 	}
 	if a.forgiven == nil {
 		a.forgiven = fragment.NewSet(p.plan.Count())
 	}
-	for index := range core.FragmentIndex(p.plan.Count()) {
-		if a.doubted.Has(index) && !have.Has(index) {
-			a.forgiven.Add(index)
-			o.lose(p, a, index, CauseRestarted)
-		}
-	}
-	a.doubted = nil
+	a.forgiven.Add(index)
+	o.lose(p, a, index, CauseRestarted)
 }
 
 // isForgiven reports whether an asker gets a fragment again without a charge, since a crash lost it.

@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -107,6 +108,34 @@ func TestBeginsOnce(t *testing.T) {
 	}
 }
 
+// TestWantedIsLost: what a new start wants it has not got, though its digest is still to come; and what comes late from
+// the start before begins nothing.
+func TestWantedIsLost(t *testing.T) {
+	b := newBench(t)
+	b.begin(1, 1, nil)
+	b.hold(1, 0)
+	b.step(lease.BytesSent{Lease: b.granted(b.ask(1, 1)).Lease, Bytes: size / 2}) // the computer stops here
+	wants := func(start lease.Start, index core.FragmentIndex) lease.Action {
+		return b.say(lease.MemberAsked{Member: name(1), Start: start, Want: []core.FragmentIndex{index}})
+	}
+	for index := range core.FragmentIndex(2) {
+		b.want("before the digest", wants(2, index), fmt.Sprintf("grant %d restarted", index))
+	}
+	b.want("of the start before", wants(1, 2), "waits")
+	b.begin(1, 2, nil)
+	b.want("what this start was lent", b.ask(2, 0), "leased")
+	for id, body := range b.bodies {
+		if body.running && !body.reset {
+			b.send(id)
+		}
+	}
+	for _, e := range b.entries {
+		if e.Charged {
+			b.fail("charged: %+v", e)
+		}
+	}
+}
+
 // TestReturnIsPardoned: who was away is named again when it comes back, but not who gave wrong bytes.
 func TestReturnIsPardoned(t *testing.T) {
 	for title, test := range map[string]struct {
@@ -183,6 +212,21 @@ func TestSlownessCostsNothingAlone(t *testing.T) {
 				Member: name(member), Package: digest(2), Acknowledged: []core.FragmentIndex{index},
 			})
 		}
+	}
+}
+
+// atOnce is how many requests of an agent may be open: two bodies, and two that wait where its asks matter.
+func (s *swarm) atOnce() int {
+	if s.losing {
+		return 4
+	}
+	return 2
+}
+
+// startMore makes an agent ask as often as it may at once.
+func (s *swarm) startMore(a *agent) {
+	for range s.atOnce() {
+		s.start(a)
 	}
 }
 
@@ -264,6 +308,11 @@ func TestCrashesCostTheirLoss(t *testing.T) {
 				if bytes > 0 && members == 1 {
 					s.fail("seed %d: %d bytes went again as %v", seed, bytes, lease.Cause(cause))
 				}
+			}
+		}
+		for _, e := range s.entries {
+			if e.Charged && members == 1 {
+				s.fail("seed %d: charged for a crash: %+v", seed, e)
 			}
 		}
 		need := time.Duration(float64(max(lost, s.missing)) / float64(line) * float64(second))

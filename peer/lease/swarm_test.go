@@ -2,8 +2,6 @@ package lease_test
 
 import (
 	"cmp"
-	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -51,6 +49,7 @@ type agent struct {
 	requests int                         // open, bodies included
 	dead     bool
 	start    lease.Start
+	fresh    bool                 // it has not said yet, since its start, what it has
 	unsynced []core.FragmentIndex // what a crash loses of held
 	lies     bool                 // it says that it has everything, and serves wrong bytes
 	group    int                  // who reaches whom
@@ -66,6 +65,7 @@ func newSwarm(t failer, seed uint64, members int, p fragment.Plan) *swarm {
 	for number := range members {
 		s.agents = append(s.agents, &agent{
 			id: name(number + 1), held: fragment.NewSet(p.Count()), coming: map[core.FragmentIndex]bool{}, start: 1,
+			fresh: true,
 		})
 	}
 	s.feed(lease.PackageKnown{Package: s.pack, Plan: p, Priority: 5})
@@ -151,19 +151,27 @@ func (s *swarm) start(a *agent) {
 	if len(want) > lease.MaxWant {
 		want = want[:lease.MaxWant]
 	}
-	if a.requests >= 2 || len(want) == 0 && len(a.said) == 0 {
+	if a.requests >= s.atOnce() || len(want) == 0 && len(a.said) == 0 {
 		return
 	}
 	a.requests++
 	s.request++
 	have, _ := fragment.ParseSet(a.held.Bytes(), a.held.Size())
+	delay := s.latency
+	switch {
+	case s.losing && !a.fresh:
+		have = nil // it is said once, as agents do
+	case s.losing:
+		delay *= time.Duration(1 + s.random.IntN(3)) // and may come after what was asked later
+	}
+	a.fresh = false
 	ask := lease.MemberAsked{
 		Request: s.request, Member: a.id, Package: s.pack, Want: want, Acknowledged: a.said, Failed: a.failed, Have: have,
 		Start: a.start,
 	}
 	a.said, a.failed = nil, nil
 	s.asks[ask.Request] = a
-	s.after(s.latency, func() { s.feed(ask) })
+	s.after(delay, func() { s.feed(ask) })
 }
 
 func (s *swarm) refused(a *agent, act lease.Refuse) {
@@ -312,8 +320,7 @@ func (s *swarm) end(id lease.LeaseID, b *body, failed bool) {
 		if !failed {
 			s.verified(a, index, true)
 		}
-		s.start(a)
-		s.start(a)
+		s.startMore(a)
 	})
 }
 
@@ -345,6 +352,7 @@ func (s *swarm) revive(a *agent) {
 func (s *swarm) again(a *agent) {
 	a.requests, a.said, a.failed = 0, nil, nil
 	a.start++
+	a.fresh = true
 	a.coming = map[core.FragmentIndex]bool{}
 	for request, other := range s.asks {
 		if other == a {
@@ -365,25 +373,20 @@ func (s *swarm) again(a *agent) {
 		}
 	}
 	s.start(a)
+	if s.losing {
+		s.startMore(a)
+	}
 }
 
-// startAll begins, with the agents in some order and their doubles a moment later.
+// startAll begins, with the agents in some order.
 func (s *swarm) startAll() {
 	for _, i := range s.random.Perm(len(s.agents)) {
 		a := s.agents[i]
-		s.after(time.Duration(s.random.IntN(50))*time.Millisecond, func() { s.start(a); s.start(a) })
+		s.after(time.Duration(s.random.IntN(50))*time.Millisecond, func() { s.startMore(a) })
 	}
 }
 
 func (s *swarm) totals() lease.Totals {
 	totals, _ := s.site.Totals(s.pack)
 	return totals
-}
-
-func (s *swarm) traceHash() uint64 {
-	sum := fnv.New64a()
-	for _, step := range s.trace {
-		fmt.Fprintln(sum, step)
-	}
-	return sum.Sum64()
 }
