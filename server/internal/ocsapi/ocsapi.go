@@ -311,6 +311,7 @@ func (h *Handler) inventory(ctx context.Context, request *ocs.Request, from call
 	}
 	facts := factsOf(inventory, from.agent)
 	facts.Device, facts.Key = from.Device, from.Key
+	facts.Egress = from.egress
 	update, err := h.store.SaveInventory(ctx, facts, request.OldDevice(), h.now())
 	if err != nil {
 		return nil, err

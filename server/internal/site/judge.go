@@ -64,6 +64,12 @@ func NewMap(sites []Site) *Map {
 	return m
 }
 
+// Has reports whether a network is one of a site's.
+func (m *Map) Has(network netip.Prefix) bool {
+	_, found := m.sites[network]
+	return found
+}
+
 // find returns the longest network that has an address, and its site; false when none has.
 func (m *Map) find(address netip.Addr) (netip.Prefix, core.SiteName, bool) {
 	for _, bits := range m.lengths {

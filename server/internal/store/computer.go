@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"enjambre/core"
@@ -56,6 +57,7 @@ type Facts struct {
 	KeepDisk  bool // Disk was not said: what is known stays
 	KeepBIOS  bool // Serial, Manufacturer and Model were not said: what is known stays
 	Account   []ocs.AccountField
+	Egress    netip.Addr // where its connection came from; zero: unknown
 }
 
 // An Address is one address of a network adapter; IP is "" for an adapter without.
@@ -72,7 +74,8 @@ type Program struct {
 
 // SaveInventory keeps an inventory: a new computer is made, a known one brought up to date. When old is
 // not empty, unknown computers are looked up under it first: a computer whose name changed keeps its
-// site, settings and affectations. It returns the account fields that the agent should take over.
+// site, settings and affectations. Where a stock computer is, is judged at once, since its addresses may be new and it
+// may not call again for a day. It returns the account fields that the agent should take over.
 func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceID,
 	now time.Time) (update []ocs.AccountField, err error) {
 	err = s.together(ctx, func(ctx context.Context, tx *transaction) error {
@@ -89,7 +92,10 @@ func (s *Store) SaveInventory(ctx context.Context, facts Facts, old core.DeviceI
 		if update, err = settleAccount(ctx, tx, id, facts.Account); err != nil {
 			return err
 		}
-		return replaceLists(ctx, tx, id, facts)
+		if err := replaceLists(ctx, tx, id, facts); err != nil || facts.Key != "" {
+			return err
+		}
+		return s.placeStock(ctx, tx, id, facts.Egress)
 	})
 	return update, err
 }

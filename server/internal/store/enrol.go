@@ -96,7 +96,9 @@ func (s *Store) Enrol(ctx context.Context, e Enrolment, now time.Time) (site cor
 		default:
 			byToken = true
 		}
-		_, err = execute(ctx, tx, `UPDATE computers SET agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ?,
+		// Where a stock agent's record was, anybody may have said: an agent that takes it over begins at no site.
+		_, err = execute(ctx, tx, `UPDATE computers SET judged_site = iif(agent_key = '', '', judged_site),
+			judged_by = iif(agent_key = '', '', judged_by), agent_key = ?, enrolled = ?, certified = ?, revoked = 0, site = ?,
 			site_by_token = ? WHERE id = ?`, e.Key.String(), unix(now), unix(e.Certified), site, byToken, id)
 		if err == nil {
 			err = assign(ctx, tx, id, false)

@@ -72,13 +72,12 @@ func (p *place) byNetwork() bool {
 
 const placeColumns = `site, site_by_token, judged_site, judged_by, (SELECT version FROM site_version)`
 
-// judge judges anew where a caller is. Stock agents, whose word is nobody's, are where an administrator says.
+// judge judges anew where a caller is. A stock agent is judged like an enrolled one, though anybody may speak in its
+// name: its site chooses the activation that it is given and where it is counted, and makes it no member of anything.
 func (p *place) judge(ctx context.Context, tx *transaction, call Call, sites *siteTable) (site.Judgement, error) {
-	evidence := site.Evidence{Assigned: p.assigned, ByToken: p.byToken}
-	if call.Key == "" {
-		return new(site.Map).Judge(evidence), nil
+	evidence := site.Evidence{
+		Assigned: p.assigned, ByToken: p.byToken, Egress: call.Egress, Listen: call.Prolog.Listen.Addr(),
 	}
-	evidence.Egress, evidence.Listen = call.Egress, call.Prolog.Listen.Addr()
 	if sites.networks.NeedsOwn(evidence) {
 		var err error
 		if evidence.Own, err = ownAddresses(ctx, tx, p.computer); err != nil {

@@ -172,7 +172,8 @@ func (s *Store) sites(ctx context.Context, name core.SiteName, now time.Time) (l
 }
 
 // SetSite changes a site by what change does to it, and makes it if there is none. A site that changed by
-// that raises its epoch; computers that it gains or loses by a network are judged anew at their next contact.
+// that raises its epoch. Computers that it gains or loses by a network are judged anew: stock ones at once, see
+// placeStocks, the others at their next contact.
 func (s *Store) SetSite(ctx context.Context, name core.SiteName, change func(*site.Site) error) error {
 	return s.change(ctx, func(tx *transaction) error {
 		before, err := findSite(ctx, tx, name)
@@ -193,8 +194,16 @@ func (s *Store) SetSite(ctx context.Context, name core.SiteName, change func(*si
 			return err
 		}
 		changed, err := writeSite(ctx, tx, before, after)
-		if err != nil || !changed || made {
+		if err != nil || !changed {
 			return err
+		}
+		if !slices.Equal(before.Networks, after.Networks) {
+			if err := placeStocks(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if made {
+			return nil
 		}
 		return raiseSites(ctx, tx, name)
 	})

@@ -223,9 +223,8 @@ func TestJudgedAtContact(t *testing.T) {
 
 	stock := f.computer("stock")
 	f.set("", "STOCK_AGENTS", 1)
-	contact, err := f.Contact(f.ctx(), Call{Caller: Stock(stock), Egress: netip.MustParseAddr("10.2.0.7")}, now)
-	f.check(err)
-	f.want("a stock agent's word counts nothing", contact.Site, "")
+	f.want("a stock agent", f.comes(Stock(stock), "10.2.0.7").Site, "paris")
+	f.want("another process sees it", other.at(stock), "paris network 10.2.0.0/16")
 }
 
 // commits returns a number that changes with every commit of another connection.
