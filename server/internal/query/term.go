@@ -40,7 +40,7 @@ func (p *parser) parseTerm() (Expr, error) {
 func (p *parser) unknownField(t token) error {
 	names := append(slices.Clone(fields), "software", "state")
 	hint := "fields: " + list(names)
-	near := nearest(strings.ToLower(t.text), strings.Split(list(names), ", "))
+	near := core.Nearest(strings.ToLower(t.text), strings.Split(list(names), ", "))
 	if near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	} else if next := p.peek(); next.kind != tokenOp && next.kind != tokenOpen && !next.is("in") {
@@ -222,7 +222,7 @@ func (p *parser) parseState() (Expr, error) {
 			return nil
 		}
 		bad := &refusal{"unknown state " + shown(t.text), "states: " + list(states)}
-		if near := nearest(name, states); near != "" {
+		if near := core.Nearest(name, states); near != "" {
 			bad.hint = fmt.Sprintf("did you mean %s? %s", near, bad.hint)
 		}
 		return bad

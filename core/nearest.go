@@ -1,16 +1,16 @@
-package query
+package core
 
-// nearest returns the candidate, in ASCII, that word is most likely a misspelling of, or "" when none
-// is close. Letters dropped, added, replaced and swapped count alike; more than half of them is no
+// Nearest returns the candidate, in ASCII, that word is most likely a misspelling of, or "" when none
+// is close, for messages. Letters dropped, added, replaced and swapped count alike; more than half of them is no
 // misspelling.
-func nearest(word string, candidates []string) string {
+func Nearest[S ~string](word string, candidates []S) S {
 	runes := []rune(word)
-	best, least := "", max(1, len(runes)/2)+1
+	best, least := S(""), max(1, len(runes)/2)+1
 	for _, candidate := range candidates {
 		if len(runes)-len(candidate) >= least {
 			continue // so much too long that a foreign text of 8 KiB is not worth the work
 		}
-		if distance := editDistance(runes, []rune(candidate)); distance < least {
+		if distance := editDistance(runes, []rune(string(candidate))); distance < least {
 			best, least = candidate, distance
 		}
 	}
