@@ -297,34 +297,6 @@ func readResults(ctx context.Context, tx *transaction, list *[]Result, computer 
 		WHERE computer = ? ORDER BY id DESC LIMIT 100`, computer)
 }
 
-// SetComputer changes a computer's site and tag; nil leaves one as it is. The site holds at once, unless the
-// computer is where it is by a network. A new tag is sent to the agent with its next inventory.
-func (s *Store) SetComputer(ctx context.Context, device core.DeviceID, site *core.SiteName,
-	tag *string) error {
-	return s.change(ctx, func(tx *transaction) error {
-		id, err := computerID(ctx, tx, device)
-		if err != nil {
-			return err
-		}
-		if site != nil {
-			if err := addSite(ctx, tx, *site); err != nil {
-				return err
-			}
-			_, err := execute(ctx, tx, "UPDATE computers SET site = ?, site_by_token = 0 WHERE id = ?", *site, id)
-			if err != nil {
-				return err
-			}
-			if err := assign(ctx, tx, id, true); err != nil {
-				return err
-			}
-		}
-		if tag != nil {
-			_, err = execute(ctx, tx, "UPDATE computers SET tag = ?, tag_owner = ? WHERE id = ?", *tag, tagToSend, id)
-		}
-		return err
-	})
-}
-
 // DeleteComputer forgets a computer with everything about it. One with a stock agent comes back as a new one
 // when its agent calls again; an enrolled agent must enrol anew, which takes another use of a token, and the
 // gossip key of its site is replaced.

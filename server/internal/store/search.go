@@ -88,6 +88,26 @@ func (s *Store) Search(ctx context.Context, selection Selection, now time.Time) 
 	return found, err
 }
 
+// valueColumns are the columns of the fields that Values lists.
+var valueColumns = map[query.Field]string{
+	query.FieldName: "name", query.FieldOS: "os", query.FieldTag: "tag", query.FieldUser: "user",
+	query.FieldSerial: "serial", query.FieldAgent: "agent",
+}
+
+// Values returns the different values that there are of a text field: for the site, all sites.
+func (s *Store) Values(ctx context.Context, field query.Field) (values []string, err error) {
+	text := "SELECT name FROM sites"
+	if column, found := valueColumns[field]; found {
+		text = "SELECT DISTINCT " + column + " FROM computers"
+	} else if field != query.FieldSite {
+		return nil, nil
+	}
+	err = s.view(ctx, func(tx *transaction) error {
+		return readList(ctx, tx, &values, func(value *string) []any { return []any{value} }, text)
+	})
+	return values, err
+}
+
 // A matcher evaluates a query for one computer after another. The lists that a query may ask about are
 // read beforehand, and only those it does ask about: of programs, the ones that some software term
 // names, which are found among the distinct programs of all computers, not among each one's thousand.

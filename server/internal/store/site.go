@@ -103,7 +103,7 @@ func readSites(ctx context.Context, tx *transaction) (list []site.Site, err erro
 func findSite(ctx context.Context, tx *transaction, name core.SiteName) (site.Site, error) {
 	one, err := scanSite(tx.QueryRowContext(ctx, "SELECT "+siteColumns+" FROM sites WHERE name = ?", name).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
-		return site.Site{}, fmt.Errorf("site %s: %w; see \"site list\"", name, ErrUnknownSite)
+		return site.Site{}, unknownSite(ctx, tx, name)
 	}
 	if err != nil {
 		return site.Site{}, err
@@ -123,9 +123,6 @@ func (s *Store) Sites(ctx context.Context, now time.Time) (list []SiteView, err 
 // Site returns one site, or ErrUnknownSite.
 func (s *Store) Site(ctx context.Context, name core.SiteName, now time.Time) (SiteView, error) {
 	list, err := s.sites(ctx, name, now)
-	if err == nil && len(list) == 0 {
-		err = fmt.Errorf("site %s: %w; see \"site list\"", name, ErrUnknownSite)
-	}
 	if err != nil {
 		return SiteView{}, err
 	}
@@ -154,6 +151,9 @@ func (s *Store) sites(ctx context.Context, name core.SiteName, now time.Time) (l
 		}, "SELECT "+siteColumns+`, sites.epoch, coalesce(k.epoch, 0), coalesce(k.made, 0) FROM sites
 			LEFT JOIN site_keys k ON k.site = sites.name AND k.replaced = 0
 			WHERE ?1 IN ('', sites.name) ORDER BY name`, name)
+		if err == nil && name != "" && len(list) == 0 {
+			err = unknownSite(ctx, tx, name)
+		}
 		if err != nil {
 			return err
 		}
