@@ -35,7 +35,7 @@ func (e *enroller) token(flags ...string) string {
 	e.Helper()
 	output, err := e.server.Run(
 		e.Context(),
-		append([]string{"enroll", "token", "--site", "lyon"}, flags...)...)
+		append([]string{"enroll", "token", "--new-site", "--site", "lyon"}, flags...)...)
 	if err != nil {
 		e.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func TestInstaller(t *testing.T) {
 		Uses               int
 	}
 	for _, name := range []string{"one.deb", "one.tar.gz", "two.deb", "two.tar.gz"} {
-		args := []string{"installer", "build", "--os", "linux", "--site", "lyon", "--agent", agent, "--uses", "2", "--out",
+		args := []string{"installer", "build", "--os", "linux", "--new-site", "--site", "lyon", "--agent", agent, "--uses", "2", "--out",
 			filepath.Join(folder, name)}
 		if strings.HasPrefix(name, "two") {
 			args = append(args, "--debug", "--tag", `a "tag" with \`)

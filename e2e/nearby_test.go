@@ -53,7 +53,7 @@ func newRemoteSite(t *testing.T, agents int) *swarm {
 		t.Fatal(err)
 	}
 	s.must("site", "set", "lyon", "--network", network.Network(0).String(), "--wan-rate", swarmRate, "--pace", "rate")
-	token := s.must("enroll", "token", "--site", "lyon", "--uses", fmt.Sprint(agents))
+	token := s.must("enroll", "token", "--new-site", "--site", "lyon", "--uses", fmt.Sprint(agents))
 	for number := range agents {
 		agent := &stage.Member{
 			Binary: agentBinary, State: filepath.Join(folder, fmt.Sprint("state", number+1)), Command: at(here.Host(number + 1)),

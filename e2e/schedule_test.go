@@ -202,7 +202,7 @@ func TestTag(t *testing.T) {
 	if got := l.must("computer", "search", "tag = E2E"); !strings.Contains(got, l.device) {
 		t.Errorf("the agent's own tag was not taken:\n%s", got)
 	}
-	l.must("computer", "set", l.device, "--tag", "LYON", "--site", "lyon")
+	l.must("computer", "set", l.device, "--tag", "LYON", "--new-site", "--site", "lyon")
 	l.agent.Tag = ""
 	l.call()
 	admin, err := filepath.Glob(filepath.Join(l.agent.Folder, "*", "ocsinv.adm"))

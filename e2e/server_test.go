@@ -390,7 +390,7 @@ func TestDistributionServer(t *testing.T) {
 	m := newMirror(t)
 	m.take(&l.base, id)
 	place := m.place
-	l.must("activation", "create", "--package", id, "--fragments-url", place, "--site", "lyon")
+	l.must("activation", "create", "--package", id, "--fragments-url", place, "--new-site", "--site", "lyon")
 	l.must("activation", "create", "--package", id)
 	l.must("computer", "set", l.device, "--site", "lyon")
 	l.affect(id)
@@ -406,7 +406,7 @@ func TestDistributionServer(t *testing.T) {
 	if err := os.Remove(filepath.Join(m.folder, id, id+"-2")); err != nil {
 		t.Fatal(err)
 	}
-	output := refused(t, 1, "activation", "create", "--data", l.server.Data, "--package", id, "--fragments-url", place, "--site", "oslo")
+	output := refused(t, 1, "activation", "create", "--data", l.server.Data, "--package", id, "--fragments-url", place, "--new-site", "--site", "oslo")
 	wantText(t, output, "http://"+place+"/"+id+"/"+id+"-2: the server answered 404")
 	output = refused(t, 1, "activation", "create", "--data", l.server.Data, "--package", id, "--info-url", "127.0.0.1:1/download")
 	wantText(t, output, "https://127.0.0.1:1/download/"+id+"/info: connection refused")

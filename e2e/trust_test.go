@@ -42,7 +42,7 @@ func TestMemberCopied(t *testing.T) {
 	if _, err := kept.Once(t.Context()); err != nil {
 		t.Errorf("the one that was kept: %v", err)
 	}
-	token := strings.TrimSpace(s.must("enroll", "token", "--site", "lyon"))
+	token := strings.TrimSpace(s.must("enroll", "token", "--new-site", "--site", "lyon"))
 	output, err := anew.Run(t.Context(), "enroll", "--anew", "--state", anew.State, "--server", s.server.Address,
 		"--token", token, "--ca", filepath.Join(s.server.Data, "cacert.pem"), "--stock-folder", "")
 	if err != nil {

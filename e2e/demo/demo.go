@@ -104,7 +104,7 @@ func (d *demo) settle(ctx context.Context, p *place) error {
 	if _, err := d.server.Run(ctx, "site", "set", string(p.name), "--wan-rate", p.rate.String()); err != nil {
 		return err
 	}
-	token, err := d.server.Run(ctx, "enroll", "token", "--site", string(p.name), "--uses", fmt.Sprint(p.agents))
+	token, err := d.server.Run(ctx, "enroll", "token", "--new-site", "--site", string(p.name), "--uses", fmt.Sprint(p.agents))
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ type Member struct {
 // NewMember enrols an agent at the server, at a site, in a state folder called name below folder.
 func NewMember(ctx context.Context, server *Server, binary, folder, name, site string) (*Member, error) {
 	m := &Member{Binary: binary, State: filepath.Join(folder, name)}
-	token, err := server.Run(ctx, "enroll", "token", "--site", site)
+	token, err := server.Run(ctx, "enroll", "token", "--new-site", "--site", site)
 	if err != nil {
 		return nil, err
 	}

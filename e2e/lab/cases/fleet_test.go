@@ -77,7 +77,7 @@ func newFleet(t *testing.T, p plan) *fleet {
 	for i, site := range p.sites {
 		f.must(append([]string{"site", "set", string(site.Name), "--network", lab.Network(i).String()}, p.set...)...)
 	}
-	f.token = f.must("enroll", "token", "--site", string(p.sites[0].Name), "--uses", "1000")
+	f.token = f.must("enroll", "token", "--new-site", "--site", string(p.sites[0].Name), "--uses", "1000")
 	for i, site := range p.sites {
 		for number := 1; number <= site.Hosts; number++ {
 			f.members = append(f.members, f.enrol(i, number))

@@ -112,7 +112,7 @@ func (f Form) read() (*order, error) {
 		p.add("--name: give a name of 1 to %d printable bytes", maxName)
 	}
 	var err error
-	o.info.OS, err = core.ParseOS(f.OS)
+	o.info.OS, err = core.ParseOS(strings.ToLower(f.OS))
 	p.err(err, "--os")
 	o.info.Action, err = core.ParseAction(strings.ToUpper(f.Action))
 	p.err(err, "--action")
@@ -181,7 +181,7 @@ func (f Form) readTarget(o *order, p *problems) {
 
 func (f Form) readExecution(o *order, p *problems) {
 	o.info.Interactive = f.Interactive
-	switch f.OnInterrupt {
+	switch strings.ToLower(f.OnInterrupt) {
 	case "", "report":
 	case "retry":
 		o.info.Retry = true
@@ -190,10 +190,10 @@ func (f Form) readExecution(o *order, p *problems) {
 	}
 	o.info.ExecTime = info.DefaultExecTime
 	if f.ExecTimeout != "" {
-		d, err := time.ParseDuration(f.ExecTimeout)
+		d, err := core.ParseDuration(f.ExecTimeout)
 		if err != nil || d < time.Second || d > info.MaxExecTime || d%time.Second != 0 {
-			p.add("--exec-timeout: %.40q is not a duration from 1s to %v, such as 90s or 2h", f.ExecTimeout,
-				info.MaxExecTime)
+			p.add("--exec-timeout: %.40q is not a duration from 1s to %s, such as 90s or 2h", f.ExecTimeout,
+				core.DurationText(info.MaxExecTime))
 		}
 		o.info.ExecTime = d
 	}
@@ -226,10 +226,10 @@ func (f Form) readNotice(o *order, p *problems) {
 	}
 	n.MayCancel, n.MayDelay = f.UserMayCancel, f.UserMayDelay
 	if f.NotifyCountdown != "" && f.NotifyCountdown != "0" {
-		d, err := time.ParseDuration(f.NotifyCountdown)
+		d, err := core.ParseDuration(f.NotifyCountdown)
 		if err != nil || d < 0 || d > info.MaxCountdown || d%time.Second != 0 {
-			p.add("--notify-countdown: %.40q is not a duration from 0 to %v, such as 60s", f.NotifyCountdown,
-				info.MaxCountdown)
+			p.add("--notify-countdown: %.40q is not a duration from 0 to %s, such as 60s", f.NotifyCountdown,
+				core.DurationText(info.MaxCountdown))
 		}
 		n.Countdown = d
 	}

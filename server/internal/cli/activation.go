@@ -25,7 +25,7 @@ func (p *program) activationCommand() *cobra.Command {
 // activationPlaces are the flags of "activation create".
 type activationPlaces struct {
 	info, fragments, site string
-	force                 bool
+	newSite, force        bool
 }
 
 func (p *program) activationCreate() *cobra.Command {
@@ -49,6 +49,7 @@ fetched from there and compared.`
 	flags.StringVar(&places.fragments, "fragments-url", "",
 		"host[:port]/folder of the fragments (default: this server)")
 	flags.StringVar(&places.site, "site", "", "for the computers of this site (default: of any)")
+	newSiteFlag(command, &places.newSite)
 	flags.BoolVar(&places.force, "force", false, "activate although the check fails")
 	return command
 }
@@ -62,6 +63,11 @@ func (p *program) createActivation(ctx context.Context, folder *datafolder.Folde
 	activation := store.Activation{Package: id, Created: p.now()}
 	if err := placeActivation(folder, pkg, places, &activation); err != nil {
 		return err
+	}
+	if activation.Site != "" {
+		if err := needSite(ctx, folder, activation.Site, places.newSite); err != nil {
+			return err
+		}
 	}
 	if problem := p.checkActivation(ctx, folder, activation); problem != nil {
 		if !places.force || ctx.Err() != nil {
@@ -80,6 +86,9 @@ func (p *program) createActivation(ctx context.Context, folder *datafolder.Folde
 	if places.fragments != "" {
 		p.note("every agent that is given this activation has the fragments from %s, unless that is this server; no WAN rate of "+
 			"a site binds it, and \"site traffic\" does not count it", activation.FragmentsURL)
+	}
+	if err := p.warnNeverDue(ctx, folder, pkg); err != nil {
+		return err
 	}
 	return p.print(map[string]any{"activation": activation.ID}, func(w *tabwriter.Writer) {
 		row(w, "activation", activation.ID)

@@ -32,10 +32,8 @@ func (b *bulkFlags) add(command *cobra.Command, force string) {
 	flags.StringArrayVar(&b.computers, "computer", nil, "this computer, and those named after it")
 	flags.BoolVar(&b.options.Force, "force", false, force)
 	flags.BoolVar(&b.options.DryRun, "dry-run", false, "only say what would be done")
-	command.MarkFlagsOneRequired("package", "activation")
-	command.MarkFlagsMutuallyExclusive("package", "activation")
-	command.MarkFlagsOneRequired("all", "query", "computer")
-	command.MarkFlagsMutuallyExclusive("all", "query", "computer")
+	oneOf(command, "all", "query", "computer")
+	oneOf(command, "package", "activation")
 }
 
 // read returns what the flags say, and the arguments, which name more computers after --computer. A --query
@@ -48,6 +46,9 @@ func (b *bulkFlags) read(more []string) (target store.Target, selection store.Se
 		return target, selection, err
 	}
 	if len(more) > 0 && len(b.computers) == 0 {
+		if _, err := core.ParsePackageID(more[0]); err == nil {
+			return target, selection, usage(fmt.Errorf("unexpected argument %q; for a package say --package %s", more[0], more[0]))
+		}
 		return target, selection, usage(fmt.Errorf("unexpected argument %q; name computers with --computer", more[0]))
 	}
 	switch {
@@ -77,9 +78,15 @@ func (p *program) affectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			p.noteDoubts(ctx, folder, selection.Query)
 			report, err := folder.Store.Affect(ctx, target, selection, flags.options, p.now())
 			if err != nil {
 				return err
+			}
+			if report.Done > 0 {
+				if err := p.noteExpected(ctx, folder, target); err != nil {
+					return err
+				}
 			}
 			return p.printBulk(report, "affected", flags.options.DryRun)
 		})
@@ -97,6 +104,7 @@ func (p *program) unaffectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			p.noteDoubts(ctx, folder, selection.Query)
 			report, err := folder.Store.Unaffect(ctx, target, selection, flags.options, p.now())
 			if err != nil {
 				return err
@@ -117,7 +125,7 @@ func (p *program) printBulk(report store.BulkReport, done string, dryRun bool) e
 		p.note("dry run: nothing was changed")
 	}
 	return p.print(report, func(w *tabwriter.Writer) {
-		row(w, fmt.Sprintf("%s: %d computers, skipped: %d", done, report.Done, len(report.Skipped)))
+		row(w, fmt.Sprintf("%s: %s, skipped: %d", done, core.Count(report.Done, "computer"), len(report.Skipped)))
 		for _, skip := range report.Skipped {
 			row(w, "skipped", skip.Computer, skip.Reason)
 		}

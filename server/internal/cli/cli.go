@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	inOurWords(p, root)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -185,38 +186,31 @@ func version() string {
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	command := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ArbitraryArgs,
-		RunE: func(command *cobra.Command, args []string) error {
-			var names []string
-			for _, sub := range command.Commands() {
-				names = append(names, sub.Name())
-			}
-			if len(args) > 0 {
-				return usage(
-					fmt.Errorf("unknown command %q for %q; there are %s", args[0], command.CommandPath(),
-						strings.Join(names, ", ")),
-				)
-			}
-			return usage(fmt.Errorf("%q needs one of %s", command.CommandPath(), strings.Join(names, ", ")))
-		},
+		// The flags of a command that is misspelt are not what is wrong.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
+		RunE:               func(command *cobra.Command, args []string) error { return usage(unknownCommand(command, args)) },
 	}
 	command.AddCommand(commands...)
 	return command
 }
 
-// action makes a command of its text and what it does. Arguments are checked by args.
+// action makes a command of its text and what it does. Arguments are checked by args. Every command prints JSON, if asked
+// to.
 func (p *program) action(use, short string, args cobra.PositionalArgs,
 	do func(context.Context, []string) error) *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use: use, Short: short, Args: args,
 		RunE: func(command *cobra.Command, args []string) error {
 			p.started = true
 			return do(command.Context(), args)
 		},
 	}
+	p.jsonFlag(command)
+	return command
 }
 
-// onFolder makes a command that works on the data folder.
-func (p *program) onFolder(use, short string, args cobra.PositionalArgs,
+// printing makes a command that works on the data folder.
+func (p *program) printing(use, short string, args cobra.PositionalArgs,
 	do func(context.Context, *datafolder.Folder, []string) error) *cobra.Command {
 	command := p.action(use, short, args, func(ctx context.Context, args []string) (err error) {
 		folder, err := datafolder.Open(ctx, p.data)
@@ -227,14 +221,6 @@ func (p *program) onFolder(use, short string, args cobra.PositionalArgs,
 		return do(ctx, folder, args)
 	})
 	p.dataFlag(command)
-	return command
-}
-
-// printing makes a command that works on the data folder and prints data.
-func (p *program) printing(use, short string, args cobra.PositionalArgs,
-	do func(context.Context, *datafolder.Folder, []string) error) *cobra.Command {
-	command := p.onFolder(use, short, args, do)
-	p.jsonFlag(command)
 	return command
 }
 
@@ -266,6 +252,11 @@ func (p *program) print(data any, table func(*tabwriter.Writer)) error {
 	writer := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	table(writer)
 	return writer.Flush()
+}
+
+// did says what a command has done: as JSON what, or as a sentence.
+func (p *program) did(what any, format string, args ...any) error {
+	return p.print(what, func(w *tabwriter.Writer) { row(w, fmt.Sprintf(format, args...)) })
 }
 
 // row writes one row of a table.

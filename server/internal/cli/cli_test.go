@@ -103,12 +103,33 @@ func shared(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(folder.Close())
 }
 
+// stock DATA NAME IP [SYSTEM] is a command of scripts: a stock computer sends its inventory; without SYSTEM it runs Debian.
+func stock(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: stock DATA NAME IP [SYSTEM]")
+	}
+	ctx := context.Background()
+	folder, err := datafolder.Open(ctx, ts.MkAbs(args[0]))
+	ts.Check(err)
+	facts := store.Facts{
+		Computer: store.Computer{
+			Device: core.DeviceID(args[1] + "-2026-01-01-00-00-00"), Name: args[1], OS: "Debian", Family: core.Linux,
+		},
+		Addresses: []store.Address{{IP: args[2]}},
+	}
+	if len(args) > 3 {
+		facts.OS, facts.Family = args[3], core.Windows
+	}
+	_, err = folder.Store.SaveInventory(ctx, facts, "", time.Now())
+	ts.Check(errors.Join(err, folder.Close()))
+}
+
 // TestScript runs the program as people do. What needs a running server is tested in e2e. The condition
 // "mounts" says that a script may mount over the system's folder of units, unseen by others.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"sent": sent, "shared": shared},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"sent": sent, "shared": shared, "stock": stock},
 		Condition: func(name string) (bool, error) {
 			if name != "mounts" {
 				return false, fmt.Errorf("no condition %q", name)

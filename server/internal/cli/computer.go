@@ -29,23 +29,29 @@ func parseQuery(text string) (query.Expr, error) {
 	return expr, usage(err)
 }
 
+// searchFlags choose the computers that "computer search" lists.
+type searchFlags struct {
+	all   bool
+	query string
+	limit int
+}
+
 func (p *program) computerSearch() *cobra.Command {
-	var all bool
+	var f searchFlags
 	command := p.printing("search QUERY", "search computers", cobra.ArbitraryArgs,
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
-			selection := store.Selection{All: all}
-			switch {
-			case all && len(args) > 0:
-				return usage(errors.New("give a query or --all, not both"))
-			case !all:
-				var err error
-				if selection.Query, err = parseQuery(strings.Join(args, " ")); err != nil {
-					return err
-				}
+			selection, err := f.selection(args)
+			if err != nil {
+				return err
 			}
+			p.noteDoubts(ctx, folder, selection.Query)
 			found, err := folder.Store.Search(ctx, selection, p.now())
 			if err != nil {
 				return err
+			}
+			if f.limit > 0 && len(found) > f.limit {
+				p.note("%d of %s are shown", f.limit, core.Count(len(found), "computer"))
+				found = found[:f.limit]
 			}
 			return p.print(map[string]any{"computers": found}, func(w *tabwriter.Writer) {
 				row(w, "COMPUTER", "NAME", "OS", "SITE", "TAG", "USER", "MEMORY", "DISK FREE", "LAST CONTACT")
@@ -65,8 +71,31 @@ func (p *program) computerSearch() *cobra.Command {
   state("1760000000") = ERR_EXECUTE
 
 Put it in single quotes. docs/search.md describes the language.`
-	command.Flags().BoolVar(&all, "all", false, "list all computers")
+	command.Flags().BoolVar(&f.all, "all", false, "list all computers")
+	command.Flags().StringVar(&f.query, "query", "", "the query, as other commands take it")
+	command.Flags().IntVar(&f.limit, "limit", 0, "list at most so many, by name (default: all)")
 	return command
+}
+
+// selection returns which computers are searched for, by the flags or by the arguments.
+func (f searchFlags) selection(args []string) (selection store.Selection, err error) {
+	if f.limit < 0 {
+		return selection, usage(errors.New("--limit: use 1 or more, or 0 for all"))
+	}
+	ways := 0
+	for _, given := range []bool{f.all, f.query != "", len(args) > 0} {
+		if given {
+			ways++
+		}
+	}
+	if ways > 1 {
+		return selection, usage(errors.New("give one query, or --all"))
+	}
+	if f.all {
+		return store.Selection{All: true}, nil
+	}
+	selection.Query, err = parseQuery(f.query + strings.Join(args, " "))
+	return selection, err
 }
 
 // deviceArgument reads the only argument as a device ID.
@@ -203,55 +232,101 @@ func progressText(p store.Progress) string {
 // oneLine makes a text fit into a cell.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
+// setFlags say what "computer set" sets, and for which computers.
+type setFlags struct {
+	site, tag, query string
+	newSite          bool
+}
+
 func (p *program) computerSet() *cobra.Command {
-	var site, tag string
+	var f setFlags
 	var command *cobra.Command
-	command = p.onFolder("set DEVICEID", "set a computer's site or tag", cobra.ExactArgs(1),
+	command = p.printing("set [DEVICEID]", "set the site or the tag of a computer, or of all that a query finds",
+		cobra.MaximumNArgs(1),
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
-			device, err := deviceArgument(args)
+			selection, err := f.selection(args)
 			if err != nil {
 				return err
 			}
-			var toSite *core.SiteName
-			var toTag *string
-			if command.Flags().Changed("site") {
-				name := core.SiteName("")
-				if site != "" {
-					if name, err = core.ParseSiteName(site); err != nil {
-						return usage(err)
-					}
-				}
-				toSite = &name
+			change, err := p.computerChange(f, command.Flags().Changed)
+			if err != nil {
+				return err
 			}
-			if command.Flags().Changed("tag") {
-				if len(tag) > 255 || !core.Printable(tag) {
-					return usage(errors.New("--tag: use at most 255 printable bytes"))
-				}
-				if strings.ContainsFunc(tag, func(r rune) bool { return r > 126 }) {
-					p.warn(
-						"stock Unix agents lose all their account fields over a tag with letters beyond ASCII; it is sent to each only once",
-					)
-				}
-				toTag = &tag
+			p.noteDoubts(ctx, folder, selection.Query)
+			report, err := folder.Store.SetComputers(ctx, selection, change, p.now())
+			if err != nil {
+				return newSiteHint(err)
 			}
-			if toSite == nil && toTag == nil {
-				return usage(errors.New("nothing to set: give --site or --tag"))
+			if report.ByNetwork > 0 {
+				p.note("%s: a network of another site has the address, and that counts first", core.Count(report.ByNetwork, "computer"))
 			}
-			return folder.Store.SetComputer(ctx, device, toSite, toTag)
+			return p.did(report, "set: %s", core.Count(report.Changed, "computer"))
 		})
-	command.Flags().StringVar(&site, "site", "", "site, unless a network says otherwise; empty for none")
-	command.Flags().StringVar(&tag, "tag", "", "tag; sent to the agent with its next inventory")
+	command.Long = `Set the site or the tag of one computer, or of all that a query finds.
+
+  computer set PC7-2026-01-31-08-00-00 --site lyon
+  computer set --query 'os = linux and name ~ lyo-' --site lyon --tag OFFICE`
+	command.Flags().StringVar(&f.query, "query", "", "the computers that a search finds")
+	command.Flags().StringVar(&f.site, "site", "", "site, unless a network says otherwise; empty for none")
+	newSiteFlag(command, &f.newSite)
+	command.Flags().StringVar(&f.tag, "tag", "", "tag; sent to the agent with its next inventory")
 	return command
 }
 
+// selection returns which computers are meant. A --query that is given empty is refused, never taken for all.
+func (f setFlags) selection(args []string) (selection store.Selection, err error) {
+	switch {
+	case len(args) > 0 && f.query != "":
+		return selection, usage(errors.New("give a computer or --query, not both"))
+	case len(args) > 0:
+		device, err := deviceArgument(args)
+		return store.Selection{Devices: []core.DeviceID{device}}, err
+	case f.query == "":
+		return selection, usage(errors.New("which computer? give DEVICEID, or --query for several"))
+	}
+	selection.Query, err = parseQuery(f.query)
+	return selection, err
+}
+
+// computerChange returns what is set by the flags that are given.
+func (p *program) computerChange(f setFlags, given func(string) bool) (change store.ComputerChange, err error) {
+	change.NewSite = f.newSite
+	if given("site") {
+		name := core.SiteName("")
+		if f.site != "" {
+			if name, err = core.ParseSiteName(f.site); err != nil {
+				return change, usage(fmt.Errorf("--site: %w", err))
+			}
+		}
+		change.Site = &name
+	}
+	if given("tag") {
+		if len(f.tag) > 255 || !core.Printable(f.tag) {
+			return change, usage(errors.New("--tag: use at most 255 printable bytes"))
+		}
+		if strings.ContainsFunc(f.tag, func(r rune) bool { return r > 126 }) {
+			p.warn("stock Unix agents lose all their account fields over a tag with letters beyond ASCII; it is sent to each only once")
+		}
+		change.Tag = &f.tag
+	}
+	if change.Site == nil && change.Tag == nil {
+		return change, usage(errors.New("nothing to set: give --site or --tag"))
+	}
+	return change, nil
+}
+
 func (p *program) computerDelete() *cobra.Command {
-	return p.onFolder("delete DEVICEID", "forget a computer, its affectations and results", cobra.ExactArgs(1),
+	return p.printing("delete DEVICEID", "forget a computer, its affectations and results", cobra.ExactArgs(1),
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
 			device, err := deviceArgument(args)
 			if err != nil {
 				return err
 			}
-			return folder.Store.DeleteComputer(ctx, device, p.now())
+			if err := folder.Store.DeleteComputer(ctx, device, p.now()); err != nil {
+				return err
+			}
+			return p.did(map[string]any{"deleted": device}, "computer %s is forgotten; a stock agent makes it anew when it calls",
+				device)
 		})
 }
 

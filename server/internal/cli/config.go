@@ -102,7 +102,7 @@ func (p *program) configGet() *cobra.Command {
 
 func (p *program) configSet() *cobra.Command {
 	var computer func() (core.DeviceID, error)
-	command := p.onFolder("set NAME VALUE", "set a value", cobra.ExactArgs(2),
+	command := p.printing("set NAME VALUE", "set a value", cobra.ExactArgs(2),
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
 			definition, err := setting.Lookup(args[0])
 			if err != nil {
@@ -122,20 +122,48 @@ func (p *program) configSet() *cobra.Command {
 			if err := folder.Store.Set(ctx, device, definition.Name, value); err != nil {
 				return err
 			}
-			if definition.Name == setting.PeriodLength {
-				return p.warnPeriod(ctx, folder, value)
+			if err := p.warnSetting(ctx, folder, definition.Name, value); err != nil {
+				return err
 			}
-			return nil
+			return p.did(map[string]any{"name": definition.Name, "value": value, "computer": device},
+				"%s is %d %s", definition.Name, value, forWhom(device))
 		})
 	computer = computerFlag(command)
 	return command
 }
 
-// warnPeriod names the packages that a period of this length leaves undownloaded (T31).
+// forWhom says for whom a setting holds.
+func forWhom(device core.DeviceID) string {
+	if device == "" {
+		return "for the deployment"
+	}
+	return "for " + string(device)
+}
+
+// warnSetting says what a value does that may surprise.
+func (p *program) warnSetting(ctx context.Context, folder *datafolder.Folder, name setting.Name, value int) error {
+	stops := ""
+	switch {
+	case name == setting.PeriodLength:
+		return p.warnPeriod(ctx, folder, value)
+	case name == setting.Frequency && value < 0:
+		stops = "no inventory is asked for and no package is given out any more: new computers stay unknown"
+	case (name == setting.Download || name == setting.Switch) && value == 0:
+		stops = "no package is given out or downloaded any more"
+	case name == setting.StockAgents && value == 0:
+		stops = "stock agents are not answered any more"
+	default:
+		return nil
+	}
+	p.warn(fmt.Sprintf("%s %d: %s; \"config unset %s\" takes it back", name, value, stops, name))
+	return nil
+}
+
+// warnPeriod names the activated packages that a period of this length leaves undownloaded (T31).
 func (p *program) warnPeriod(ctx context.Context, folder *datafolder.Folder, length int) error {
 	packages, err := folder.Store.Packages(ctx)
 	for _, one := range packages {
-		if int(one.Priority) > length {
+		if one.Activations > 0 && int(one.Priority) > length {
 			p.warn(
 				fmt.Sprintf(
 					"package %s (%s) has priority %d, above the period length %d: agents will never download it", one.ID,
@@ -148,7 +176,7 @@ func (p *program) warnPeriod(ctx context.Context, folder *datafolder.Folder, len
 
 func (p *program) configUnset() *cobra.Command {
 	var computer func() (core.DeviceID, error)
-	command := p.onFolder("unset NAME", "take a value back, so that the next level holds", cobra.ExactArgs(1),
+	command := p.printing("unset NAME", "take a value back, so that the next level holds", cobra.ExactArgs(1),
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
 			definition, err := setting.Lookup(args[0])
 			if err != nil {
@@ -159,10 +187,19 @@ func (p *program) configUnset() *cobra.Command {
 				return err
 			}
 			was, err := folder.Store.Unset(ctx, device, definition.Name)
-			if err == nil && !was {
+			if err != nil {
+				return err
+			}
+			if !was {
 				p.note("%s was not set there", definition.Name)
 			}
-			return err
+			effective, err := folder.Store.Settings(ctx, device)
+			if err != nil {
+				return err
+			}
+			view := viewSetting(definition, effective)
+			return p.did(map[string]any{"name": definition.Name, "value": view.Value, "from": view.From, "computer": device},
+				"%s is %d %s, by %s", definition.Name, view.Value, forWhom(device), view.From)
 		})
 	computer = computerFlag(command)
 	return command

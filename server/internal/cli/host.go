@@ -40,7 +40,7 @@ func (p *program) hostList() *cobra.Command {
 }
 
 func (p *program) hostAdd() *cobra.Command {
-	command := p.onFolder("add HOST...", "add hosts by which agents reach the server", cobra.MinimumNArgs(1),
+	command := p.printing("add HOST...", "add hosts by which agents reach the server", cobra.MinimumNArgs(1),
 		func(_ context.Context, folder *datafolder.Folder, args []string) error {
 			waiting, err := folder.Deployment.AddHosts(args)
 			if err != nil {
@@ -50,7 +50,7 @@ func (p *program) hostAdd() *cobra.Command {
 				p.note("the certificate in service is not for %s: make one that is, with \"tls self-signed\", or with "+
 					"\"tls csr\" and \"tls install\"; until then no agent can use it", strings.Join(waiting, ", "))
 			}
-			return nil
+			return p.did(map[string]any{"added": args, "waiting": orEmpty(waiting)}, "added: %s", strings.Join(args, ", "))
 		})
 	command.Long = `Add names or addresses by which agents reach the server. Those that the certificate in service does not
 have wait for one that does: "tls csr" and "tls self-signed" make it for them too, and putting it in service adds them.`
@@ -59,7 +59,7 @@ have wait for one that does: "tls csr" and "tls self-signed" make it for them to
 
 func (p *program) hostRemove() *cobra.Command {
 	var force bool
-	command := p.onFolder("remove HOST", "take a host away, which the next certificate shall not have", cobra.ExactArgs(1),
+	command := p.printing("remove HOST", "take a host away, which the next certificate shall not have", cobra.ExactArgs(1),
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
 			err := folder.Deployment.RemoveHost(args[0], func(host string) error {
 				if force {
@@ -67,11 +67,12 @@ func (p *program) hostRemove() *cobra.Command {
 				}
 				return hostInUse(ctx, folder, host)
 			})
-			if err == nil {
-				p.note("the certificate in service may still name it; the next one will not: agents that call the server by it " +
-					"will refuse that")
+			if err != nil {
+				return err
 			}
-			return err
+			p.note("the certificate in service may still name it; the next one will not: agents that call the server by it " +
+				"will refuse that")
+			return p.did(map[string]any{"removed": args[0]}, "removed: %s", args[0])
 		})
 	command.Flags().BoolVar(&force, "force", false, "also if activations send agents to it")
 	return command

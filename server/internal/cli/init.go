@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -42,6 +44,7 @@ func (p *program) initCommand() *cobra.Command {
 			if err := datafolder.Create(ctx, p.data, options, stockAgents); err != nil {
 				return err
 			}
+			p.warnLoopback(options.Hosts)
 			answer := map[string]any{"data": p.data, "authority": filepath.Join(p.data, "cacert.pem")}
 			return p.print(answer, func(w *tabwriter.Writer) {
 				row(w, "data folder", p.data)
@@ -51,12 +54,15 @@ func (p *program) initCommand() *cobra.Command {
 				}
 				row(w, "for agents", filepath.Join(p.data, "cacert.pem"))
 				row(w, "signing", "by one key, in the data folder: whoever has it decides what agents run")
-				row(w, "next", fmt.Sprintf("%s run --data %s --listen :443", Name, p.data))
+				next := fmt.Sprintf("%s run --data %s --listen :443", Name, p.data)
+				if stockAgents {
+					next += " --listen-http :80"
+				}
+				row(w, "next", next)
 			})
 		},
 	)
 	p.dataFlag(command)
-	p.jsonFlag(command)
 	flags := command.Flags()
 	flags.StringSliceVar(&options.Hosts, "host", nil,
 		"names and addresses by which agents reach this server, separated by commas")
@@ -69,4 +75,17 @@ func (p *program) initCommand() *cobra.Command {
 	f.add(command)
 	require(command, "host")
 	return command
+}
+
+// warnLoopback warns of hosts that every computer takes for itself.
+func (p *program) warnLoopback(hosts []string) {
+	for _, host := range hosts {
+		address, err := netip.ParseAddr(host)
+		name := strings.TrimSuffix(strings.ToLower(host), ".")
+		if err == nil && (address.IsLoopback() || address.IsUnspecified()) || name == "localhost" ||
+			strings.HasSuffix(name, ".localhost") {
+			p.warn(fmt.Sprintf("--host %s: each agent takes that for its own computer; it is good for trials on this one only",
+				host))
+		}
+	}
 }

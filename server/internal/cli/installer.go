@@ -16,8 +16,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"enjambre/core"
 	"enjambre/server/internal/datafolder"
 	"enjambre/server/internal/installer"
+	"enjambre/server/internal/store"
 )
 
 // installerFlags are the flags of "installer build".
@@ -57,7 +59,7 @@ file can enrol computers with its token: keep it as secret, give it few --uses, 
 func (p *program) buildInstaller(ctx context.Context, folder *datafolder.Folder, f installerFlags) error {
 	write := installer.WriteDeb
 	switch {
-	case f.system != "linux":
+	case !strings.EqualFold(f.system, string(core.Linux)):
 		return usage(fmt.Errorf("--os: there are installers for linux only, not for %.20q", f.system))
 	case strings.HasSuffix(f.out, ".tar.gz"):
 		write = installer.WriteTarGz
@@ -83,18 +85,22 @@ func (p *program) buildInstaller(ctx context.Context, folder *datafolder.Folder,
 	if made.Authority, err = trusted(folder); err != nil {
 		return err
 	}
+	if err := needSite(ctx, folder, token.Site, f.newSite); err != nil {
+		return err
+	}
 	keep := func() error { return folder.Store.AddToken(ctx, text, token, p.now()) }
 	if err := writeSecret(f.out, func(w io.Writer) error { return write(w, made) }, keep); err != nil {
 		return fmt.Errorf("installer: %w", err)
 	}
 	answer := map[string]any{
-		"file": f.out, "server": made.Server, "site": token.Site, "uses": token.Uses,
+		"file": f.out, "tokenId": store.TokenID(text), "server": made.Server, "site": token.Site, "uses": token.Uses,
 		"expires": token.Expires.UTC().Truncate(time.Second), "version": made.Program.Version(),
 		"arch": made.Program.Arch(),
 	}
 	return p.print(answer, func(w *tabwriter.Writer) {
-		row(w, fmt.Sprintf("%s: agent %s for %s, server %s, site %s, %d uses until %s", f.out, made.Program.Version(),
-			made.Program.Arch(), made.Server, token.Site, token.Uses, when(token.Expires)))
+		row(w, fmt.Sprintf("%s: agent %s for %s, server %s, site %s, %s until %s, token %s", f.out, made.Program.Version(),
+			made.Program.Arch(), made.Server, token.Site, core.Count(token.Uses, "use"), when(token.Expires),
+			store.TokenID(text)))
 	})
 }
 

@@ -124,6 +124,27 @@ func packageFlag(command *cobra.Command, required bool) func() (core.PackageID, 
 	}
 }
 
+// packageArgument is packageFlag for commands that take the ID as their argument too, which has one of the two.
+func packageArgument(command *cobra.Command) func(args []string) (core.PackageID, error) {
+	flag := packageFlag(command, false)
+	return func(args []string) (core.PackageID, error) {
+		id, err := flag()
+		switch {
+		case err != nil:
+			return 0, err
+		case len(args) == 0 && id == 0:
+			return 0, usage(fmt.Errorf("%q needs the package: give its ID, see \"package list\"", pathOf(command)))
+		case len(args) == 0:
+			return id, nil
+		}
+		named, err := core.ParsePackageID(args[0])
+		if err == nil && id != 0 && id != named {
+			err = fmt.Errorf("two packages are given, %s and %s", named, id)
+		}
+		return named, usage(err)
+	}
+}
+
 // A packageView is what "package show" prints.
 type packageView struct {
 	store.Package
@@ -139,10 +160,14 @@ type archiveView struct {
 }
 
 func (p *program) packageShow() *cobra.Command {
-	var id func() (core.PackageID, error)
-	command := p.printing("show", "show one package and its info file", cobra.NoArgs,
-		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
-			view, err := viewPackage(ctx, folder, id)
+	var id func([]string) (core.PackageID, error)
+	command := p.printing("show [ID]", "show one package and its info file", cobra.MaximumNArgs(1),
+		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
+			chosen, err := id(args)
+			if err != nil {
+				return err
+			}
+			view, err := viewPackage(ctx, folder, chosen)
 			if err != nil {
 				return err
 			}
@@ -172,17 +197,11 @@ func (p *program) packageShow() *cobra.Command {
 				row(w, "info", strings.TrimSpace(view.Info))
 			})
 		})
-	id = packageFlag(command, true)
+	id = packageArgument(command)
 	return command
 }
 
-func viewPackage(ctx context.Context, folder *datafolder.Folder,
-	read func() (core.PackageID, error)) (packageView, error) {
-	id, err := read()
-	if err != nil {
-		return packageView{}, err
-	}
-	view := packageView{}
+func viewPackage(ctx context.Context, folder *datafolder.Folder, id core.PackageID) (view packageView, err error) {
 	if view.Package, err = folder.Store.Package(ctx, id); err != nil {
 		return packageView{}, err
 	}
@@ -208,15 +227,23 @@ func viewPackage(ctx context.Context, folder *datafolder.Folder,
 }
 
 func (p *program) packageDelete() *cobra.Command {
-	var id func() (core.PackageID, error)
-	command := p.onFolder("delete", "delete a package: its files, activations and affectations", cobra.NoArgs,
-		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
-			chosen, err := id()
+	var id func([]string) (core.PackageID, error)
+	command := p.printing("delete [ID]", "delete a package: its files, activations and affectations", cobra.MaximumNArgs(1),
+		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
+			chosen, err := id(args)
 			if err != nil {
 				return err
 			}
-			return folder.Catalog(p.log()).Delete(ctx, chosen)
+			pkg, err := folder.Store.Package(ctx, chosen)
+			if err != nil {
+				return err
+			}
+			if err := folder.Catalog(p.log()).Delete(ctx, chosen); err != nil {
+				return err
+			}
+			return p.did(map[string]any{"deleted": chosen}, "package %s (%s) is deleted, with its files and activations",
+				chosen, pkg.Name)
 		})
-	id = packageFlag(command, true)
+	id = packageArgument(command)
 	return command
 }

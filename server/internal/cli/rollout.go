@@ -32,23 +32,23 @@ func (p *program) rolloutCommand() *cobra.Command {
 	)
 }
 
-// onPackage makes a printing command that needs --package.
+// onPackage makes a printing command that needs a package's ID.
 func (p *program) onPackage(use, short string,
 	do func(context.Context, *datafolder.Folder, core.PackageID) error) *cobra.Command {
-	var id func() (core.PackageID, error)
+	var id func([]string) (core.PackageID, error)
 	command := p.printing(
-		use,
+		use+" [ID]",
 		short,
-		cobra.NoArgs,
-		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
-			chosen, err := id()
+		cobra.MaximumNArgs(1),
+		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
+			chosen, err := id(args)
 			if err != nil {
 				return err
 			}
 			return do(ctx, folder, chosen)
 		},
 	)
-	id = packageFlag(command, true)
+	id = packageArgument(command)
 	return command
 }
 
@@ -206,8 +206,7 @@ func (p *program) rolloutRetry() *cobra.Command {
 				return err
 			}
 			if kept > 0 {
-				p.note("%d computers keep their error: the activation they had is gone; affect them again with --force",
-					kept)
+				p.note("%s: the error stays, since the activation is gone; affect again with --force", core.Count(kept, "computer"))
 			}
 			return p.print(map[string]any{"retried": retried, "kept": kept}, func(w *tabwriter.Writer) {
 				row(w, "retried", retried)

@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 
 	"github.com/kardianos/service"
 	"github.com/spf13/cobra"
@@ -45,9 +49,46 @@ func (f *runFlags) arguments(data string) []string {
 	return args
 }
 
+// samePlace reports whether two programs could not listen at both addresses: their port is one, and their hosts are, or
+// one of them is every address of the computer. What is no address is another's to refuse.
+func samePlace(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	numberA, errA := strconv.ParseUint(portA, 10, 16)
+	numberB, errB := strconv.ParseUint(portB, 10, 16)
+	if errA != nil || errB != nil || numberA != numberB || numberA == 0 {
+		return false
+	}
+	isAny := func(host string) bool {
+		address, err := netip.ParseAddr(host)
+		return host == "" || err == nil && address.IsUnspecified()
+	}
+	return strings.EqualFold(hostA, hostB) || isAny(hostA) || isAny(hostB)
+}
+
+// check refuses addresses that cannot be meant.
+func (f *runFlags) check() error {
+	if samePlace(f.listen, f.listenHTTP) {
+		return usage(fmt.Errorf("--listen and --listen-http are both %s: HTTPS and plain HTTP need a port each", f.listenHTTP))
+	}
+	if f.public == "" {
+		return nil
+	}
+	if scheme, rest, found := strings.Cut(f.public, "://"); found {
+		return usage(fmt.Errorf("--public: %.200q: leave out %s://, such as %s", f.public, scheme, strings.TrimRight(rest, "/")))
+	}
+	if strings.ContainsAny(f.public, "/?#@ ") {
+		return usage(fmt.Errorf("--public: %.200q is no host[:port], such as deploy.example.net:8443", f.public))
+	}
+	return nil
+}
+
 func (p *program) runCommand() *cobra.Command {
 	var f runFlags
-	command := p.onFolder("run", "serve agents until stopped", cobra.NoArgs,
+	command := p.printing("run", "serve agents until stopped", cobra.NoArgs,
 		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
 			serve := func(ctx context.Context) error { return p.serve(ctx, folder, f) }
 			if runtime.GOOS == "windows" && !service.Interactive() {
@@ -66,6 +107,9 @@ func (p *program) runCommand() *cobra.Command {
 }
 
 func (p *program) serve(ctx context.Context, folder *datafolder.Folder, f runFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	settings, err := folder.Store.Settings(ctx, "")
 	if err != nil {
 		return err
@@ -77,7 +121,11 @@ func (p *program) serve(ctx context.Context, folder *datafolder.Folder, f runFla
 		Listen: f.listen, ListenHTTP: f.listenHTTP, Public: f.public,
 		Passphrase: func() ([]byte, error) { return p.passphrase(f.passphraseFile) },
 		Stderr:     p.stderr,
-		Ready:      func(address string) { fmt.Fprintf(p.stdout, "ready %s\n", address) },
+		Ready: func(address string) {
+			if err := p.did(map[string]any{"ready": address}, "ready %s", address); err != nil {
+				p.warn(err.Error()) // nobody hears it; agents are served all the same
+			}
+		},
 	})
 	if err == nil && errors.Is(context.Cause(ctx), errInterrupted) {
 		return errInterrupted // a clean end, but not one that the command came to by itself

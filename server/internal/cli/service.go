@@ -119,6 +119,9 @@ func (p *program) serviceInstall() *cobra.Command {
 		"install the service; it starts with the machine",
 		cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
+			if err := run.check(); err != nil {
+				return err
+			}
 			owner, err := datafolder.Owner(p.data)
 			if err != nil {
 				return err
@@ -146,8 +149,8 @@ func (p *program) serviceInstall() *cobra.Command {
 				return fmt.Errorf("install service %s: %w; \"service uninstall\" removes one that is there", f.name,
 					err)
 			}
-			p.note("installed; start it with \"%s service start\"", Name)
-			return nil
+			p.note("start it with \"%s service start\"", Name)
+			return p.did(map[string]any{"service": f.name, "user": f.owner}, "service %s is installed", f.name)
 		},
 	)
 	p.dataFlag(command)
@@ -166,7 +169,7 @@ func (p *program) serviceControl(verb, short string, do func(service.Service) er
 		if err := do(known); err != nil {
 			return fmt.Errorf("%s service %s: %w", verb, f.name, err)
 		}
-		return nil
+		return p.did(map[string]any{"service": f.name, "done": verb}, "%s service %s: done", verb, f.name)
 	})
 	f.add(command)
 	return command
@@ -200,7 +203,6 @@ func (p *program) serviceStatus() *cobra.Command {
 		},
 	)
 	f.add(command)
-	p.jsonFlag(command)
 	return command
 }
 

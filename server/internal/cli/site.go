@@ -20,8 +20,8 @@ import (
 )
 
 func (p *program) siteCommand() *cobra.Command {
-	return group("site", "list, show and set sites, what went into them, and rotate their keys",
-		p.siteList(), p.siteShow(), p.siteSet(), p.siteTraffic(), p.siteRotateKey(), p.siteRotateOnline())
+	return group("site", "list, show, set, rename and delete sites, what went into them, and rotate their keys",
+		p.siteList(), p.siteShow(), p.siteSet(), p.siteRename(), p.siteDelete(), p.siteTraffic(), p.siteRotateKey(), p.siteRotateOnline())
 }
 
 // siteArgument reads the only argument as a site's name.
@@ -123,13 +123,16 @@ type siteFlags struct {
 func (p *program) siteSet() *cobra.Command {
 	var f siteFlags
 	var command *cobra.Command
-	command = p.onFolder("set NAME", "set what holds for a site, and make it if there is none", cobra.ExactArgs(1),
+	command = p.printing("set NAME", "set what holds for a site, and make it if there is none", cobra.ExactArgs(1),
 		func(ctx context.Context, folder *datafolder.Folder, args []string) error {
 			name, err := siteArgument(args)
 			if err != nil {
 				return err
 			}
 			change, err := f.change(command.Flags().Changed)
+			if errors.Is(err, errNothingToSet) && errors.Is(folder.Store.NeedSite(ctx, name), store.ErrUnknownSite) {
+				change, err = func(*site.Site) error { return nil }, nil // made on purpose, with the defaults
+			}
 			if err != nil {
 				return usage(err)
 			}
@@ -137,11 +140,19 @@ func (p *program) siteSet() *cobra.Command {
 			if core.ClassOf(err) != "" {
 				return usage(err)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			view, err := folder.Store.Site(ctx, name, p.now())
+			if err != nil {
+				return err
+			}
+			return p.did(view, "site %s is set: %s there", name, core.Count(view.Computers, "computer"))
 		})
 	command.Long = `Set what holds for a site, and make it if there is none. What no flag names stays as it is; --network
-and --wan-rate replace all networks and all rates. Networks are the inside of the site: at its next contact an
-enrolled computer with an address in one of them is at this site, whatever was set by hand or its token said.
+and --wan-rate replace all networks and all rates. Networks are the inside of the site: a computer with an address in one
+of them is at this site, enrolled ones from their next contact on, whatever was set by hand or a token said. Without a
+flag, a site is made with the defaults.
 
   site set lyon --network 10.1.0.0/16 --timezone Europe/Paris --wan-rate 20mbit --wan-rate 4mbit@08:00-18:00`
 	flags := command.Flags()
@@ -158,6 +169,9 @@ enrolled computer with an address in one of them is at this site, whatever was s
 	command.MarkFlagsMutuallyExclusive("wan-rate", "no-wan-rate")
 	return command
 }
+
+// errNothingToSet says that no flag is given.
+var errNothingToSet = errors.New("nothing to set: give --network, --wan-rate or another of the flags")
 
 // change returns what the given flags do to a site, with every mistake in them at once.
 func (f *siteFlags) change(given func(string) bool) (func(*site.Site) error, error) {
@@ -193,7 +207,7 @@ func (f *siteFlags) change(given func(string) bool) (func(*site.Site) error, err
 		add("swarm", err, func(s *site.Site) { s.Swarm = on })
 	}
 	if len(changes) == 0 {
-		return nil, errors.New("nothing to set: give --network, --wan-rate or another of the flags")
+		return nil, errNothingToSet
 	}
 	return func(s *site.Site) error {
 		for _, change := range changes {

@@ -65,13 +65,16 @@ func (p *program) tlsShow() *cobra.Command {
 
 func (p *program) tlsCSR() *cobra.Command {
 	var options identity.RequestOptions
-	command := p.onFolder("csr", "make a new key and print a certificate request for it", cobra.NoArgs,
+	command := p.printing("csr", "make a new key and print a certificate request for it", cobra.NoArgs,
 		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
 			request, err := folder.Deployment.MakeRequest(options)
 			if err != nil {
 				return err
 			}
 			p.note("the certificate in service stays until you \"tls install\" the answer")
+			if p.json {
+				return p.print(map[string]any{"request": string(request)}, nil)
+			}
 			_, err = p.stdout.Write(request)
 			return err
 		})
@@ -87,7 +90,7 @@ Give it to your authority, and put its answer in service with "tls install". Tem
 func (p *program) tlsInstall() *cobra.Command {
 	var f tlsFlags
 	var force bool
-	command := p.onFolder("install", "put a certificate made elsewhere in service", cobra.NoArgs,
+	command := p.printing("install", "put a certificate made elsewhere in service", cobra.NoArgs,
 		func(ctx context.Context, folder *datafolder.Folder, _ []string) error {
 			if f.certificate == "" {
 				return usage(errors.New("--tls-cert: give the file of the certificate"))
@@ -98,7 +101,7 @@ func (p *program) tlsInstall() *cobra.Command {
 				Allow:      p.allow(ctx, folder, force, "tls next --ca FILE"),
 			}, p.now())
 			p.warn(warnings...)
-			return err
+			return p.inService(folder, err)
 		})
 	f.add(command)
 	forceFlag(command, &force)
@@ -108,7 +111,7 @@ func (p *program) tlsInstall() *cobra.Command {
 func (p *program) tlsSelfSigned() *cobra.Command {
 	var days int
 	var force bool
-	command := p.onFolder(
+	command := p.printing(
 		"self-signed",
 		"make a new self-signed certificate and put it in service",
 		cobra.NoArgs,
@@ -116,12 +119,24 @@ func (p *program) tlsSelfSigned() *cobra.Command {
 			allow := p.allow(ctx, folder, force, "tls next --self-signed")
 			warnings, err := folder.Deployment.SelfSign(days, allow, p.now())
 			p.warn(warnings...)
-			return err
+			return p.inService(folder, err)
 		},
 	)
 	daysFlag(command, &days)
 	forceFlag(command, &force)
 	return command
+}
+
+// inService says which certificate is in service now, unless putting it there failed.
+func (p *program) inService(folder *datafolder.Folder, err error) error {
+	if err != nil {
+		return err
+	}
+	d, err := folder.Deployment.Describe(p.now())
+	if err != nil {
+		return err
+	}
+	return p.did(d, "in service: %s, until %s; a running server takes it within moments", d.Subject, when(d.NotAfter))
 }
 
 func daysFlag(command *cobra.Command, days *int) {
@@ -173,19 +188,26 @@ func (p *program) tlsNext() *cobra.Command {
 	var ca string
 	var selfSigned, clear bool
 	var days int
-	command := p.onFolder("next", "have enrolled agents trust the next authority ahead of time", cobra.NoArgs,
+	command := p.printing("next", "have enrolled agents trust the next authority ahead of time", cobra.NoArgs,
 		func(_ context.Context, folder *datafolder.Folder, _ []string) error {
 			switch {
 			case ca != "":
-				return folder.Deployment.Announce(ca)
+				if err := folder.Deployment.Announce(ca); err != nil {
+					return err
+				}
+				return p.did(map[string]any{"announced": ca}, "%s is announced; \"tls show\" says who still lacks it", ca)
 			case clear:
-				return folder.Deployment.ClearNext()
+				if err := folder.Deployment.ClearNext(); err != nil {
+					return err
+				}
+				return p.did(map[string]any{"announced": nil}, "nothing is announced any more")
 			}
 			certificate, key, err := folder.Deployment.AnnounceSelfSigned(days, p.now())
-			if err == nil {
-				p.note("when \"tls show\" says that none lacks it: tls install --tls-cert %s --tls-key %s", certificate, key)
+			if err != nil {
+				return err
 			}
-			return err
+			p.note("when \"tls show\" says that none lacks it: tls install --tls-cert %s --tls-key %s", certificate, key)
+			return p.did(map[string]any{"announced": certificate, "key": key}, "%s is announced", certificate)
 		})
 	command.Long = `Have enrolled agents trust, besides what they have, the authority of the certificate that the
 server will have next. They learn it at their next contacts; "tls show" says how many still lack it. "tls install" ends it.`
@@ -194,7 +216,6 @@ server will have next. They learn it at their next contacts; "tls show" says how
 	flags.BoolVar(&selfSigned, "self-signed", false, "make the next self-signed certificate")
 	flags.BoolVar(&clear, "clear", false, "announce nothing any more")
 	daysFlag(command, &days)
-	command.MarkFlagsOneRequired("ca", "self-signed", "clear")
-	command.MarkFlagsMutuallyExclusive("ca", "self-signed", "clear")
+	oneOf(command, "ca", "self-signed", "clear")
 	return command
 }

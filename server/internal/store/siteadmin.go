@@ -39,14 +39,9 @@ func needSite(ctx context.Context, tx *transaction, name core.SiteName, make boo
 	return err
 }
 
-// NeedSite returns ErrUnknownSite, with the name that was perhaps meant, for a site that does not exist; with make it
-// makes the site.
-func (s *Store) NeedSite(ctx context.Context, name core.SiteName, make bool) error {
-	inside := func(tx *transaction) error { return needSite(ctx, tx, name, make) }
-	if make {
-		return s.change(ctx, inside)
-	}
-	return s.view(ctx, inside)
+// NeedSite returns ErrUnknownSite, with the name that was perhaps meant, for a site that does not exist.
+func (s *Store) NeedSite(ctx context.Context, name core.SiteName) error {
+	return s.view(ctx, func(tx *transaction) error { return needSite(ctx, tx, name, false) })
 }
 
 // siteUses are the rows that name a site, each with how many of them count as use of it.

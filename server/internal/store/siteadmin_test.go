@@ -159,7 +159,9 @@ func TestSetComputers(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		f.want(name, f.at(device(name)), "lyon hand")
 	}
-	wantIs(t, f.NeedSite(f.ctx(), lyom, false), ErrUnknownSite)
-	f.check(f.NeedSite(f.ctx(), lyom, true))
-	f.check(f.NeedSite(f.ctx(), lyom, false))
+	wantIs(t, f.NeedSite(f.ctx(), lyom), ErrUnknownSite)
+	f.check(f.NeedSite(f.ctx(), lyon))
+	_, err = f.SetComputers(f.ctx(), all, ComputerChange{Site: &lyom, NewSite: true}, now)
+	f.check(err)
+	f.check(f.NeedSite(f.ctx(), lyom))
 }
