@@ -32,6 +32,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := p.command()
+	inOurWords(p, root)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -53,7 +54,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	var usage *usageError
 	if !p.started || errors.As(err, &usage) {
-		fmt.Fprintf(stderr, "%s: hint: see \"%s --help\"\n", Name, Name)
+		fmt.Fprintf(stderr, "%s: hint: see \"%s --help\"\n", Name, strings.TrimSpace(Name+" "+p.path))
 		return 2
 	}
 	return 1
@@ -68,7 +69,8 @@ type program struct {
 	stdout  io.Writer
 	stderr  io.Writer
 	json    bool
-	started bool // the command line was understood
+	started bool   // the command line was understood
+	path    string // of the command, without the program's name
 }
 
 func (p *program) command() *cobra.Command {
@@ -85,20 +87,24 @@ func (p *program) command() *cobra.Command {
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	command := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ArbitraryArgs,
+		// The flags of a command that is misspelt are not what is wrong.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		RunE: func(command *cobra.Command, args []string) error {
-			var names []string
-			for _, sub := range command.Commands() {
-				names = append(names, sub.Name())
-			}
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("unknown command %q for %q; there are %s", args[0], command.CommandPath(),
-					strings.Join(names, ", "))}
-			}
-			return &usageError{fmt.Errorf("%q needs one of %s", command.CommandPath(), strings.Join(names, ", "))}
+			return &usageError{unknownCommand(command, args)}
 		},
 	}
 	command.AddCommand(commands...)
 	return command
+}
+
+// did says what a command has done: as JSON what, or as a sentence.
+func (p *program) did(what any, format string, args ...any) error {
+	return p.print(what, func(w io.Writer) { fmt.Fprintf(w, format+"\n", args...) })
+}
+
+// jsonFlag adds --json, which every command has.
+func (p *program) jsonFlag(command *cobra.Command) {
+	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
 }
 
 // print writes what a command found out: as JSON, or as text by write.

@@ -30,7 +30,7 @@ and the computer, and changes nothing. Exit code 0 when no check fails, else 1.`
 	f.place = p.place(command)
 	command.Flags().StringVar(&f.proxy, "proxy", "",
 		"none, system, or the address of a proxy (default: what the settings say)")
-	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
+	p.jsonFlag(command)
 	return command
 }
 

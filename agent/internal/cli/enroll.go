@@ -48,7 +48,7 @@ stock OCS agent is installed, its device ID and its record on the server are tak
 		"set aside who the agent was, such as when it is a copy; it keeps what it installed")
 	flags.StringVar(&f.proxy, "proxy", "",
 		"none, system, or the address of a proxy (default: what the settings say)")
-	flags.BoolVar(&p.json, "json", false, "print one JSON document")
+	p.jsonFlag(command)
 	for _, name := range []string{"server", "ca", "token"} {
 		if err := command.MarkFlagRequired(name); err != nil {
 			panic(err) // no such flag: our mistake

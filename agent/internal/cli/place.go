@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -75,14 +76,24 @@ func (l *place) find() (*state.Folder, error) {
 }
 
 func (p *program) configCommand() *cobra.Command {
-	return group("config", "settings of the agent", p.configCheck(), &cobra.Command{
+	example := &cobra.Command{
 		Use: "example", Short: "print a file of settings that explains them all", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			p.started = true
-			_, err := fmt.Fprint(p.stdout, config.Example)
-			return err
+			return p.text("settings", config.Example)
 		},
-	})
+	}
+	p.jsonFlag(example)
+	return group("config", "settings of the agent", p.configCheck(), example)
+}
+
+// text prints a text as it is, or as JSON under a name.
+func (p *program) text(name, text string) error {
+	if p.json {
+		return p.print(map[string]any{name: text}, nil)
+	}
+	_, err := io.WriteString(p.stdout, text)
+	return err
 }
 
 func (p *program) configCheck() *cobra.Command {
@@ -99,13 +110,14 @@ func (p *program) configCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			found := map[string]any{"file": name, "state": settings.State, "good": true}
 			if name == "" {
 				name = "no file of settings"
 			}
-			_, err = fmt.Fprintf(p.stdout, "%s: good; the state folder is %s\n", name, settings.State)
-			return err
+			return p.did(found, "%s: good; the state folder is %s", name, settings.State)
 		},
 	}
 	where = p.place(command)
+	p.jsonFlag(command)
 	return command
 }

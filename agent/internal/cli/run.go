@@ -96,7 +96,8 @@ a line for each that did not, when one failed, when the time is over, or at once
 		},
 	}
 	p.runFlags(command, &f)
-	command.Flags().DurationVar(&f.maxTime, "max-time", 0, "how long it may take, such as 10m; 0: no end")
+	p.jsonFlag(command)
+	command.Flags().Var((*durationValue)(&f.maxTime), "max-time", "how long it may take, such as 10m or 1d; 0: no end")
 	return command
 }
 
@@ -170,6 +171,13 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 	}
 	if err == nil {
 		err = daemon.Run(ctx, options)
+	}
+	if f.once && p.json { // what it came to, also where a package failed
+		found, readErr := readPackages(f.place)
+		if readErr == nil {
+			readErr = p.print(map[string]any{"good": err == nil, "packages": found}, nil)
+		}
+		err = errors.Join(err, readErr)
 	}
 	if ctx.Err() != nil && !f.once && (err == nil || errors.Is(err, ctx.Err())) {
 		return nil // a service that was asked to end has done what it should

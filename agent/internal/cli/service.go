@@ -38,6 +38,7 @@ func (p *program) serviceFlags(command *cobra.Command, f *serviceFlags) {
 	flags.StringVar(&f.name, "name", Name, "name of the service")
 	flags.BoolVar(&f.user, "user", false, "a service of the current user, for trials")
 	flags.StringVar(&f.system, "system", "", "service manager, such as linux-systemd (default: the one that runs)")
+	p.jsonFlag(command)
 }
 
 // arguments returns the command line of the service, with absolute paths: it starts in another folder.
@@ -148,11 +149,11 @@ func (p *program) installService(f serviceFlags, replace bool) error {
 	if err := made.Install(); err != nil {
 		return fmt.Errorf("install service %s: %w; --replace replaces one that is there", f.name, err)
 	}
-	fmt.Fprintf(p.stderr, "%s: note: installed; start it with \"%s service start\"\n", Name, Name)
+	fmt.Fprintf(p.stderr, "%s: note: start it with \"%s service start\"\n", Name, Name)
 	if _, err := folder.Identity(); errors.Is(err, state.ErrNotEnrolled) {
 		fmt.Fprintf(p.stderr, "%s: note: this agent is not enrolled yet\n", Name)
 	}
-	return nil
+	return p.did(map[string]any{"service": f.name, "state": settings.State}, "service %s is installed", f.name)
 }
 
 func (p *program) serviceUnit() *cobra.Command {
@@ -173,8 +174,7 @@ func (p *program) serviceUnit() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(p.stdout, text)
-			return err
+			return p.text("unit", text)
 		},
 	}
 	p.serviceFlags(command, &f)
@@ -211,7 +211,7 @@ func (p *program) serviceControl(verb, short string, do func(service.Service) er
 			if err := do(known); err != nil {
 				return fmt.Errorf("%s service %s: %w", verb, f.name, err)
 			}
-			return nil
+			return p.did(map[string]any{"service": f.name, "done": verb}, "%s service %s: done", verb, f.name)
 		},
 	}
 	p.serviceFlags(command, &f)
@@ -245,7 +245,6 @@ func (p *program) serviceStatus() *cobra.Command {
 		},
 	}
 	p.serviceFlags(command, &f)
-	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
 	return command
 }
 

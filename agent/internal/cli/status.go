@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ func (p *program) status() *cobra.Command {
 		},
 	}
 	where = p.place(command)
-	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
+	p.jsonFlag(command)
 	return command
 }
 
@@ -154,7 +155,8 @@ func at(t time.Time) string {
 // A package's history, as "packages" prints it.
 type pastPackage struct {
 	Package   core.PackageID `json:"package"`
-	State     string         `json:"state"` // "pending", "running", "ended" or "reported"
+	State     string         `json:"state"`              // "pending", "running", "ended" or "reported"
+	Priority  *core.Priority `json:"priority,omitempty"` // nil: not known, or not any more
 	Text      string         `json:"text,omitempty"`
 	Exit      string         `json:"exit,omitempty"`
 	Detail    string         `json:"detail,omitempty"`
@@ -174,17 +176,25 @@ func (p *program) packages() *cobra.Command {
 				return err
 			}
 			return p.print(map[string]any{"packages": found}, func(w io.Writer) {
-				fmt.Fprintln(w, "PACKAGE\tSTATE\tRESULT\tEXIT\tATTEMPT\tINSTALLED\tAT\tDETAIL")
+				fmt.Fprintln(w, "PACKAGE\tPRIORITY\tSTATE\tRESULT\tEXIT\tATTEMPT\tINSTALLED\tAT\tDETAIL")
 				for _, one := range found {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%v\t%s\t%.120s\n", one.Package, one.State, one.Text, one.Exit,
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%v\t%s\t%.120s\n", one.Package, one.priority(), one.State, one.Text, one.Exit,
 						one.Attempt, one.Installed, at(one.At), one.Detail)
 				}
 			})
 		},
 	}
 	where = p.place(command)
-	command.Flags().BoolVar(&p.json, "json", false, "print one JSON document")
+	p.jsonFlag(command)
 	return command
+}
+
+// priority is Priority for people.
+func (p pastPackage) priority() string {
+	if p.Priority == nil {
+		return "-"
+	}
+	return strconv.Itoa(int(*p.Priority))
 }
 
 func readPackages(where *place) ([]pastPackage, error) {
@@ -218,7 +228,11 @@ func readPackages(where *place) ([]pastPackage, error) {
 		})
 	}
 	for id, task := range pending {
-		packages = append(packages, pastPackage{Package: id, State: "pending", Detail: inWords(task)})
+		one := pastPackage{Package: id, State: "pending", Detail: inWords(task)}
+		if task.Known {
+			one.Priority = &task.Priority
+		}
+		packages = append(packages, one)
 	}
 	slices.SortStableFunc(packages, func(a, b pastPackage) int { return int(a.Package - b.Package) })
 	return packages, nil

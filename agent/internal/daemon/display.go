@@ -64,7 +64,7 @@ func (d *daemon) show() {
 	if s.status.Process == 0 {
 		s.status = Status{
 			Process: os.Getpid(), Deployment: d.known.Deployment, Computer: d.known.Device, Site: d.known.Site,
-			Server: d.known.Server, Started: now,
+			Server: d.known.Server, Started: now, LastContact: d.lastContact(),
 		}
 	}
 	s.status.Cycle, s.status.Packages = d.plan.Cycle(), d.plan.Tasks()
@@ -79,6 +79,17 @@ func (d *daemon) show() {
 	if s.pending && (now.Before(s.at) || !now.Before(s.at.Add(displayEvery))) {
 		d.publish()
 	}
+}
+
+// lastContact returns when the agent was answered last before it was started; the zero time if it never was, or as another
+// computer, or if that is not known any more.
+func (d *daemon) lastContact() time.Time {
+	var former Status
+	err := d.options.State.Load(StatusName, &former)
+	if err != nil || former.Computer != d.known.Device || former.Deployment != d.known.Deployment {
+		return time.Time{}
+	}
+	return former.LastContact
 }
 
 // publish writes the status.
