@@ -257,6 +257,9 @@ func (p *program) computerSet() *cobra.Command {
 			if err != nil {
 				return newSiteHint(err)
 			}
+			if report.Changed == 0 {
+				p.note("no computer matches; nothing was set")
+			}
 			if report.ByNetwork > 0 {
 				p.note("%s: a network of another site has the address, and that counts first", core.Count(report.ByNetwork, "computer"))
 			}
