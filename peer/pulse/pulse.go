@@ -79,8 +79,8 @@ const (
 	TellEvery   = 5 * time.Second
 	CallSpread  = time.Minute // where the server says nothing of it
 	CallWindow  = 10 * time.Minute
-	MaxCalls    = 2                // for news, in a CallWindow
-	CallPause   = 30 * time.Second // from then on between calls, where the server paces them by a spread
+	MaxCalls    = 2               // for news, in a CallWindow
+	CallPause   = 5 * time.Second // from then on between calls, where the server paces them by a spread
 	LookPause   = 30 * time.Second
 
 	reporters   = 5                // that ask for the site; after them the word is stale
