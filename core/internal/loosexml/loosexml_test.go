@@ -70,6 +70,9 @@ func TestDamage(t *testing.T) {
 		{"more than are kept", "<R><S/><S><N>1</N><N>2</N></S><S><N>3</N></S></R>", `R (S) (S (N "1"))`},
 		{"duplicate attributes", "<R><S N='1' N='2'><N>3</N></S></R>", `R (S N="1")`},
 		{"attributes without value or quotes", "<R><S a N=1 V='2'></S></R>", `R (S N="1" V="2")`},
+		{"angles among attributes", "<R><S N='a'/></R>", `R (S N="a")`},
+		{"angles behind a quote", `<R><S " = ">" N="a"></S></R>`, `R (S N="a")`},
+		{"angle behind an assigned quote", `<R><S N=b"> V='>' "/></R>`, `R (S N="b\">" V=">")`},
 		{"line ends", "<R><S><N>a\r\nb\rc</N></S></R>", `R (S (N "a\nb\nc"))`},
 		{"long text", "<R><S><N>" + strings.Repeat("é", 70_000) + "</N></S></R>",
 			fmt.Sprintf("R (S (N %q))", strings.Repeat("é", MaxValue/2))},
@@ -163,6 +166,8 @@ func TestMemory(t *testing.T) {
 		return []byte(before + strings.Repeat(unit, (size-len(before)-len(after))/len(unit)) + after)
 	}
 	for name, document := range map[string][]byte{
+		"angles":                    fill("<R><S a='", "x> ", "'/></R>"),
+		"angles behind a quote":     fill("<R><S a=b'", "> ", "'/></R>"),
 		"attributes":                fill("<R><S", " a=''", "/></R>"),
 		"attributes that are kept":  fill("<R><S", " N=''", "/></R>"),
 		"elements with attributes":  fill("<R>", "<S N='' V='' a='' b=''/>", "</R>"),

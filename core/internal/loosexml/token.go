@@ -118,7 +118,12 @@ func cutAttribute(body []byte) (name, value, rest []byte) {
 	body = bytes.TrimLeft(body, " \t\r\n/")
 	name = cutName(body)
 	body = bytes.TrimLeft(body[len(name):], " \t\r\n")
-	if len(body) == 0 || body[0] != '=' {
+	switch {
+	case len(body) == 0:
+		return name, nil, nil
+	case body[0] != '=' && len(name) == 0: // nothing that begins an attribute, such as ">"
+		return nil, nil, body[1:]
+	case body[0] != '=':
 		return name, nil, body
 	}
 	body = bytes.TrimLeft(body[1:], " \t\r\n")
