@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +28,8 @@ const packetMark = 0x00
 type carrier struct {
 	host      *Host
 	advertise netip.Addr
-	conn      net.PacketConn
+	conns     []net.PacketConn // beside the Host's ports, in their order
+	place     placer
 	packets   chan *memberlist.Packet
 	streams   chan net.Conn
 	stop      chan struct{}
@@ -35,33 +37,35 @@ type carrier struct {
 	running   sync.WaitGroup
 }
 
+// A placer returns where a member is, of whom memberlist names one address.
+type placer func(member id.Peer, address netip.AddrPort) Member
+
 // packetQueue is how many packets wait for memberlist; QUIC keeps no more than 32 for us while we wait.
 const packetQueue = 256
 
-func (h *Host) newCarrier(advertise netip.Addr) (*carrier, error) {
-	address, err := quicAddress(h.swarm.ListenAddresses())
-	if err != nil {
-		return nil, err
-	}
-	conn, err := h.quic.SharedNonQUICPacketConn("udp", net.UDPAddrFromAddrPort(address))
-	if err != nil {
-		return nil, err
-	}
+func (h *Host) newCarrier(advertise netip.Addr, place placer) (*carrier, error) {
 	c := &carrier{
-		host: h, advertise: advertise, conn: conn, packets: make(chan *memberlist.Packet, packetQueue),
+		host: h, advertise: advertise, place: place, packets: make(chan *memberlist.Packet, packetQueue),
 		streams: make(chan net.Conn), stop: make(chan struct{}),
 	}
-	c.running.Go(c.readPackets)
+	for _, one := range h.ports {
+		conn, err := h.quic.SharedNonQUICPacketConn("udp", net.UDPAddrFromAddrPort(one.address()))
+		if err != nil {
+			return nil, errors.Join(err, c.Shutdown())
+		}
+		c.conns = append(c.conns, conn)
+		c.running.Go(func() { c.readPackets(conn) })
+	}
 	c.running.Go(c.passStreams)
 	return c, nil
 }
 
 // readPackets takes packets off QUIC's hands as fast as it can; what memberlist does not take in time is dropped, as
 // the network may do too.
-func (c *carrier) readPackets() {
+func (c *carrier) readPackets(conn net.PacketConn) {
 	buffer := make([]byte, 64<<10)
 	for {
-		n, from, err := c.conn.ReadFrom(buffer)
+		n, from, err := conn.ReadFrom(buffer)
 		if err != nil {
 			select {
 			case <-c.stop:
@@ -106,35 +110,49 @@ func (c *carrier) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 	return c.advertise.AsSlice(), int(c.host.Port()), nil
 }
 
-// WriteTo sends a packet.
-func (c *carrier) WriteTo(packet []byte, address string) (time.Time, error) {
-	to, err := netip.ParseAddrPort(address)
+// WriteTo is never asked for, since names are required.
+func (c *carrier) WriteTo(_ []byte, address string) (time.Time, error) {
+	return time.Time{}, fmt.Errorf("gossip with %s: its member's ID is not known", address)
+}
+
+// WriteToAddress sends a packet to a member, in a family that both have.
+func (c *carrier) WriteToAddress(packet []byte, to memberlist.Address) (time.Time, error) {
+	member, err := c.memberOf(to)
 	if err != nil {
 		return time.Time{}, err
 	}
+	ways := c.host.reachable(member)
+	if len(ways) == 0 {
+		return time.Time{}, fmt.Errorf("member %s at %v: no address of a family that this computer has", member.ID, to.Addr)
+	}
 	marked := append([]byte{packetMark}, packet...)
-	_, err = c.conn.WriteTo(marked, net.UDPAddrFromAddrPort(to))
+	isOf := func(one port) bool { return familyOf(one.address().Addr()) == familyOf(ways[0].Addr()) }
+	_, err = c.conns[slices.IndexFunc(c.host.ports, isOf)].WriteTo(marked, net.UDPAddrFromAddrPort(ways[0]))
 	return time.Now(), err
 }
 
-// WriteToAddress sends a packet.
-func (c *carrier) WriteToAddress(packet []byte, to memberlist.Address) (time.Time, error) {
-	return c.WriteTo(packet, to.Addr)
-}
-
-// DialAddressTimeout opens a stream to a member, whose name is its ID.
-func (c *carrier) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
+// memberOf returns whom memberlist means, whose name is its ID.
+func (c *carrier) memberOf(to memberlist.Address) (Member, error) {
 	address, err := netip.ParseAddrPort(to.Addr)
 	if err != nil {
-		return nil, err
+		return Member{}, err
 	}
 	member, err := id.Parse(to.Name)
+	if err != nil {
+		return Member{}, err
+	}
+	return c.place(member, address), nil
+}
+
+// DialAddressTimeout opens a stream to a member.
+func (c *carrier) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	member, err := c.memberOf(to)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	opened, err := c.host.Open(ctx, Member{ID: member, Address: address})
+	opened, err := c.host.Open(ctx, member)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +161,7 @@ func (c *carrier) DialAddressTimeout(to memberlist.Address, timeout time.Duratio
 	}
 	return &gossipConn{
 		Stream: opened, local: &net.TCPAddr{IP: c.advertise.AsSlice(), Port: int(c.host.Port())},
-		remote: net.TCPAddrFromAddrPort(address),
+		remote: net.TCPAddrFromAddrPort(member.Address),
 	}, nil
 }
 
@@ -163,7 +181,9 @@ func (c *carrier) Shutdown() error {
 	var err error
 	c.once.Do(func() {
 		close(c.stop)
-		err = c.conn.Close()
+		for _, conn := range c.conns {
+			err = errors.Join(err, conn.Close())
+		}
 		c.running.Wait()
 	})
 	return err

@@ -28,8 +28,11 @@ const (
 	MaxMessage = 1100 // bytes of a message: one packet, with the 31 of its marks and of encryption
 )
 
+// packetSize is what memberlist may fill a packet with: maxPacket without our mark, and without the checksum (5) and the
+// length (2) that it adds and does not count.
+const packetSize = maxPacket - 1 - 5 - 2
+
 const (
-	packetSize  = 1200             // bytes of a gossip packet, so that none is cut on its way
 	reclaimTime = 10 * time.Second // after which a member may come back from another address
 	joinTime    = 10 * time.Second
 	leaveTime   = 2 * time.Second // that telling may take; when a whole site stops, nobody is left who hears it
@@ -46,6 +49,10 @@ type GossipOptions struct {
 	Meta      []byte          // what we say about ourselves
 	Random    *rand.Rand      // of the times between joins; required
 	Known     func() []Member // whom to join, in the order of trying; at most MaxMembers are tried
+
+	// Also reads the address of the other family out of what a member says about itself; the zero AddrPort if it says
+	// none. Nil: nobody has two.
+	Also func(meta []byte) netip.AddrPort
 
 	// Heard is given each message that a member has sent to this one, of at most MaxMessage bytes; longer ones are
 	// dropped. Whoever has the site's key may have sent it. It must not wait. Nil: nobody hears them.
@@ -69,6 +76,21 @@ type Gossip struct {
 
 	mu    sync.Mutex
 	there map[id.Peer]*heard // the others; memberlist changes its own records while they are read
+
+	joining map[id.Peer]Member // whom join tries now, who need not be there; at most rejoinTries
+}
+
+// place returns where a member is, of whom memberlist knows one address.
+func (g *Gossip) place(member id.Peer, address netip.AddrPort) Member {
+	at := Member{ID: member, Address: address}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if one := g.there[member]; one != nil && one.Address == address {
+		at.Also = one.Also
+	} else if one, is := g.joining[member]; is && one.Address == address {
+		at.Also = one.Also
+	}
+	return at
 }
 
 // Gossip begins to gossip; Close ends it. A Host gossips once at a time.
@@ -80,13 +102,13 @@ func (h *Host) Gossip(options GossipOptions) (*Gossip, error) {
 	if err != nil {
 		return nil, err
 	}
-	carrier, err := h.newCarrier(options.Advertise)
-	if err != nil {
-		return nil, fmt.Errorf("gossip: %w", err)
-	}
 	g := &Gossip{
 		host: h, options: options, ring: ring, said: &delegate{meta: slices.Clone(options.Meta), heard: options.Heard},
-		there: map[id.Peer]*heard{},
+		there: map[id.Peer]*heard{}, joining: map[id.Peer]Member{},
+	}
+	carrier, err := h.newCarrier(options.Advertise, g.place)
+	if err != nil {
+		return nil, fmt.Errorf("gossip: %w", err)
 	}
 	config := memberlist.DefaultLANConfig()
 	config.Name = h.self.String()
@@ -160,6 +182,12 @@ func (g *Gossip) join(ctx context.Context, hurry <-chan struct{}) error {
 		tries = rejoinWith
 	}
 	known = known[:min(len(known), tries)]
+	g.mu.Lock()
+	clear(g.joining)
+	for _, one := range known {
+		g.joining[one.ID] = one
+	}
+	g.mu.Unlock()
 	var problems error
 	joined := 0
 	for tried, one := range known {
@@ -277,6 +305,9 @@ func (g *Gossip) NotifyUpdate(node *memberlist.Node) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := Member{ID: member, Address: netip.AddrPortFrom(address.Unmap(), node.Port)}
+	if g.options.Also != nil {
+		at.Also = g.options.Also(node.Meta)
+	}
 	one := g.there[member]
 	if one == nil || one.Member != at { // elsewhere it is as far as it is there
 		one = &heard{Rumour: Rumour{Member: at}}

@@ -89,7 +89,7 @@ func TestGossipNonsense(t *testing.T) {
 	_, _ = long.list.Join([]string{a.ID().String() + "/" + a.member().Address.String()})
 
 	open := listen(t, 3, "lyon")
-	carrier, err := open.newCarrier(loopback)
+	carrier, err := open.newCarrier(loopback, func(m id.Peer, at netip.AddrPort) Member { return Member{ID: m, Address: at} })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,12 +78,14 @@ func ours(conn network.Conn) (id.Peer, error) { return id.FromBytes([]byte(conn.
 type Member struct {
 	ID      id.Peer
 	Address netip.AddrPort
+	Also    netip.AddrPort // its address of the other family; zero: it has none, or none is known
 }
 
 // Options say how to listen. All but Log are required.
 type Options struct {
 	Key    ed25519.PrivateKey
 	Listen netip.AddrPort             // the unspecified address of a family; port 0 is any
+	Both   bool                       // listen in the other family too, at the same port
 	Hello  func() (wire.Hello, error) // what we say to a member
 	// Judge reports why a member is not one of our site now, with the code that tells it; nil if it is.
 	Judge func(from id.Peer, hello wire.Hello) (wire.Code, error)
@@ -95,6 +98,7 @@ type Host struct {
 	self    id.Peer
 	swarm   *swarm.Swarm
 	quic    *quicreuse.ConnManager
+	ports   []port // of each family that is listened in, the preferred first
 	book    interface{ Close() error }
 	limits  network.ResourceManager
 
@@ -179,11 +183,72 @@ func (h *Host) open() error {
 	}
 	h.swarm.SetStreamHandler(h.serve)
 	h.swarm.Notify(&network.NotifyBundle{DisconnectedF: h.disconnected})
-	address, err := multiaddress(h.options.Listen)
+	if err := h.openPorts(&reset, &token); err != nil {
+		return err
+	}
+	for _, one := range h.ports {
+		address, err := multiaddress(one.address())
+		if err != nil {
+			return err
+		}
+		if err := h.swarm.Listen(address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// portTries is how often a port that is free in both families is looked for when any will do.
+const portTries = 10
+
+// openPorts opens the sockets and lends them to quicreuse.
+func (h *Host) openPorts(reset *quic.StatelessResetKey, token *quic.TokenGeneratorKey) error {
+	wanted := []netip.AddrPort{h.options.Listen}
+	if h.options.Both {
+		wanted = append(wanted, netip.AddrPortFrom(otherUnspecified(h.options.Listen.Addr()), h.options.Listen.Port()))
+	}
+	var err error
+	for range portTries {
+		if h.ports, err = portsAt(wanted, reset, token); err == nil || h.options.Listen.Port() != 0 {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}
-	return h.swarm.Listen(address)
+	for _, one := range h.ports {
+		_, err := h.quic.LendTransport(familyOf(one.address().Addr()), smallTransport{one.transport}, one.conn)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// portsAt opens sockets, all at the port of the first.
+func portsAt(wanted []netip.AddrPort, reset *quic.StatelessResetKey, token *quic.TokenGeneratorKey) (ports []port, err error) {
+	for _, at := range wanted {
+		if len(ports) > 0 {
+			at = netip.AddrPortFrom(at.Addr(), ports[0].address().Port())
+		}
+		one, err := newPort(at, reset, token)
+		if err != nil {
+			for _, former := range ports {
+				err = errors.Join(err, former.Close())
+			}
+			return nil, err
+		}
+		ports = append(ports, one)
+	}
+	return ports, nil
+}
+
+// otherUnspecified returns the unspecified address of the other family.
+func otherUnspecified(address netip.Addr) netip.Addr {
+	if address.Is4() {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
 }
 
 // multiaddress writes an address as libp2p wants it.
@@ -199,24 +264,11 @@ func multiaddress(address netip.AddrPort) (ma.Multiaddr, error) {
 func (h *Host) ID() id.Peer { return h.self }
 
 // Port returns the UDP port.
-func (h *Host) Port() uint16 {
-	address, err := quicAddress(h.swarm.ListenAddresses())
-	if err != nil {
-		panic("link: a host without address: " + err.Error()) // Listen would have failed
-	}
-	return address.Port()
-}
+func (h *Host) Port() uint16 { return h.ports[0].address().Port() }
 
-// quicAddress returns the first address as an address.
-func quicAddress(addresses []ma.Multiaddr) (netip.AddrPort, error) {
-	if len(addresses) == 0 {
-		return netip.AddrPort{}, errors.New("no address")
-	}
-	address, _, err := quicreuse.FromQuicMultiaddr(addresses[0])
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	return address.AddrPort(), nil
+// listensIn reports whether members are reached in the family of an address.
+func (h *Host) listensIn(address netip.Addr) bool {
+	return slices.ContainsFunc(h.ports, func(one port) bool { return familyOf(one.address().Addr()) == familyOf(address) })
 }
 
 // Close ends all connections and frees the port. It returns when nothing of the Host runs any more.
@@ -234,6 +286,9 @@ func (h *Host) closeParts() error {
 	}
 	if h.quic != nil {
 		err = errors.Join(err, h.quic.Close())
+	}
+	for _, one := range h.ports { // nobody borrows them any more
+		err = errors.Join(err, one.Close())
 	}
 	if h.limits != nil {
 		err = errors.Join(err, h.limits.Close())
@@ -286,18 +341,35 @@ func (h *Host) dial(ctx context.Context, to Member) (network.Conn, error) {
 	if conns := h.swarm.ConnsToPeer(member); len(conns) > 0 {
 		return conns[0], nil
 	}
-	address, err := multiaddress(to.Address)
-	if err != nil {
-		return nil, err
+	var addresses []ma.Multiaddr
+	for _, at := range h.reachable(to) {
+		address, err := multiaddress(at)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, address)
+	}
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("no address of a family that this computer has: %v, %v", to.Address, to.Also)
 	}
 	book := h.swarm.Peerstore()
-	book.AddAddr(member, address, time.Minute)
-	for _, former := range book.Addrs(member) { // only the one that we are told now
-		if !former.Equal(address) {
+	for _, former := range book.Addrs(member) { // only those that we are told now
+		if !slices.ContainsFunc(addresses, former.Equal) {
 			book.SetAddr(member, former, 0)
 		}
 	}
+	book.AddAddrs(member, addresses, time.Minute)
 	return h.swarm.DialPeer(ctx, member)
+}
+
+// reachable returns a member's addresses of the families that we listen in, its first before the other.
+func (h *Host) reachable(to Member) (at []netip.AddrPort) {
+	for _, one := range []netip.AddrPort{to.Address, to.Also} {
+		if one.IsValid() && h.listensIn(one.Addr()) {
+			at = append(at, one)
+		}
+	}
+	return at
 }
 
 // Greeted returns our end of the control stream of the next connection on which both sides have said hello, whoever

@@ -43,8 +43,14 @@ func helloOf(site string) wire.Hello {
 // listen opens a host whose members greet with the site's name.
 func listen(t testing.TB, n byte, site string) *Host {
 	t.Helper()
+	return listenAt(t, n, site, netip.MustParseAddrPort("0.0.0.0:0"), false)
+}
+
+// listenAt opens one at an address, and perhaps in both families.
+func listenAt(t testing.TB, n byte, site string, at netip.AddrPort, both bool) *Host {
+	t.Helper()
 	host, err := Listen(Options{
-		Key: keyOf(n), Listen: netip.MustParseAddrPort("0.0.0.0:0"),
+		Key: keyOf(n), Listen: at, Both: both,
 		Hello: func() (wire.Hello, error) { return helloOf(site), nil },
 		Judge: func(_ id.Peer, hello wire.Hello) (wire.Code, error) {
 			if string(hello.Ticket) != site {
@@ -247,12 +253,20 @@ var siteKey = bytes.Repeat([]byte{1}, KeySize)
 
 func gossips(t testing.TB, n byte, key []byte, known ...Member) *gossiper {
 	t.Helper()
-	g := &gossiper{
-		Host: listen(t, n, "lyon"), hurry: make(chan struct{}), heard: make(chan []byte, 64), before: map[string]bool{},
-	}
+	return gossipsAt(t, listen(t, n, "lyon"), n, key, loopback, nil, known...)
+}
+
+// gossipsAt has a host gossip from an address; what it says of itself is its number, then its other address as text.
+func gossipsAt(t testing.TB, host *Host, n byte, key []byte, at netip.Addr, also []byte, known ...Member) *gossiper {
+	t.Helper()
+	g := &gossiper{Host: host, hurry: make(chan struct{}), heard: make(chan []byte, 64), before: map[string]bool{}}
 	var err error
 	g.gossip, err = g.Host.Gossip(GossipOptions{
-		Advertise: loopback, Keys: [][]byte{key}, Meta: []byte{n}, Random: rand.New(rand.NewPCG(uint64(n), 1)),
+		Advertise: at, Keys: [][]byte{key}, Meta: append([]byte{n}, also...), Random: rand.New(rand.NewPCG(uint64(n), 1)),
+		Also: func(meta []byte) netip.AddrPort {
+			address, _ := netip.ParseAddrPort(string(meta[min(len(meta), 1):])) // the zero one if there is none
+			return address
+		},
 		Known: func() []Member { return known }, Heard: func(message []byte) { g.heard <- message },
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -340,13 +341,21 @@ func TestClockBack(t *testing.T) {
 }
 
 func TestMeta(t *testing.T) {
-	good := Meta{Weight: owner.AlwaysOn, Epoch: 7}.Append(nil)
+	one := Meta{Weight: owner.AlwaysOn, Epoch: 7}
+	good := one.Append(nil)
+	four, six := one, one
+	four.Also, six.Also = netip.MustParseAddrPort("10.1.2.3:4901"), netip.MustParseAddrPort("[2001:db8::1]:4901")
 	for _, c := range []struct {
 		name string
 		data []byte
 		want core.Class
 	}{
 		{"good", good, ""},
+		{"also IPv4", four.Append(nil), ""},
+		{"also IPv6", six.Append(nil), ""},
+		{"also nowhere", append(slices.Clone(good), 0, 0, 0, 0, 1, 1), core.ClassField},
+		{"also a group", append(slices.Clone(good), 224, 0, 0, 251, 1, 1), core.ClassField},
+		{"also without a port", append(slices.Clone(good), 10, 1, 2, 3, 0, 0), core.ClassField},
 		{"nothing", nil, core.ClassFormat},
 		{"short", good[:9], core.ClassFormat},
 		{"long", append(slices.Clone(good), 0), core.ClassFormat},
@@ -357,7 +366,7 @@ func TestMeta(t *testing.T) {
 		if core.ClassOf(err) != c.want {
 			t.Errorf("%s: got %v", c.name, err)
 		}
-		if err == nil && got != (Meta{owner.AlwaysOn, 7}) {
+		if err == nil && (got.Weight != owner.AlwaysOn || got.Epoch != 7 || !bytes.Equal(got.Append(nil), c.data)) {
 			t.Errorf("%s: got %+v", c.name, got)
 		}
 	}
@@ -365,6 +374,8 @@ func TestMeta(t *testing.T) {
 
 func FuzzMeta(f *testing.F) {
 	f.Add(Meta{Weight: owner.Light, Epoch: 1 << 40}.Append(nil))
+	f.Add(Meta{Also: netip.MustParseAddrPort("10.1.2.3:4901")}.Append(nil))
+	f.Add(Meta{Also: netip.MustParseAddrPort("[2001:db8::1]:4901")}.Append(nil))
 	f.Add([]byte{})
 	f.Add([]byte{2, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
