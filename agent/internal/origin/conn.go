@@ -23,15 +23,15 @@ func (c *trackedConn) Close() error {
 // A dialler opens a connection.
 type dialler func(ctx context.Context, network, address string) (net.Conn, error)
 
-// track makes a dialler that remembers what it has opened, and where connections to the server lead; those to hosts of
-// files do not count for that.
+// track makes a dialler that remembers what it has opened, and where connections to the server, or to its proxy, lead; those
+// to hosts of files do not count for that.
 func (c *Client) track(dial dialler) dialler {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		if address == c.serverPort() {
+		if gate, _ := c.gate(); address == gate {
 			c.keepRoute(conn)
 		}
 		tracked := &trackedConn{conn, c}

@@ -2,6 +2,8 @@ package origin
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -27,7 +29,7 @@ func TestLocal(t *testing.T) {
 		t.Error("what was only asked for counts as connected")
 	}
 	_, _ = c.Exchange(t.Context(), nil) // it is refused, which does not matter
-	if c.route.local.Addr() != loopback || c.route.server.String() != server.Listener.Addr().String() {
+	if c.route.local.Addr() != loopback || c.route.gate.String() != server.Listener.Addr().String() {
 		t.Errorf("after: got %+v", c.route)
 	}
 	c.options.Address = "https://no-such-host.invalid"
@@ -36,12 +38,87 @@ func TestLocal(t *testing.T) {
 	moved.local = netip.MustParseAddrPort("192.0.2.7:1")
 	c.route = moved
 	is("after a move", loopback)
-	moved.server = netip.MustParseAddrPort("[fe80::1%no-such-card]:9")
+	moved.gate = netip.MustParseAddrPort("[fe80::1%no-such-card]:9")
 	c.route = moved
 	is("with no way there", netip.MustParseAddr("192.0.2.7"))
 	c.route = route{}
 	if got, err := c.Local(t.Context()); err == nil {
 		t.Errorf("nowhere: got %v", got)
+	}
+}
+
+// TestGate: behind a proxy, what leads to the proxy says where the computer is, whether the server can be reached past it
+// or not; a proxy on this computer says nothing.
+func TestGate(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://192.0.2.1")
+	for _, c := range []struct {
+		proxy, server string
+		gate          string
+		isProxy       bool
+	}{
+		{"none", "https://deploy.example.net", "deploy.example.net:443", false},
+		{"none", "https://[2001:db8::2]:8443", "[2001:db8::2]:8443", false},
+		{"http://proxy.example.net:3128", "https://deploy.example.net", "proxy.example.net:3128", true},
+		{"http://10.1.1.1", "https://[2001:db8::2]", "10.1.1.1:80", true},
+		{"https://proxy.example.net", "https://deploy.example.net", "proxy.example.net:443", true},
+		{"socks5://[2001:db8::1]", "https://deploy.example.net", "[2001:db8::1]:1080", true},
+	} {
+		proxy, err := ParseProxy(c.proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := Unusable(Options{Address: c.server, Proxy: proxy}, nil)
+		if gate, isProxy := client.gate(); gate != c.gate || isProxy != c.isProxy {
+			t.Errorf("%s by %s: got %s, %v, want %s", c.server, c.proxy, gate, isProxy, c.gate)
+		}
+	}
+	client := Unusable(Options{Address: "https://127.0.0.1:9"}, nil)
+	client.options.Proxy, _ = ParseProxy("http://127.0.0.1:3128")
+	if got, err := client.Local(t.Context()); err != nil || !got.IsLoopback() {
+		t.Errorf("proxy and server here: got %v, %v", got, err)
+	}
+	client = Unusable(Options{Address: "https://no-such-host.invalid"}, nil)
+	client.options.Proxy, _ = ParseProxy("http://127.0.0.1:3128")
+	for range 2 {
+		if got, err := client.Local(t.Context()); !errors.Is(err, errOwnProxy) {
+			t.Errorf("the proxy here, the server unknown: got %v, %v", got, err)
+		}
+	}
+	client.options.Proxy, _ = ParseProxy("http://127.0.0.9:3128") // at an address of its own, as one on the LAN
+	client.route = route{netip.MustParseAddrPort("10.1.1.11:1"), netip.MustParseAddrPort("[fe80::1%no-such-card]:9")}
+	if got, err := client.Local(t.Context()); err != nil || got.String() != "10.1.1.11" {
+		t.Errorf("a proxy to which no way leads now: got %v, %v", got, err)
+	}
+}
+
+// TestEyeballs: which family a connection took is no other way while the first one leads there.
+func TestEyeballs(t *testing.T) {
+	var ends []net.Conn
+	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
+		listener, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Skip(err)
+		}
+		defer listener.Close()
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ends = append(ends, conn)
+	}
+	client := Unusable(Options{Address: "https://deploy.example.net"}, nil)
+	for _, conn := range []net.Conn{ends[0], ends[1], ends[0]} {
+		client.keepRoute(conn)
+		if got, err := client.Local(t.Context()); err != nil || got.String() != "127.0.0.1" {
+			t.Errorf("got %v, %v", got, err)
+		}
+	}
+	client.route.gate = netip.MustParseAddrPort("[fe80::1%no-such-card]:9")
+	client.keepRoute(ends[0])
+	client.keepRoute(ends[1])
+	if client.route.gate.String() != ends[0].RemoteAddr().String() {
+		t.Errorf("got %v, want the way that there is", client.route.gate)
 	}
 }
 

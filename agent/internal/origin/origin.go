@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"sync"
@@ -62,13 +63,15 @@ type Client struct {
 
 	patience, answerTime, stillTime time.Duration // the constants but in tests
 
-	mu    sync.Mutex
-	conns map[*trackedConn]bool
-	works map[*context.CancelCauseFunc]bool // that Renew ends
-	shown []*x509.Certificate               // by the server, last
-	route route                             // of the last connection to it
-	date  time.Time                         // what the server's clock said last; zero if that was asked for
-	heard time.Duration                     // when that was, by Options.Steady
+	mu     sync.Mutex
+	conns  map[*trackedConn]bool
+	works  map[*context.CancelCauseFunc]bool // that Renew ends
+	shown  []*x509.Certificate               // by the server, last
+	route  route                             // of the connections to it
+	server netip.AddrPort                    // where it was found past a proxy on this computer
+	asked  time.Time                         // when that was looked up last
+	date   time.Time                         // what the server's clock said last; zero if that was asked for
+	heard  time.Duration                     // when that was, by Options.Steady
 }
 
 // ParseServer reads a server's address: https://host[:port], with /ocsinventory behind it or not.
