@@ -55,7 +55,8 @@ type Prolog struct {
 	// IPv4 form where it is one, and a port. The zero AddrPort: it takes no part in a swarm. A server heeds a loopback
 	// address only of an agent that calls it from one: both are then on its computer, and so are the members.
 	Listen netip.AddrPort
-	Weight int // of an agent with Listen, how much it fetches for others: 0, 1, 2 or 4; 0 without
+	Also   netip.AddrPort // the same of the other family, if it has both; servers that do not know it leave it out
+	Weight int            // of an agent with Listen, how much it fetches for others: 0, 1, 2 or 4; 0 without
 }
 
 // parseListen reads an address where an agent may listen, and accepts no other spelling than String's.
@@ -82,6 +83,17 @@ func (p *Prolog) readListen(r *Request) error {
 	}
 	if p.Listen, err = parseListen(listen); err != nil {
 		return err
+	}
+	also, err := field(r.root, "ALSO")
+	if err == nil && also != "" {
+		p.Also, err = parseListen(also)
+	}
+	if err != nil {
+		return err
+	}
+	if p.Also.IsValid() && p.Also.Addr().Is4() == p.Listen.Addr().Is4() {
+		return core.Refuse(core.ClassField, "ALSO=%q is of the same family as LISTEN=%q", printable(also, 60),
+			printable(listen, 60))
 	}
 	weight, err := strconv.Atoi(class)
 	if err != nil || weight != 0 && weight != 1 && weight != 2 && weight != 4 || strconv.Itoa(weight) != class {
@@ -135,6 +147,9 @@ func (p Prolog) Append(to []byte, device core.DeviceID) []byte {
 	}
 	if p.Listen.IsValid() {
 		to = strictxml.AppendAttribute(to, "LISTEN", p.Listen.String())
+		if p.Also.IsValid() {
+			to = strictxml.AppendAttribute(to, "ALSO", p.Also.String())
+		}
 		to = appendNumber(to, "CLASS", p.Weight)
 	}
 	to = append(to, ">\n"...)

@@ -57,6 +57,7 @@ const PaceByRate = "rate"
 type Member struct {
 	ID      string
 	Address netip.AddrPort
+	Also    netip.AddrPort // of the other family; zero: it has one. Agents that do not know the attribute leave it out
 }
 
 // A GossipKey encrypts a site's gossip from its epoch on; the first of a list is the one to use.
@@ -100,7 +101,11 @@ func (s Swarm) append(to []byte) []byte {
 	}
 	param(site...)
 	for _, member := range s.Members {
-		param("TYPE", "MEMBER", "ID", member.ID, "ADDRESS", member.Address.String())
+		attributes := []string{"TYPE", "MEMBER", "ID", member.ID, "ADDRESS", member.Address.String()}
+		if member.Also.IsValid() {
+			attributes = append(attributes, "ALSO", member.Also.String())
+		}
+		param(attributes...)
 	}
 	for _, key := range s.Keys {
 		to = append(to, `    <PARAM TYPE="KEY"`...)
@@ -182,7 +187,13 @@ func (s *Swarm) readMember(fields *blobs) error {
 	if err != nil {
 		return core.Refuse(core.ClassField, "address of a member: %v", err)
 	}
-	s.Members = append(s.Members, Member{ID: fields.text("ID"), Address: address})
+	member := Member{ID: fields.text("ID"), Address: address}
+	if also := fields.text("ALSO"); also != "" {
+		if member.Also, err = netip.ParseAddrPort(also); err != nil {
+			return core.Refuse(core.ClassField, "the other address of a member: %v", err)
+		}
+	}
+	s.Members = append(s.Members, member)
 	return fields.err
 }
 

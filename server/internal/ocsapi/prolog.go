@@ -74,7 +74,7 @@ func (h *Handler) prologOf(request *ocs.Request, from caller) (ocs.Prolog, error
 	if err == nil && prolog.Listen.Addr().IsLoopback() && !from.egress.IsLoopback() {
 		h.log.Warn("LISTEN ignored: a loopback address reaches nobody but its own computer", "computer", from.Device,
 			"listen", prolog.Listen, "from", from.egress)
-		prolog.Listen, prolog.Weight = netip.AddrPort{}, 0
+		prolog.Listen, prolog.Also, prolog.Weight = netip.AddrPort{}, netip.AddrPort{}, 0
 	}
 	return prolog, err
 }

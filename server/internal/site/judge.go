@@ -30,6 +30,7 @@ type Judgement struct {
 type Evidence struct {
 	Egress   netip.Addr    // where its connection comes from, which it cannot choose
 	Listen   netip.Addr    // where its neighbours reach it, as it says at this contact
+	Also     netip.Addr    // the same of the other family, if it has both
 	Own      []netip.Addr  // of its adapters, as its last inventory says
 	Assigned core.SiteName // set by hand, or the token's; "" for none
 	ByToken  bool          // Assigned is the token's
@@ -37,7 +38,7 @@ type Evidence struct {
 
 // NeedsOwn reports whether Judge looks at Own, which costs a read.
 func (m *Map) NeedsOwn(e Evidence) bool {
-	return len(m.lengths) > 0 && (e.Egress != e.Listen || !e.Egress.IsValid())
+	return len(m.lengths) > 0 && (e.Egress != e.Listen && e.Egress != e.Also || !e.Egress.IsValid())
 }
 
 // A Map finds the site whose network has an address. It is not changed after NewMap, so it may be shared. The
@@ -89,8 +90,9 @@ func (m *Map) find(address netip.Addr) (netip.Prefix, core.SiteName, bool) {
 // Networks are the inside of sites, so the computer's own addresses are looked up before the egress address,
 // which behind NAT is that of the site's router, or of a whole enterprise's. Of several adapters (bridges of
 // containers, VPNs, the LAN) the one by which the computer reaches the server says where it is: that is the
-// egress address where it is one of its own, else the one it says its neighbours reach it by; and then no other
-// adapter counts. Only where neither is known are all of them looked up, and the longest network wins, then
+// egress address where it is one of its own, then those of both families that it says its neighbours reach it by; and then
+// no other adapter counts. So a site whose networks are of one family has all of its computers, whichever family their
+// connections take. Only where neither is known are all of them looked up, and the longest network wins, then
 // the lower address. Last comes the egress address, for sites whose networks name their router's outside. A
 // gateway is in the network of its adapter and would tell nothing more. A loopback egress address tells only
 // that the server is on the same computer.
@@ -98,11 +100,15 @@ func (m *Map) Judge(e Evidence) Judgement {
 	own := e.Own
 	switch {
 	case e.Egress.IsValid() && !e.Egress.IsLoopback() &&
-		(e.Egress == e.Listen || slices.Contains(e.Own, e.Egress)):
+		(e.Egress == e.Listen || e.Egress == e.Also || slices.Contains(e.Own, e.Egress)):
 		own = []netip.Addr{e.Egress}
 	case e.Listen.IsValid():
-		own = []netip.Addr{e.Listen}
+		own = []netip.Addr{e.Listen, e.Also}
 	}
+	if judged, found := m.best(own); found {
+		return judged
+	}
+	own = []netip.Addr{e.Listen, e.Also}
 	if judged, found := m.best(own); found {
 		return judged
 	}

@@ -47,11 +47,11 @@ func TestJudge(t *testing.T) {
 	m := NewMap(sites(t, `lyon 10.1.0.0/16 198.51.100.7/32 fd00:1::/48; lab 10.1.9.0/24; paris 10.2.0.0/16 172.16.0.0/12;
 		all 10.0.0.0/8`))
 	for _, c := range []struct {
-		name                string
-		egress, listen, own string
-		assigned            core.SiteName
-		token               bool
-		want                string
+		name                      string
+		egress, listen, also, own string
+		assigned                  core.SiteName
+		token                     bool
+		want                      string
 	}{
 		{name: "nothing is known", want: " "},
 		{name: "by hand", assigned: "nice", want: "nice hand"},
@@ -63,6 +63,10 @@ func TestJudge(t *testing.T) {
 		{name: "the longest network", egress: "10.1.9.7", own: "10.1.9.7", want: "lab network 10.1.9.0/24"},
 		{name: "around it", egress: "10.1.8.7", own: "10.1.8.7", want: "lyon network 10.1.0.0/16"},
 		{name: "around all", egress: "10.77.8.7", own: "10.77.8.7", want: "all network 10.0.0.0/8"},
+		{name: "both families, connected by the one without a network",
+			egress: "2001:db8::7", listen: "10.1.8.7", also: "2001:db8::7", want: "lyon network 10.1.0.0/16"},
+		{name: "both families, behind NAT, the other has a network",
+			egress: "198.51.100.9", listen: "192.168.0.7", also: "fd00:1::7", want: "lyon network fd00:1::/48"},
 		{name: "IPv6", egress: "fd00:1::7", own: "10.2.0.7 fd00:1::7", want: "lyon network fd00:1::/48"},
 		{name: "the adapter in use, not a bridge",
 			egress: "192.0.2.9", own: "172.17.0.1 192.0.2.9", assigned: "nice", want: "nice hand"},
@@ -92,7 +96,10 @@ func TestJudge(t *testing.T) {
 		{name: "beside the server, listening",
 			egress: "127.0.0.1", listen: "10.1.9.7", own: "127.0.0.1 10.2.0.7", want: "lab network 10.1.9.0/24"},
 	} {
-		got := m.Judge(Evidence{addr(c.egress), addr(c.listen), addrs(c.own), c.assigned, c.token})
+		got := m.Judge(Evidence{
+			Egress: addr(c.egress), Listen: addr(c.listen), Also: addr(c.also), Own: addrs(c.own), Assigned: c.assigned,
+			ByToken: c.token,
+		})
 		text := string(got.Site) + " " + string(got.By)
 		if got.By == ByNetwork {
 			text += " " + got.Network.String()

@@ -13,7 +13,7 @@ import (
 const (
 	selectLineage = `SELECT lineage, cloned, clone_called, trusts, agent_key, listen FROM computers WHERE id = ?`
 	touchLineage  = "UPDATE computers SET lineage = ?, cloned = ?, clone_called = ?, trusts = ? WHERE id = ?"
-	touchMember   = `UPDATE computers SET listen = ?, peer = ?, weight = ?, listen_until = ?, listen_order = ?
+	touchMember   = `UPDATE computers SET listen = ?, also = ?, peer = ?, weight = ?, listen_until = ?, listen_order = ?
 		WHERE id = ?`
 )
 
@@ -57,7 +57,7 @@ func noteProlog(ctx context.Context, tx *transaction, computer int64, touch Touc
 	}
 	_, err = execute(ctx, tx, touchLineage, next.String(), cloned, called, trusts, computer)
 	if now := touch.membership(key); err == nil && !clone && (now.listen != "" || listen != "") {
-		_, err = execute(ctx, tx, touchMember, now.listen, now.peer, now.weight, now.until, now.order, computer)
+		_, err = execute(ctx, tx, touchMember, now.listen, now.also, now.peer, now.weight, now.until, now.order, computer)
 	}
 	return err
 }

@@ -209,15 +209,17 @@ func (s *Store) Renew(ctx context.Context, from Caller,
 	return site, err
 }
 
-// SiteOf returns the site of the computer that a caller speaks for. A caller that may not is refused, as in
-// Contact.
+// SiteOf returns the site whose swarm and ledger the computer that a caller speaks for is in; "" for none, as of one that
+// is at a site by a tunnel or a metered line: what it is sent crosses another line than the site's, and is none of its
+// copies. A caller that may not is refused, as in Contact.
 func (s *Store) SiteOf(ctx context.Context, from Caller) (site core.SiteName, err error) {
 	err = s.view(ctx, func(tx *transaction) error {
 		id, err := from.row(ctx, tx)
 		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, "SELECT judged_site FROM computers WHERE id = ?", id).Scan(&site)
+		const text = "SELECT CASE WHEN listen <> '' AND weight = 0 THEN '' ELSE judged_site END FROM computers WHERE id = ?"
+		return tx.QueryRowContext(ctx, text, id).Scan(&site)
 	})
 	return site, err
 }

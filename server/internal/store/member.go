@@ -18,15 +18,16 @@ import (
 // handedOut is how many members an agent is told of, if there are so many.
 const handedOut = 5
 
-// isMember is the condition of a computer whose agent may be handed out; its one argument, ?1, is the time.
-const isMember = "listen <> '' AND listen_until > ?1 AND agent_key <> '' AND revoked = 0 AND cloned = 0"
+// isMember is the condition of a computer whose agent may be handed out; its one argument, ?1, is the time. Whoever comes by
+// a tunnel or a metered line says the weight 0 and is nobody's neighbour, see [isApart].
+const isMember = "listen <> '' AND weight <> 0 AND listen_until > ?1 AND agent_key <> '' AND revoked = 0 AND cloned = 0"
 
 // Members from a random place on, in an order that changes with each contact: neighbours in it are no
 // neighbours for long.
 const (
-	selectMembersFrom = "SELECT peer, listen FROM computers WHERE " + isMember +
+	selectMembersFrom = "SELECT peer, listen, also FROM computers WHERE " + isMember +
 		" AND judged_site = ?2 AND id <> ?3 AND listen_order >= ?4 ORDER BY listen_order LIMIT ?5"
-	selectMembersBefore = "SELECT peer, listen FROM computers WHERE " + isMember +
+	selectMembersBefore = "SELECT peer, listen, also FROM computers WHERE " + isMember +
 		" AND judged_site = ?2 AND id <> ?3 AND listen_order < ?4 ORDER BY listen_order LIMIT ?5"
 )
 
@@ -41,12 +42,14 @@ func members(ctx context.Context, tx *transaction, at place, local bool, now tim
 		}
 		err := each(ctx, tx, func(scan func(...any) error) error {
 			var one ocs.Member
-			var listen string
-			if err := scan(&one.ID, &listen); err != nil {
+			var listen, also string
+			if err := scan(&one.ID, &listen, &also); err != nil {
 				return err
 			}
 			var err error
-			one.Address, err = netip.ParseAddrPort(listen)
+			if one.Address, err = netip.ParseAddrPort(listen); err == nil && also != "" {
+				one.Also, err = netip.ParseAddrPort(also)
+			}
 			if found++; local || !one.Address.Addr().IsLoopback() {
 				list = append(list, one)
 			}
@@ -99,9 +102,9 @@ func (s *Store) ListenOf(ctx context.Context, at core.SiteName, key string, now 
 
 // A membership is what is kept of a member, as columns of its computer.
 type membership struct {
-	listen, peer string
-	weight       int
-	until, order int64
+	listen, also, peer string
+	weight             int
+	until, order       int64
 }
 
 // membership returns what a contact says of its agent as a member; nothing, if it does not listen or if its
@@ -110,11 +113,19 @@ func (t Touch) membership(agentKey string) membership {
 	if !t.Prolog.Listen.IsValid() || t.Peer == (id.Peer{}) || seal.KeyIDOf(t.Peer[:]).String() != agentKey {
 		return membership{}
 	}
+	also := ""
+	if t.Prolog.Also.IsValid() {
+		also = t.Prolog.Also.String()
+	}
 	return membership{
-		listen: t.Prolog.Listen.String(), peer: t.Peer.String(), weight: t.Prolog.Weight,
+		also: also, listen: t.Prolog.Listen.String(), peer: t.Peer.String(), weight: t.Prolog.Weight,
 		until: unix(t.At.Add(2*t.Again + memberGrace)), order: rand.Int64(),
 	}
 }
+
+// isApart reports whether an agent is a site of one in what concerns members: a tunnel or a metered line leads to the server,
+// so that each byte to or from another member would cross a WAN twice. It says so by its weight.
+func isApart(prolog ocs.Prolog) bool { return prolog.Listen.IsValid() && prolog.Weight == 0 }
 
 // memberGrace is how long a member may be late besides missing one contact.
 const memberGrace = 5 * time.Minute

@@ -77,6 +77,7 @@ const placeColumns = `site, site_by_token, judged_site, judged_by, (SELECT versi
 func (p *place) judge(ctx context.Context, tx *transaction, call Call, sites *siteTable) (site.Judgement, error) {
 	evidence := site.Evidence{
 		Assigned: p.assigned, ByToken: p.byToken, Egress: call.Egress, Listen: call.Prolog.Listen.Addr(),
+		Also: call.Prolog.Also.Addr(),
 	}
 	if sites.networks.NeedsOwn(evidence) {
 		var err error
@@ -162,7 +163,7 @@ func (s *Store) settle(ctx context.Context, tx *transaction, call Call, at *plac
 		return changes, nil
 	}
 	set := sites.settings[judged.Site] // nothing of one that this contact makes: the next one has it
-	c.Swarm, c.Pace = set.Swarm, set.Pace
+	c.Swarm, c.Pace = set.Swarm && !isApart(call.Prolog), set.Pace
 	if !c.Swarm || !call.Prolog.Listen.IsValid() {
 		return changes, nil
 	}

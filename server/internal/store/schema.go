@@ -9,7 +9,7 @@ import (
 // schemas make a database: the first an empty one's tables, each further one what that version added. They
 // only add, with defaults for rows that older programs write, since such a program may still have the
 // database open while a newer one upgrades it. A schema that was released is never edited.
-var schemas = []string{schema1, schema2, schema3, schema4, schema5, schema6, schema7, schema8, schema9}
+var schemas = []string{schema1, schema2, schema3, schema4, schema5, schema6, schema7, schema8, schema9, schema10}
 
 //go:embed schema.sql
 var schema1 string
@@ -37,6 +37,9 @@ var schema8 string
 
 //go:embed schema9.sql
 var schema9 string
+
+//go:embed schema10.sql
+var schema10 string
 
 // schemaVersion is the version that this program makes and upgrades to: how many schemas there are.
 func schemaVersion() int { return len(schemas) }
