@@ -152,7 +152,7 @@ func (p *program) work(ctx context.Context, f runFlags) (err error) {
 	defer func() { err = errors.Join(err, closeLog()) }()
 	options := daemon.Options{
 		State: folder, Program: self, Log: log, Proxy: proxy, Once: f.once, MaxTime: f.maxTime,
-		SwarmMDNS: settings.MDNS,
+		SwarmMDNS: settings.MDNS, SwarmTunnels: settings.Tunnels,
 	}
 	if f.mdns != nil {
 		options.SwarmMDNS = *f.mdns

@@ -51,6 +51,7 @@ type Config struct {
 	VaultReserve string `toml:"vault_reserve"` // what they leave free there, likewise
 	Listen       string `toml:"listen"`        // where members of the site reach the agent, as ParseListen reads it
 	MDNS         bool   `toml:"mdns"`          // find members of the site by mDNS too
+	Tunnels      bool   `toml:"tunnels"`       // be a member of the site also by a tunnel or a metered line
 }
 
 // Default returns what holds without a file.

@@ -25,7 +25,7 @@ func TestExample(t *testing.T) {
 	}
 	for _, key := range []string{
 		"state", "server", "ca", "token_file", "tag", "proxy", "debug", "log_file", "log_max_mb", "log_keep", "vault_max",
-		"vault_reserve", "listen", "mdns",
+		"vault_reserve", "listen", "mdns", "tunnels",
 	} {
 		if !strings.Contains(Example, "\n"+key+" = ") {
 			t.Errorf("the example lacks %s", key)

@@ -23,6 +23,7 @@ type file struct {
 	VaultReserve any `toml:"vault_reserve"`
 	Listen       any `toml:"listen"`
 	MDNS         any `toml:"mdns"`
+	Tunnels      any `toml:"tunnels"`
 }
 
 // config returns the settings that the file makes of the defaults, and every mistake, one a line.
@@ -40,6 +41,7 @@ func (f file) config() (Config, error) {
 		{"log_max_mb", f.LogMaxMB, number(&c.LogMaxMB)}, {"log_keep", f.LogKeep, number(&c.LogKeep)},
 		{"vault_max", f.VaultMax, text(&c.VaultMax)}, {"vault_reserve", f.VaultReserve, text(&c.VaultReserve)},
 		{"listen", f.Listen, text(&c.Listen)}, {"mdns", f.MDNS, yesOrNo(&c.MDNS)},
+		{"tunnels", f.Tunnels, yesOrNo(&c.Tunnels)},
 	} {
 		if one.value == nil {
 			continue

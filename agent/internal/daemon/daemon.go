@@ -45,6 +45,8 @@ type Options struct {
 	SwarmOff  bool   // no part in the site's swarm
 	SwarmPort uint16 // UDP, where members reach the agent; 0 = any that is free
 	SwarmMDNS bool   // find members by mDNS too
+
+	SwarmTunnels bool // be a member also by a tunnel or a metered line
 }
 
 // Names of what is remembered in the state folder.

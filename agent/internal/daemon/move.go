@@ -63,10 +63,10 @@ func (d *daemon) locate(ctx context.Context) {
 	before := d.swarm.member.At()
 	d.spawn(ctx, func(ctx context.Context) answer {
 		local, err := d.talker.Client().Local(ctx)
-		moved := err == nil && local != before.Addr()
+		moved := err == nil && !d.swarm.member.IsAt(local)
 		if moved {
 			at, _ := d.swarm.member.Listen(ctx, local)
-			moved = at.IsValid()
+			moved = at.IsValid() && at != before
 		}
 		return func() plan.Event {
 			d.swarm.locating, d.swarm.locateAt = false, d.clock.now().Add(locateEvery)

@@ -67,7 +67,7 @@ func (d *daemon) openSwarm() (err error) {
 	d.swarm.fetches, d.swarm.meeting = map[memberFetch]*underWay{}, map[rendezvous]bool{}
 	d.swarm.member, err = member.New(member.Options{
 		State: d.options.State, Vault: d.vault, Deployment: d.known.Deployment, Off: d.options.SwarmOff,
-		MDNS: d.options.SwarmMDNS, Port: d.options.SwarmPort, Now: d.clock.now, Slept: d.clock.slept,
+		MDNS: d.options.SwarmMDNS, Tunnels: d.options.SwarmTunnels, Port: d.options.SwarmPort, Now: d.clock.now, Slept: d.clock.slept,
 		Log: d.options.Log,
 	})
 	if err == nil && !d.options.Once { // a single contact follows nothing
@@ -103,12 +103,15 @@ func (d *daemon) listen(ctx context.Context, prolog *ocs.Prolog) {
 		local, err = d.swarm.member.Toward(ctx)
 	}
 	if err != nil {
-		d.options.Log.Debug("no address for members", "reason", err)
+		local = d.swarm.member.Aside()
+	}
+	if !local.IsValid() {
+		d.swarm.member.Nowhere(err)
 		return
 	}
 	at, weight := d.swarm.member.Listen(ctx, local)
 	if at.IsValid() {
-		prolog.Listen, prolog.Weight = at, int(weight)
+		prolog.Listen, prolog.Also, prolog.Weight = at, d.swarm.member.Also(), int(weight)
 	}
 }
 

@@ -1,7 +1,6 @@
 package member
 
 import (
-	"net"
 	"net/netip"
 
 	"enjambre/peer/owner"
@@ -9,36 +8,21 @@ import (
 
 // classOf returns how much the agent fetches for others, by the interface that has its address.
 func classOf(address netip.Addr) owner.Weight {
-	name, _, found := interfaceOf(address)
+	at, found := cardOf(address, readCards())
 	if !found {
 		return owner.Medium
 	}
-	return classOfInterface(name)
+	return classOfInterface(at.name)
+}
+
+// classOf returns the same as the settings have it: a tunnel that is as good as a LAN takes part, and fetches little.
+func (m *Member) classOf(address netip.Addr) owner.Weight {
+	class := classOf(address)
+	if class == owner.Never && m.options.Tunnels {
+		return owner.Light
+	}
+	return class
 }
 
 // networkOf returns the network that an address of this computer is in; the zero Prefix if it has no such address.
-func networkOf(address netip.Addr) netip.Prefix {
-	_, network, _ := interfaceOf(address)
-	return network
-}
-
-// interfaceOf returns the name of the interface that has an address, and the network that it is in by that.
-func interfaceOf(address netip.Addr) (name string, network netip.Prefix, found bool) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return "", netip.Prefix{}, false
-	}
-	for _, one := range all {
-		addresses, err := one.Addrs()
-		if err != nil {
-			continue
-		}
-		for _, has := range addresses {
-			prefix, err := netip.ParsePrefix(has.String())
-			if err == nil && prefix.Addr().Unmap() == address {
-				return one.Name, netip.PrefixFrom(address, prefix.Bits()).Masked(), true
-			}
-		}
-	}
-	return "", netip.Prefix{}, false
-}
+func networkOf(address netip.Addr) netip.Prefix { return networkIn(address, readCards(), onLink) }

@@ -3,6 +3,7 @@ package member
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"enjambre/peer/owner"
@@ -10,9 +11,17 @@ import (
 
 // Kinds of interfaces, as the kernel numbers them in /sys/class/net/NAME/type.
 const (
-	typePPP  = "512"
-	typeNone = "65534" // no link layer: tun, wireguard
+	typePPP     = "512"
+	typeTunnel  = "768" // IPv4 in IPv4, VTI
+	typeTunnel6 = "769" // IPv6 in IPv6, VTI6
+	typeSIT     = "776" // IPv6 in IPv4
+	typeGRE     = "778"
+	typeGRE6    = "823"
+	typeNone    = "65534" // no link layer: tun, wireguard, XFRM
 )
+
+// tunnelTypes are those of lines that lead elsewhere: what is sent over them goes over somebody's WAN.
+var tunnelTypes = []string{typePPP, typeTunnel, typeTunnel6, typeSIT, typeGRE, typeGRE6, typeNone}
 
 func classOfInterface(name string) owner.Weight { return classIn("/sys", name) }
 
@@ -24,8 +33,9 @@ func classIn(sys, name string) owner.Weight {
 	uevent := word(filepath.Join(folder, "uevent"))
 	battery := hasBattery(sys)
 	switch {
-	case kind == typePPP, kind == typeNone, isThere(filepath.Join(folder, "tun_flags")),
-		strings.Contains(uevent, "DEVTYPE=wireguard"), strings.Contains(uevent, "DEVTYPE=wwan"):
+	case slices.Contains(tunnelTypes, kind), isThere(filepath.Join(folder, "tun_flags")),
+		strings.Contains(uevent, "DEVTYPE=wireguard"), strings.Contains(uevent, "DEVTYPE=wwan"),
+		strings.HasPrefix(name, "l2tpeth"): // it looks like Ethernet but for the name that the kernel gives it
 		return owner.Never
 	case isThere(filepath.Join(folder, "wireless")), isThere(filepath.Join(folder, "phy80211")),
 		strings.Contains(uevent, "DEVTYPE=wlan"):

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -108,8 +107,8 @@ func (m *Member) Meet(ctx context.Context, who id.Peer, info core.Digest) error 
 		if slices.Contains(s.swarm.Sharers(info), who) {
 			return nil
 		}
-		if address, isKnown := m.placeOf(s, who); isKnown {
-			err = s.swarm.Meet(ctx, link.Member{ID: who, Address: address})
+		if there, isKnown := m.placeOf(s, who); isKnown {
+			err = s.swarm.Meet(ctx, there)
 		}
 		select {
 		case <-tick.C:
@@ -120,18 +119,18 @@ func (m *Member) Meet(ctx context.Context, who id.Peer, info core.Digest) error 
 }
 
 // placeOf returns where a member is: by gossip, else by the server's last word.
-func (m *Member) placeOf(s *session, who id.Peer) (netip.AddrPort, bool) {
+func (m *Member) placeOf(s *session, who id.Peer) (link.Member, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if address, isThere := s.rumours[who]; isThere {
-		return address, true
+	if there, isThere := s.rumours[who]; isThere {
+		return there, true
 	}
 	for _, one := range m.words.Members {
 		if one.ID == who {
-			return one.Address, true
+			return link.Member{ID: who, Address: one.Address, Also: one.Also}, true
 		}
 	}
-	return netip.AddrPort{}, false
+	return link.Member{}, false
 }
 
 func (m *Member) mayFetch(size int64) bool {

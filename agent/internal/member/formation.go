@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -35,7 +36,8 @@ type formation struct {
 func (s *session) form(ctx context.Context, running *sync.WaitGroup) {
 	m := s.member
 	m.mu.Lock()
-	now, meta := m.words, mesh.Meta{Weight: m.weight, Epoch: m.epoch.Number}
+	now := m.words
+	meta := mesh.Meta{Weight: m.weight, Epoch: m.epoch.Number, Also: s.ways.alsoAt(s.at.Port())}
 	m.mu.Unlock()
 	if f := s.formation; f != nil && (!now.isRight() || f.site != now.Site) {
 		s.leave()
@@ -59,6 +61,10 @@ func (s *session) join(ctx context.Context, now words, meta mesh.Meta) {
 	gossip, err := s.host.Gossip(link.GossipOptions{
 		Advertise: s.at.Addr(), Keys: now.Keys, Meta: meta.Append(nil), Random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		Known: func() []link.Member { return s.known(finder) },
+		Also: func(said []byte) netip.AddrPort {
+			other, _ := mesh.ParseMeta(said) // the zero one of what is none
+			return other.Also
+		},
 		Heard: func(message []byte) {
 			select {
 			case heard <- message:
@@ -127,7 +133,7 @@ func (f *formation) joinNow() {
 // or the disk names and those found by mDNS in turn, beginning with the former.
 func (s *session) known(finder *nearby.Finder) []link.Member {
 	s.member.mu.Lock()
-	named := slices.DeleteFunc(s.member.words.known(s.at.Addr()), func(one link.Member) bool {
+	named := slices.DeleteFunc(s.member.words.known(s.ways), func(one link.Member) bool {
 		return s.member.isBarred(one.ID)
 	})
 	s.member.mu.Unlock()
@@ -183,9 +189,9 @@ func (s *session) remember() {
 	var there []place
 	seen := map[id.Peer]bool{}
 	add := func(member id.Peer) {
-		if address, is := s.rumours[member]; is && !seen[member] && len(there) < MaxKnown {
+		if at, is := s.rumours[member]; is && !seen[member] && len(there) < MaxKnown {
 			seen[member] = true
-			there = append(there, place{member, address})
+			there = append(there, place{member, at.Address, at.Also})
 		}
 	}
 	for _, one := range s.mesh.Neighbours() {

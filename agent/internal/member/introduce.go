@@ -50,10 +50,10 @@ func (s *session) introduce(ctx context.Context, running *sync.WaitGroup, to lin
 		m.options.Log.Debug("an introduction in no swarm means nothing", "member", to.ID)
 		return
 	}
-	if address, isKnown := m.placeOf(s, to.ID); isKnown && (s.isThere(to.ID) || !to.Address.IsValid()) {
-		to.Address = address // what gossip says is newer than the server's word
+	if there, isKnown := m.placeOf(s, to.ID); isKnown && (s.isThere(to.ID) || !to.Address.IsValid()) {
+		to = there // what gossip says is newer than the server's word
 	}
-	if !to.Address.IsValid() || to.Address.Addr().Is4() != s.at.Addr().Is4() {
+	if !s.ways.reach(to.Address.Addr()) && !s.ways.reach(to.Also.Addr()) {
 		m.options.Log.Debug("an introduced member cannot be met: its address is not known, or of another family than ours",
 			"member", to.ID, "address", to.Address)
 		return

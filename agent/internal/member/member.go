@@ -1,8 +1,8 @@
 // Package member is this agent's membership in its site's swarm: where it listens, what the server has said of the site,
 // who is there, and who of them are its neighbours.
 //
-// A [Member] is told the address that leads to the server, and opens the one UDP port of agents on all addresses of that
-// family ([Member.Listen]). It is told the server's words at each contact ([Member.Told]): site, ticket, epoch, keys and
+// A [Member] is told the address that leads to the server, and opens the one UDP port of agents, in both families if that
+// address's interface has both ([Member.Listen]). It is told the server's words at each contact ([Member.Told]): site, ticket, epoch, keys and
 // some members. While all of them are right it is joined: it gossips with the site's keys, admits who shows a certificate
 // of the deployment and a ticket for the same site, and meets whom peer/mesh chooses. When they are not, it leaves: gossip
 // ends, all connections are closed, nobody is admitted. What carries fragments is agent/internal/swarm, whose reports are
@@ -72,6 +72,7 @@ type Options struct {
 	Deployment string
 	Off        bool             // take no part
 	MDNS       bool             // find members in the own broadcast domain too, and be found there
+	Tunnels    bool             // be a member also by a tunnel or a metered line, with the least weight
 	Port       uint16           // UDP; 0: any that is free
 	Now        func() time.Time // the server's time as far as known
 	Log        *slog.Logger     // nil discards
@@ -97,6 +98,7 @@ type Member struct {
 	session     *session // nil: not listening
 	trouble     string   // why it does not listen
 	cannot      bool     // although it was to
+	nowhere     bool     // no address is known where it could be reached
 	weight      owner.Weight
 	words       words  // zero: not joined
 	outside     string // why it is not joined
@@ -145,7 +147,7 @@ func New(options Options) (*Member, error) {
 	m := &Member{
 		options: options, key: key, self: self, reports: make(chan swarm.Report), opened: make(chan *session),
 		said: make(chan wire.Progress), changed: make(chan struct{}, 1),
-		weight: owner.Medium, admitted: map[id.Peer]admitted{}, shared: map[core.Digest]bool{}, trouble: "no contact with the server yet",
+		weight: owner.Medium, admitted: map[id.Peer]admitted{}, shared: map[core.Digest]bool{}, trouble: "no contact with the server has been tried yet",
 		outside: "the server has not said anything of the site yet",
 	}
 	if options.Off {
@@ -195,7 +197,7 @@ func (m *Member) Weight() owner.Weight {
 func (m *Member) See(address netip.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.weight = classOf(address)
+	m.weight = m.classOf(address)
 }
 
 // Toward returns the address of this computer that leads to a member that was known last, else, where mDNS is enabled,
@@ -208,6 +210,9 @@ func (m *Member) Toward(ctx context.Context) (netip.Addr, error) {
 	var places []netip.AddrPort
 	for _, one := range known { // at most MaxKnown
 		places = append(places, one.Address)
+		if one.Also.IsValid() {
+			places = append(places, one.Also)
+		}
 	}
 	if m.options.MDNS {
 		places = append(places, nearby.Group)
@@ -222,12 +227,30 @@ func (m *Member) Toward(ctx context.Context) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("the address that leads to other members: %w", err)
 }
 
+// Aside returns an address of an interface that is no tunnel, for when neither server nor member tells, as where the proxy on
+// the computer itself alone knows the server. Zero: there is none.
+func (m *Member) Aside() netip.Addr { return aside(readCards(), isTunnel) }
+
 // At returns where members reach the agent; the zero AddrPort while they cannot.
 func (m *Member) At() netip.AddrPort {
 	if s := m.current(); s != nil {
 		return s.at
 	}
 	return netip.AddrPort{}
+}
+
+// Also returns where members of the other family reach the agent; the zero AddrPort if it has one family.
+func (m *Member) Also() netip.AddrPort {
+	if s := m.current(); s != nil {
+		return s.ways.alsoAt(s.at.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// IsAt reports whether an address that leads to the server is where members reach the agent.
+func (m *Member) IsAt(address netip.Addr) bool {
+	s := m.current()
+	return s != nil && (s.ways.first == address || s.ways.also == address)
 }
 
 // Joined reports whether the server's last words make the agent a member of a site with a swarm.
@@ -268,7 +291,12 @@ func (m *Member) Listen(ctx context.Context, address netip.Addr) (netip.AddrPort
 	m.mu.Lock()
 	before := m.session
 	m.mu.Unlock()
-	if before != nil && before.at.Addr() == address {
+	var former ways
+	if before != nil {
+		former = before.ways
+	}
+	where, err := waysOf(address, readCards(), former)
+	if before != nil && err == nil && where == former {
 		return before.at, m.Weight()
 	}
 	if before != nil {
@@ -276,14 +304,17 @@ func (m *Member) Listen(ctx context.Context, address netip.Addr) (netip.AddrPort
 		close(before.stop)
 		<-before.done
 	}
-	s, err := m.open(address)
+	var s *session
+	if err == nil {
+		s, err = m.open(where)
+	}
 	if err != nil {
 		m.cannotListen(err)
 		return netip.AddrPort{}, 0
 	}
 	m.mu.Lock()
-	m.session, m.trouble, m.cannot, m.weight = s, "", false, classOf(address)
-	m.words = m.words.at(address)
+	m.session, m.trouble, m.cannot, m.nowhere, m.weight = s, "", false, false, m.classOf(address)
+	m.words = m.words.at(where)
 	if m.words.away {
 		m.outside = fmt.Sprintf("this computer has come from network %v, and the server has not said yet which site is here",
 			m.words.Network)
@@ -307,7 +338,7 @@ func (m *Member) Listen(ctx context.Context, address netip.Addr) (netip.AddrPort
 		}
 		return netip.AddrPort{}, 0
 	}
-	m.options.Log.Info("members reach this agent", "address", s.at, "weight", weight)
+	m.options.Log.Info("members reach this agent", "address", s.at, "also", m.Also(), "weight", weight)
 	return s.at, weight
 }
 
@@ -322,20 +353,33 @@ func (m *Member) cannotListen(err error) {
 	}
 }
 
-// open opens the port for an address.
-func (m *Member) open(address netip.Addr) (*session, error) {
-	if !address.IsValid() || address.IsUnspecified() || address.IsMulticast() || address.IsLinkLocalUnicast() {
-		return nil, core.Refuse(core.ClassField, "address %v leads to the server: no member can reach it", address)
+// Nowhere notes that nothing tells which address of this computer leads to others, so that it takes no part.
+func (m *Member) Nowhere(reason error) {
+	if m.options.Off || m.At().IsValid() { // where it listens it goes on
+		return
 	}
+	text := "no address of this computer is known to lead to its server or to other members: " + reason.Error()
+	m.mu.Lock()
+	isNew := m.trouble != text
+	m.trouble, m.nowhere = text, true
+	m.mu.Unlock()
+	if isNew {
+		m.options.Log.Warn("this agent takes no part in its site's swarm", "reason", reason)
+	}
+}
+
+// open opens the port for the families of addresses.
+func (m *Member) open(where ways) (*session, error) {
 	all := netip.IPv4Unspecified()
-	if address.Is6() {
+	if where.first.Is6() {
 		all = netip.IPv6Unspecified()
 	}
 	host, err := link.Listen(link.Options{
-		Key: m.key, Listen: netip.AddrPortFrom(all, m.options.Port), Hello: m.hello, Judge: m.judge, Log: m.options.Log,
+		Key: m.key, Listen: netip.AddrPortFrom(all, m.options.Port), Both: where.also.IsValid(), Hello: m.hello, Judge: m.judge,
+		Log: m.options.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("UDP port %d: %w; choose another with --listen", m.options.Port, err)
 	}
-	return newSession(m, host, netip.AddrPortFrom(address, host.Port())), nil
+	return newSession(m, host, where), nil
 }

@@ -31,6 +31,7 @@ type session struct {
 	member *Member
 	host   *link.Host
 	at     netip.AddrPort // where others reach us
+	ways   ways           // the same, and of the other family
 	swarm  *swarm.Swarm
 	mesh   *mesh.Mesh
 	random *rand.Rand
@@ -50,22 +51,22 @@ type session struct {
 	rememberAt time.Time
 
 	// Written by the owner with the Member's mutex held, so that others may read them with it.
-	formation            *formation                 // nil: not joined
-	rumours              map[id.Peer]netip.AddrPort // who is there, by gossip
-	introduction         introduction               // the last
-	believed, neighbours int                        // for display, as the next two
-	found                int                        // by mDNS
-	lonelySince          time.Time                  // zero: there is a neighbour, or nobody to be one
-	lonely               bool                       // for a minute
+	formation            *formation              // nil: not joined
+	rumours              map[id.Peer]link.Member // who is there, by gossip
+	introduction         introduction            // the last
+	believed, neighbours int                     // for display, as the next two
+	found                int                     // by mDNS
+	lonelySince          time.Time               // zero: there is a neighbour, or nobody to be one
+	lonely               bool                    // for a minute
 }
 
 // maxShunned is how many neighbours wait to be shunned; more are not, and banned for fragments all the same.
 const maxShunned = 64
 
-func newSession(m *Member, host *link.Host, at netip.AddrPort) *session {
+func newSession(m *Member, host *link.Host, where ways) *session {
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	s := &session{
-		member: m, host: host, at: at, random: random, mesh: mesh.New(m.self, random),
+		member: m, host: host, at: netip.AddrPortFrom(where.first, host.Port()), ways: where, random: random, mesh: mesh.New(m.self, random),
 		stop: make(chan struct{}), done: make(chan struct{}), woken: make(chan struct{}, 1),
 		unmet: make(chan id.Peer, mesh.MaxMeetings), shunned: make(chan mesh.Shunned, maxShunned),
 		introduced: make(chan link.Member, 1), met: make(chan struct{}, 1),
@@ -206,14 +207,14 @@ func (s *session) look(ctx context.Context, running *sync.WaitGroup) {
 	s.expel()
 	var believed []mesh.Member
 	var others []owner.Member
-	rumours := map[id.Peer]netip.AddrPort{}
+	rumours := map[id.Peer]link.Member{}
 	if s.formation != nil {
 		for _, rumour := range s.formation.gossip.Members() {
 			if s.member.bars(rumour.ID) { // though it gossips, as long as it has the site's key
 				continue
 			}
 			believed = append(believed, mesh.Member{Peer: rumour.ID, RTT: rumour.RTT})
-			rumours[rumour.ID] = rumour.Address
+			rumours[rumour.ID] = rumour.Member
 			if meta, err := mesh.ParseMeta(rumour.Meta); err == nil {
 				others = append(others, owner.Member{Peer: rumour.ID, Weight: meta.Weight})
 			}
@@ -238,7 +239,8 @@ func (s *session) step(ctx context.Context, running *sync.WaitGroup, event mesh.
 	for _, action := range s.mesh.Step(s.member.options.Now(), event) {
 		switch action := action.(type) {
 		case mesh.Meet:
-			member := link.Member{ID: action.Peer, Address: s.rumours[action.Peer]}
+			member := s.rumours[action.Peer]
+			member.ID = action.Peer
 			running.Go(func() { s.meet(ctx, member) })
 		case mesh.Part:
 			s.disconnect(action.Peer)

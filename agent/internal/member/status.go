@@ -68,7 +68,7 @@ func (m *Member) Lonely() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.session == nil {
-		return m.options.Off || m.cannot
+		return m.options.Off || m.cannot || m.nowhere && m.reached
 	}
 	return m.session.lonely
 }

@@ -41,14 +41,16 @@ type words struct {
 type place struct {
 	ID      id.Peer        `json:"id"`
 	Address netip.AddrPort `json:"address"`
+	Also    netip.AddrPort `json:"also,omitzero"` // of the other family
 }
 
 // isRight reports whether they make a member.
 func (w words) isRight() bool { return w.Site != "" && !w.away }
 
-// at returns the words as they count for who has an address.
-func (w words) at(address netip.Addr) words {
-	w.away = w.Site != "" && w.Network.IsValid() && !w.Network.Contains(address)
+// at returns the words as they count for who is reached somewhere: one of its addresses is in the network where they were
+// said.
+func (w words) at(where ways) words {
+	w.away = w.Site != "" && w.Network.IsValid() && !w.Network.Contains(where.first) && !w.Network.Contains(where.also)
 	return w
 }
 
@@ -64,12 +66,12 @@ func (w words) verifier(deployment string) ticket.Verifier {
 	return verifier
 }
 
-// known returns the members that can be reached from an address.
-func (w words) known(from netip.Addr) []link.Member {
+// known returns the members that can be reached from somewhere: those with an address of a family that is there.
+func (w words) known(from ways) []link.Member {
 	var list []link.Member
 	for _, one := range w.Members {
-		if one.Address.Addr().Is4() == from.Is4() {
-			list = append(list, link.Member{ID: one.ID, Address: one.Address})
+		if from.reach(one.Address.Addr()) || from.reach(one.Also.Addr()) {
+			list = append(list, link.Member{ID: one.ID, Address: one.Address, Also: one.Also})
 		}
 	}
 	return list
@@ -165,6 +167,9 @@ func (m *Member) wordsOf(said *ocs.Swarm) (words, string) {
 		return words{}, "the server says nothing of a site"
 	case said.Site == "":
 		return words{}, "the server knows of no site for this computer"
+	case len(said.Keys) == 0 && m.Weight() == owner.Never:
+		return words{}, "a tunnel or a metered line leads to the server, so this computer is a site of one; if that is as " +
+			"good as a LAN, set tunnels = true in agent.toml"
 	case len(said.Keys) == 0:
 		return words{}, "the server gives no keys for site " + string(said.Site)
 	case len(said.Ticket) == 0:
@@ -177,7 +182,7 @@ func (m *Member) wordsOf(said *ocs.Swarm) (words, string) {
 	for _, one := range said.Members {
 		member, err := id.Parse(one.ID)
 		if err == nil && member != m.self && len(fresh.Members) < MaxKnown {
-			fresh.Members = append(fresh.Members, place{member, one.Address})
+			fresh.Members = append(fresh.Members, place{member, one.Address, one.Also})
 		}
 	}
 	if err := m.check(fresh, 0); err != nil {
