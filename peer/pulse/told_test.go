@@ -66,7 +66,7 @@ func (s *server) busiest() (most int) {
 // withdrawn, whenever that is.
 func TestToldAtOnce(t *testing.T) {
 	var all []time.Duration
-	for seed := range uint64(60) {
+	for seed := range uint64(60 / fewer) {
 		w := newWorld(t, seed, 20)
 		w.run(time.Minute + time.Duration(w.random.Int64N(int64(2*HoldFor))))
 		for range 4 { // activated, affected, set, withdrawn
@@ -96,7 +96,7 @@ func TestFleet(t *testing.T) {
 		name      string
 		computers int
 		atOnce    int // sites that are raised between two looks of the server
-	}{{"at once", 10_000, 10_000}, {"one after the other", 2_500, 4}} {
+	}{{"at once", 10_000 / fewer, 10_000}, {"one after the other", 2_500 / fewer, 4}} {
 		var sizes []int
 		for total := 0; total < c.computers; {
 			size := min([]int{1, 2, 3, 5, 10, 20, 20, 50, 150}[len(sizes)%9], c.computers-total)
@@ -242,7 +242,7 @@ func TestBusyReplaces(t *testing.T) {
 // TestDesk: whatever comes in whatever order, each ask is answered once or has hung up, none is open for longer than
 // HoldFor or while there are news for it, and there are no more than there may be.
 func TestDesk(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(300 / fewer) {
 		random := rand.New(rand.NewPCG(seed, 8))
 		d, now := NewDesk(), start
 		type asked struct {
