@@ -55,7 +55,8 @@ func TestDecode(t *testing.T) {
 			if c.class == "" && !bytes.Equal(got, c.body) && !bytes.Equal(got, document) {
 				t.Errorf("got %q", got)
 			}
-			if used := after.TotalAlloc - before.TotalAlloc; used > 4*MaxInventory {
+			// A buffer that doubles has allocated four times the limit in all, and the race detector has it do so twice.
+			if used := after.TotalAlloc - before.TotalAlloc; used > 8*MaxInventory {
 				t.Errorf("allocated %d MiB", used>>20)
 			}
 		})
