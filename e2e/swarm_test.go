@@ -294,8 +294,9 @@ func TestSwarmHolderKilled(t *testing.T) {
 // when the body would be overdue.
 func TestSwarmRevoked(t *testing.T) {
 	s := newSwarm(t, 2, slowRate)
-	// A fragment takes half a minute while two are sent. There are no plain files, which are anybody's.
-	p := s.tell(5, 1024, "--force", "--fragments-url", "127.0.0.1:9/download")
+	// A fragment takes half a minute while two are sent. There are no plain files, which are anybody's: the port for plain
+	// HTTP is this server's too, and nobody speaks HTTPS there.
+	p := s.tell(5, 1024, "--force", "--fragments-url", strings.TrimPrefix(s.server.HTTP, "http://")+"/download")
 	s.waitFor("a fragment on its way to each", func() bool {
 		bytes, _ := s.sent("lyon")
 		fetching := map[id.Peer]bool{}
